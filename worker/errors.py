@@ -1,0 +1,131 @@
+"""Every failure that the worker tells apart, each with a stable reason code.
+
+The tree::
+
+    WorkerError             carries `reason`, a code that users, dashboards and tests rely on
+    ├── ImageError          one image cannot be used; its creator goes on without it
+    ├── TerminalError       the job can never succeed as it was asked: dead-letter queue, with the reason
+    ├── RetryableError      the job may succeed later: the message goes back with a delay
+    │   └── LeaseLost       another worker has taken this batch over: touch nothing more
+    └── Interrupted         the worker is stopping: hand the rest back, at the cost of no attempt
+
+An error's text says what was got, what is allowed and what to do.
+"""
+
+from enum import StrEnum
+
+
+class ImageReason(StrEnum):
+    """Why one image was not used. The codes appear in records, summaries and metadata."""
+
+    # told from the link
+    BAD_URL = "bad_url"
+    EXPIRED = "expired"
+    ADDRESS_REFUSED = "address_refused"
+    # told by the server or the way there
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    # told by the bytes
+    TOO_LARGE = "too_large"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    DUPLICATE = "duplicate"
+    # told by the decoder's fate
+    DECODER_CRASHED = "decoder_crashed"
+    DECODE_TIMEOUT = "decode_timeout"
+    DECODE_MEMORY = "decode_memory"
+
+
+class CreatorReason(StrEnum):
+    """Why a creator has no collage although its images may be fine."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    INTERNAL_ERROR = "internal_error"
+
+
+class RejectReason(StrEnum):
+    """Why a line of a manifest cannot be used."""
+
+    NO_URL = "no_url"
+    BAD_SCHEME = "bad_scheme"
+    NO_CREATOR = "no_creator"
+    FIELD_TOO_LONG = "field_too_long"
+    NUL_BYTE = "nul_byte"
+    BAD_QUOTING = "bad_quoting"
+
+
+class JobReason(StrEnum):
+    """Why a job failed, or has to wait. The codes are the `error_code` of a dead letter."""
+
+    BAD_JSON = "bad_json"
+    UNKNOWN_MESSAGE = "unknown_message"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_VALUE = "bad_value"
+    BUCKET_NOT_ALLOWED = "bucket_not_allowed"
+    MANIFEST_MISSING = "manifest_missing"
+    MANIFEST_FORBIDDEN = "manifest_forbidden"
+    MANIFEST_TOO_LARGE = "manifest_too_large"
+    MANIFEST_NOT_CSV = "manifest_not_csv"
+    MANIFEST_COLUMNS = "manifest_columns"
+    MANIFEST_EMPTY = "manifest_empty"
+    MANIFEST_CHANGED = "manifest_changed"
+    LEASE_HELD = "lease_held"
+    LEASE_LOST = "lease_lost"
+    INTERRUPTED = "interrupted"
+    AWS_UNAVAILABLE = "aws_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+class WorkerError(Exception):
+    """A failure with a reason code; `str()` of it is the text for people."""
+
+    def __init__(self, reason: StrEnum, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ImageError(WorkerError):
+    """One image cannot be used, for example a link that answered 404.
+
+    `retry_after` (seconds) is what the server asked for; `transient` says whether a further try could get better.
+    """
+
+    reason: ImageReason
+
+    def __init__(
+        self, reason: ImageReason, message: str, *, transient: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason, message)
+        self.transient = transient
+        self.retry_after = retry_after
+
+
+class TerminalError(WorkerError):
+    """The job can never succeed as asked, for example a manifest without a URL column."""
+
+    reason: JobReason
+
+
+class RetryableError(WorkerError):
+    """The job may succeed later, for example when S3 answers again."""
+
+    reason: JobReason
+
+
+class LeaseLost(RetryableError):
+    """Another worker took the batch over while this one was away, for example after the machine was frozen."""
+
+
+class Interrupted(WorkerError):
+    """The worker is stopping; what is left of the job is handed back."""
+
+    reason: JobReason

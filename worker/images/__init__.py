@@ -1,0 +1,1 @@
+"""Bytes to cell to collage: fetching, address rules, decoding, geometry, composing."""

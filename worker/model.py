@@ -1,0 +1,133 @@
+"""The plain things that the rooms of the house hand to each other. No behaviour that touches the world."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from worker.errors import JobReason, RejectReason
+
+JPEG_MAX_SIDE = 65_500
+"""The longest side libjpeg writes (`JPEG_MAX_DIMENSION`); the canvas of every format is held to it."""
+
+MAX_CANVAS_PIXELS = 100_000_000
+"""Pixels of one page: 300 MB while it is composed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One usable line of a manifest: the line it starts on (the header is line 1) and its URL, as given."""
+
+    line: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A line that cannot be used, and why."""
+
+    line: int
+    reason: RejectReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatorGroup:
+    """One creator's rows, in file order."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+
+class ProcessingConfig(BaseModel):
+    """What a job asks for. Each key is optional in a message; the `DEFAULT_*` settings fill in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group_by_creator: StrictBool = True
+    rows: Annotated[StrictInt, Field(ge=1, le=100)] = 5
+    cols: Annotated[StrictInt, Field(ge=1, le=100)] = 7
+    max_images_per_creator: Annotated[StrictInt, Field(ge=1, le=10_000)] = 35
+    quality: Annotated[StrictInt, Field(ge=1, le=100)] = 95
+    max_workers: Annotated[StrictInt, Field(ge=1, le=256)] = 8
+    timeout: Annotated[StrictInt | StrictFloat, Field(gt=0, le=300)] = 30
+    max_retries: Annotated[StrictInt, Field(ge=0, le=10)] = 3
+    cell_size: Annotated[StrictInt, Field(ge=16, le=2_000)] = 200
+    gutter: Annotated[StrictInt, Field(ge=0, le=200)] = 0
+    background: Annotated[StrictStr, Field(max_length=64)] = "white"
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    creator_column: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    url_column: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _page_can_be_drawn(self) -> Self:
+        width = self.cols * self.cell_size + (self.cols - 1) * self.gutter
+        height = self.rows * self.cell_size + (self.rows - 1) * self.gutter
+        if max(width, height) > JPEG_MAX_SIDE or width * height > MAX_CANVAS_PIXELS:
+            raise ValueError(
+                f"a page of {self.rows} rows and {self.cols} cols of {self.cell_size} px is {width} x {height} px; "
+                f"allowed are {JPEG_MAX_SIDE} px a side and {MAX_CANVAS_PIXELS} px in all"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class S3Manifest:
+    """A manifest in S3. `version` and `etag` are what the event or the object's head said, where known."""
+
+    bucket: str
+    key: str
+    version: str | None = None
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InlineManifest:
+    """A manifest that came in the message itself."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The work that a message asks for.
+
+    `from_event` is true where an S3 event started it: only then the manifest is archived when the batch is done.
+    """
+
+    manifest: S3Manifest | InlineManifest
+    output_prefix: str
+    config: ProcessingConfig
+    from_event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The message is done with, and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retryable:
+    """The message goes back.
+
+    With `costs_attempt` it stays the same message, made visible after a backoff by its receive count. Without, a
+    fresh copy takes its place after `delay` seconds, so that waiting and interruptions never end in the DLQ.
+    """
+
+    reason: JobReason
+    message: str
+    costs_attempt: bool = True
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The message goes to the dead-letter queue with its reason, and is deleted."""
+
+    reason: JobReason
+    message: str
+    batch_id: str | None = None
+
+
+Outcome = Succeeded | Retryable | Terminal
+"""What became of a message's work; it alone decides what happens to the message."""

@@ -1,0 +1,1 @@
+"""The long-running process: receive loop, heartbeat, drain, health, and the composition root."""
