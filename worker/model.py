@@ -1,9 +1,12 @@
 """The plain things that the rooms of the house hand to each other. No behaviour that touches the world."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.errors import JobReason, RejectReason
 
@@ -39,25 +42,37 @@ class CreatorGroup:
     rows: tuple[Row, ...]
 
 
+Rows = Annotated[int, Field(ge=1, le=100)]
+Cols = Annotated[int, Field(ge=1, le=100)]
+MaxImages = Annotated[int, Field(ge=1, le=1_000)]
+Quality = Annotated[int, Field(ge=1, le=100)]
+MaxWorkers = Annotated[int, Field(ge=1, le=256)]
+Timeout = Annotated[float, Field(gt=0, le=300)]
+MaxRetries = Annotated[int, Field(ge=0, le=10)]
+OutputPrefix = Annotated[str, Field(max_length=256, pattern=r"^([^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*)?$")]
+
+
 class ProcessingConfig(BaseModel):
     """What a job asks for. Each key is optional in a message; the `DEFAULT_*` settings fill in."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    group_by_creator: StrictBool = True
-    rows: Annotated[StrictInt, Field(ge=1, le=100)] = 5
-    cols: Annotated[StrictInt, Field(ge=1, le=100)] = 7
-    max_images_per_creator: Annotated[StrictInt, Field(ge=1, le=10_000)] = 35
-    quality: Annotated[StrictInt, Field(ge=1, le=100)] = 95
-    max_workers: Annotated[StrictInt, Field(ge=1, le=256)] = 8
-    timeout: Annotated[StrictInt | StrictFloat, Field(gt=0, le=300)] = 30
-    max_retries: Annotated[StrictInt, Field(ge=0, le=10)] = 3
-    cell_size: Annotated[StrictInt, Field(ge=16, le=2_000)] = 200
-    gutter: Annotated[StrictInt, Field(ge=0, le=200)] = 0
-    background: Annotated[StrictStr, Field(max_length=64)] = "white"
+    group_by_creator: bool = True
+    rows: Rows = 5
+    cols: Cols = 7
+    max_images_per_creator: MaxImages = 35
+    quality: Quality = 95
+    max_workers: MaxWorkers = 8
+    """Downloads at a time for one job."""
+    timeout: Timeout = 30
+    """Seconds for the whole of one try at one image."""
+    max_retries: MaxRetries = 3
+    cell_size: Annotated[int, Field(ge=16, le=2_000)] = 200
+    gutter: Annotated[int, Field(ge=0, le=200)] = 0
+    background: Annotated[str, Field(max_length=64)] = "white"
     format: Literal["jpeg", "png", "webp"] = "jpeg"
-    creator_column: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
-    url_column: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    creator_column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    url_column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="after")
     def _page_can_be_drawn(self) -> Self:
@@ -99,6 +114,84 @@ class Job:
     output_prefix: str
     config: ProcessingConfig
     from_event: bool
+
+
+class Mode(StrEnum):
+    """How carefully a creator was done: below `normal`, memory was short."""
+
+    NORMAL = "normal"
+    SAFE = "safe"
+    MINIMAL = "minimal"
+
+
+class CreatorStatus(StrEnum):
+    """A creator's place in a batch."""
+
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class BatchState(StrEnum):
+    """A batch's place in its life. Not called status: the index on `status` is the creators' own."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CreatorRecord:
+    """What became of one creator in one batch."""
+
+    creator: str
+    status: CreatorStatus
+    images_processed: int = 0
+    collage_keys: tuple[str, ...] = ()
+    errors: Mapping[str, int] = field(default_factory=dict)
+    duration: float = 0.0
+    """Seconds."""
+    content_hash: str | None = None
+    mode: Mode = Mode.NORMAL
+
+    @property
+    def error_count(self) -> int:
+        """Images that were not usable."""
+        return sum(self.errors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One run of a batch by its lease's owner.
+
+    `fence` grows at every take-over: what an earlier owner still tries to write is refused by it.
+    """
+
+    id: str
+    job: Job
+    started_at: datetime
+    owner: str
+    fence: int
+    message_id: str
+    source_csv: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What the table knows of a batch. Counts are those of the last report."""
+
+    id: str
+    state: BatchState
+    started_at: datetime
+    owner: str
+    fence: int
+    lease_expires: float
+    source_csv: str
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    summary_key: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    updated_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,87 @@
+"""The AWS clients: one of each for the process, and what their failures mean."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from aiohttp import ClientError as HttpError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from worker.errors import JobReason, RetryableError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sqs import SQSClient
+
+CALL_DEADLINE = 60.0
+"""Seconds after which a call counts as lost, its retries included; botocore's own time-outs do not always fire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One client for each service; each keeps its own connections."""
+
+    s3: "S3Client"
+    sqs: "SQSClient"
+    dynamodb: "DynamoDBClient"
+
+
+def client_config(connections: int = 32) -> AioConfig:
+    """Return time-outs and retries for every client. The longest read is ReceiveMessage's 20 s of waiting."""
+    return AioConfig(
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=connections,
+        retries={"mode": "standard", "total_max_attempts": 6},
+        s3={"addressing_style": "auto"},
+        user_agent_appid="collage-worker",
+    )
+
+
+@asynccontextmanager
+async def open_clients(*, region: str, endpoint_url: str | None, connections: int = 32) -> AsyncIterator[Clients]:
+    """Open the clients; the SDK finds credentials as everywhere."""
+    config = client_config(connections)
+    if endpoint_url:  # emulators rarely answer to bucket names as hosts
+        config = config.merge(AioConfig(s3={"addressing_style": "path"}))
+    options: dict[str, Any] = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
+    session = get_session()
+    async with (
+        session.create_client("s3", **options) as s3,
+        session.create_client("sqs", **options) as sqs,
+        session.create_client("dynamodb", **options) as dynamodb,
+    ):
+        yield Clients(s3, sqs, dynamodb)
+
+
+@asynccontextmanager
+async def aws_call(what: str, *, deadline: float = CALL_DEADLINE) -> AsyncIterator[None]:
+    """Put a hard deadline around a call, and turn the failures that may pass into `RetryableError`.
+
+    `what` is the doing in words, for the error's text. `ClientError`s that the caller knows are caught by the caller,
+    inside; whatever is left is an outage, throttling, or a right that is missing: each can be mended from outside.
+    """
+    try:
+        async with asyncio.timeout(deadline):
+            yield
+    except ClientError as error:
+        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
+    except TimeoutError as error:
+        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: no answer in {deadline:g} s") from error
+    except (BotoCoreError, NoCredentialsError, HttpError, OSError) as error:
+        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
+
+
+def code_of(error: ClientError) -> str:
+    """Return the error code of an AWS answer, for example `NoSuchKey` or `404`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of an AWS answer, 0 where there is none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,177 @@
+"""S3: manifests in, collages and documents out. Nothing is ever overwritten by `put_new`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from botocore.exceptions import ClientError
+
+from worker.aws.clients import aws_call, code_of, status_of
+from worker.errors import JobReason, RetryableError, TerminalError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+
+READ_SIZE = 1 << 20
+MULTIPART_FROM = 100 * 1024 * 1024
+PART_SIZE = 32 * 1024 * 1024
+TRANSFER_DEADLINE = 900.0
+"""Seconds for a transfer as a whole: 5 GiB at 6 MB/s."""
+
+NOT_FOUND, FORBIDDEN, CONFLICT, PRECONDITION_FAILED = 404, 403, 409, 412
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What S3 says of an object. `version` is None in a bucket without versions."""
+
+    etag: str
+    version: str | None
+    size: int
+
+
+class S3:
+    """The few S3 operations that the worker needs."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    async def head(self, bucket: str, key: str, version: str | None = None) -> ObjectHead | None:
+        """Return the object's head, or None where there is no such object (or version).
+
+        Raises `TerminalError(manifest_forbidden)` where we may not look.
+        """
+        async with aws_call(f"looking at s3://{bucket}/{key}"):
+            try:
+                found = await self._client.head_object(Bucket=bucket, Key=key, **_version(version))
+            except ClientError as error:
+                if status_of(error) == FORBIDDEN:
+                    raise _forbidden(bucket, key) from error
+                if status_of(error) in {NOT_FOUND, 400, 405}:  # a version id that is none; a delete marker
+                    return None
+                raise
+        version = found.get("VersionId")
+        return ObjectHead(found["ETag"].strip('"'), None if version == "null" else version, found["ContentLength"])
+
+    async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
+        """Stream the object into a file, exactly as `head` saw it.
+
+        Raises `RetryableError(manifest_changed)` where another upload took its place meanwhile.
+        """
+        async with aws_call(f"reading s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+            try:
+                found = await self._client.get_object(
+                    Bucket=bucket, Key=key, IfMatch=f'"{head.etag}"', **_version(head.version)
+                )
+            except ClientError as error:
+                if status_of(error) == FORBIDDEN:
+                    raise _forbidden(bucket, key) from error
+                if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED}:
+                    raise RetryableError(
+                        JobReason.MANIFEST_CHANGED, f"s3://{bucket}/{key} changed while it was being read"
+                    ) from error
+                raise
+            async with found["Body"] as body:
+                while block := await body.read(READ_SIZE):
+                    file.write(block)
+        file.seek(0)
+
+    async def put(self, bucket: str, key: str, body: "bytes | BinaryIO", content_type: str) -> None:
+        """Write an object that is the same however often it is written: metadata, summaries."""
+        async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+            await self._client.put_object(
+                Bucket=bucket, Key=key, Body=body, ContentType=content_type, ServerSideEncryption="AES256"
+            )
+
+    async def put_new(
+        self, bucket: str, key: str, body: bytes, *, headers: Mapping[str, Any], only_new: bool = True
+    ) -> bool:
+        """Write an object where there is none; False where the key is taken (nothing is written then).
+
+        `headers` are arguments of PutObject. Bodies over 100 MB go up in parts. Without `only_new` it is a plain put.
+        """
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
+        async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+            try:
+                if len(body) > MULTIPART_FROM:
+                    await self._put_parts(bucket, key, body, headers, condition)
+                else:
+                    await self._client.put_object(Bucket=bucket, Key=key, Body=body, **headers, **condition)
+            except ClientError as error:
+                if status_of(error) == PRECONDITION_FAILED:
+                    return False
+                if status_of(error) == CONFLICT:  # another put of the same key was under way: look who won
+                    return await self.metadata(bucket, key) is None
+                raise
+        return True
+
+    async def _put_parts(
+        self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
+    ) -> None:
+        upload = await self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)
+        name: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            for number, start in enumerate(range(0, len(body), PART_SIZE), start=1):
+                part = await self._client.upload_part(
+                    **name,
+                    PartNumber=number,
+                    Body=memoryview(body)[start : start + PART_SIZE].tobytes(),
+                )
+                parts.append({"ETag": part["ETag"], "PartNumber": number})
+            await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts}, **condition)
+        except BaseException:
+            await self._client.abort_multipart_upload(**name)
+            raise
+
+    async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
+        """Return an object's own metadata, or None where there is no such object."""
+        async with aws_call(f"looking at s3://{bucket}/{key}"):
+            try:
+                return dict((await self._client.head_object(Bucket=bucket, Key=key))["Metadata"])
+            except ClientError as error:
+                if status_of(error) == NOT_FOUND:
+                    return None
+                raise
+
+    async def move(self, bucket: str, source: str, head: ObjectHead, target: str) -> None:
+        """Move the very object that `head` saw; a newer upload under the same key stays where it is.
+
+        Safe to repeat: where the source is gone already, an earlier try moved it.
+        """
+        async with aws_call(f"archiving s3://{bucket}/{source}", deadline=TRANSFER_DEADLINE):
+            try:
+                await self._client.copy_object(
+                    Bucket=bucket,
+                    Key=target,
+                    CopySource=_copy_source(bucket, source, head.version),
+                    CopySourceIfMatch=f'"{head.etag}"',
+                    ServerSideEncryption="AES256",
+                )
+            except ClientError as error:
+                if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED} or code_of(error) == "NoSuchVersion":
+                    return
+                raise
+            if head.version is None:
+                now = await self.head(bucket, source)
+                if now is None or now.etag != head.etag:
+                    return
+            # With its version named, the delete leaves a newer upload alone; the archive keeps the bytes.
+            await self._client.delete_object(Bucket=bucket, Key=source, **_version(head.version))
+
+
+def _copy_source(bucket: str, key: str, version: str | None) -> "CopySourceTypeDef":
+    return {"Bucket": bucket, "Key": key, "VersionId": version} if version else {"Bucket": bucket, "Key": key}
+
+
+def _version(version: str | None) -> dict[str, Any]:
+    return {"VersionId": version} if version else {}
+
+
+def _forbidden(bucket: str, key: str) -> TerminalError:
+    return TerminalError(
+        JobReason.MANIFEST_FORBIDDEN,
+        f"S3 does not let us read s3://{bucket}/{key} (it is missing and we may not list, or the task role lacks "
+        "s3:GetObject or the key's decryption right); grant it and redrive the message",
+    )

@@ -1,0 +1,76 @@
+"""A semaphore whose limit can be changed while it is in use, for example when memory runs short."""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+
+class Limiter:
+    """Lets at most `limit` tasks in at a time, first come first served: `async with limiter: ...`.
+
+    Lowering the limit interrupts nobody; it takes effect as slots come free. Raising it wakes waiters at once.
+    Belongs to one event loop, like any asyncio primitive.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = _checked(limit)
+        self._in_use = 0
+        # A slot is handed to the first waiter when it comes free, never put up for grabs: nobody jumps the queue.
+        # So while anyone waits, no slot is free.
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """Slots there are, at least 1."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = _checked(limit)
+        self._hand_over()
+
+    @property
+    def in_use(self) -> int:
+        """Slots taken; above `limit` for a while after that was lowered."""
+        return self._in_use
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait for a slot."""
+        return len(self._waiters)
+
+    async def __aenter__(self) -> None:
+        if self._in_use < self._limit:
+            self._in_use += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                self._waiters.remove(waiter)
+            else:
+                self._release()  # the slot came in the same turn of the loop as the cancellation
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self._in_use -= 1
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        for waiter in [*self._waiters][: max(0, self._limit - self._in_use)]:
+            self._waiters.popleft()
+            self._in_use += 1
+            waiter.set_result(None)
+
+
+def _checked(limit: int) -> int:
+    if limit < 1:
+        raise ValueError(f"a limiter's limit is {limit}; allowed are 1 and more, or its waiters would wait for ever")
+    return limit

@@ -1,0 +1,109 @@
+"""The names of things in S3 and DynamoDB: pure functions from a batch and a creator to keys."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from worker.model import InlineManifest, Job, S3Manifest
+
+MAX_NAME = 200
+"""Characters of an encoded creator name in a key; S3 keys end at 1,024 bytes."""
+
+EVENT_PREFIX = "csv-files/"
+EVENT_SUFFIXES = (".csv", ".csv.gz")
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
+
+
+def safe_name(name: str, limit: int = MAX_NAME) -> str:
+    """Encode a name for a key: percent-encoding of everything outside `A-Za-z0-9._-`, so two names never meet.
+
+    `.` and `..` are encoded too: tools read them as folders. A name longer than `limit` is cut and ends in `~` and a
+    hash of the whole; no other encoded name contains a `~`.
+    """
+    if name in {".", ".."}:
+        return "%2E" * len(name)
+    encoded = _UNSAFE.sub(lambda match: b"%%%02X" % ord(match[0]), name.encode("utf-8", "surrogatepass")).decode(
+        "ascii"
+    )
+    if len(encoded) <= limit:
+        return encoded
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    whole = re.sub(r"%[0-9A-F]?$", "", encoded[: limit - len(digest) - 1])
+    return f"{whole}~{digest}"
+
+
+def name_of(encoded: str) -> str:
+    """Return the name that `safe_name` encoded, where it was not cut."""
+    return unquote(encoded, errors="surrogatepass")
+
+
+def manifest_name(job: Job) -> str:
+    """Return the manifest's file name: what `source_csv` shows."""
+    return "inline.csv" if isinstance(job.manifest, InlineManifest) else job.manifest.key.rpartition("/")[2]
+
+
+def manifest_stem(job: Job) -> str:
+    """Return the manifest's file name without `.csv` or `.csv.gz`."""
+    return re.sub(r"(?i)(\.csv)?(\.gz)?$", "", manifest_name(job)) or "manifest"
+
+
+def batch_id(job: Job) -> str:
+    """Name the batch after its manifest, so that the same object is the same batch however often it is notified.
+
+    For a manifest in S3 the identity is its bucket, key and version (or ETag, in a bucket without versions); for one
+    that came in its message, its text and what was asked of it.
+    """
+    manifest = job.manifest
+    if isinstance(manifest, S3Manifest):
+        identity = (manifest.bucket, manifest.key, manifest.version or manifest.etag or "")
+    else:
+        identity = ("inline", job.output_prefix + job.config.model_dump_json(), manifest.text)
+    digest = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"s3_{safe_name(manifest_stem(job), 100)}-{digest[:8]}"
+
+
+def batch_hash(identifier: str) -> str:
+    """Return the eight hexadecimal digits at the end of a batch id."""
+    return identifier[-8:]
+
+
+def iso(moment: datetime) -> str:
+    """Write a moment as records do: `2025-01-19T12:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_iso(text: str) -> datetime:
+    """Read what `iso` wrote."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def collage_key(  # noqa: PLR0913 - a key has this many parts
+    prefix: str, creator: str, started: datetime, *, page: int, extension: str, suffix: str = ""
+) -> str:
+    """Return the key of a collage's page (counted from 1). `suffix` sets apart two batches of the same second."""
+    name = f"collage_{started.astimezone(UTC):%Y%m%d_%H%M%S}"
+    name += f"_{suffix}" if suffix else ""
+    name += f"_p{page}" if page > 1 else ""
+    return f"{prefix}collages/by-creator/{safe_name(creator)}/{name}.{extension}"
+
+
+def summary_key(prefix: str, identifier: str, extension: str = "json") -> str:
+    """Return the key of a batch's summary."""
+    return f"{prefix}results/processing-summaries/{identifier}.{extension}"
+
+
+def metadata_key(prefix: str, identifier: str, creator: str) -> str:
+    """Return the key of one creator's metadata."""
+    return f"{prefix}results/metadata/{identifier}/{safe_name(creator)}.json"
+
+
+def archive_key(key: str, *, failed: bool) -> str:
+    """Return where a manifest goes when its batch is over."""
+    return f"archived/{'failed' if failed else 'processed'}/{key}"
+
+
+def starts_a_batch(key: str) -> bool:
+    """Say whether an S3 event for this key starts a batch."""
+    return key.startswith(EVENT_PREFIX) and key.endswith(EVENT_SUFFIXES)

@@ -1,0 +1,183 @@
+"""The settings: read from the environment once, checked as a whole, frozen."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.model import (
+    Cols,
+    MaxImages,
+    MaxRetries,
+    MaxWorkers,
+    OutputPrefix,
+    ProcessingConfig,
+    Quality,
+    Rows,
+    Timeout,
+)
+
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. The text has one line for each bad variable."""
+
+
+class Settings(BaseSettings):
+    """Every setting, under the name of its environment variable in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # where things are
+    input_bucket: Bucket = "tiktok-image-input"
+    output_bucket: Bucket = "tiktok-image-output"
+    temp_bucket: Bucket = "tiktok-image-temp"
+    allowed_input_buckets: Annotated[tuple[Bucket, ...], NoDecode] = ()
+    sqs_queue_url: Url | None = None
+    sqs_dlq_url: Url | None = None
+    dynamodb_table_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = "tiktok-creator-processing-state"
+    aws_endpoint_url: Url | None = None
+    aws_region: Annotated[
+        str, Field(min_length=1, validation_alias=AliasChoices("aws_region", "aws_default_region"))
+    ] = "us-east-1"
+
+    # what a job gets that does not ask
+    default_rows: Rows = 5
+    default_cols: Cols = 7
+    default_quality: Quality = 95
+    default_max_workers: MaxWorkers = 8
+    default_timeout: Timeout = 30.0
+    default_max_retries: MaxRetries = 3
+    default_max_images_per_creator: MaxImages = 35
+    default_output_prefix: OutputPrefix = ""
+
+    # images
+    min_image_size: Annotated[int, Field(ge=1, le=10_000)] = 50
+    max_image_size: Annotated[int, Field(ge=16, le=20_000)] = 800
+    max_image_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 20_971_520
+    max_image_pixels: Annotated[int, Field(ge=10_000, le=500_000_000)] = 50_000_000
+    max_concurrent_downloads: Annotated[int, Field(ge=1, le=1_024)] = 64
+    user_agent: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")] = "collage-worker/1.0"
+    retry_backoff_factor: Annotated[float, Field(ge=0, le=60)] = 0.5
+    retry_max_delay: Annotated[float, Field(ge=0, le=300)] = 30.0
+    allow_private_addresses: bool = False
+    enable_deduplication: bool = True
+    content_hash_algorithm: Literal["sha256", "sha512", "sha1", "md5", "blake2b"] = "sha256"
+    decode_processes: Annotated[int, Field(ge=0, le=128)] = 0
+
+    # results
+    collision_check_enabled: bool = True
+    s3_presigned_url_expiration: Annotated[int, Field(ge=1, le=604_800)] = 3_600
+    state_ttl_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    debug_capture: bool = False
+    metrics_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./#:-]{1,255}$")] = "TikTokImageProcessor"
+
+    # memory, in percent of the container's limit
+    memory_warning_threshold: Annotated[float, Field(gt=0, le=100)] = 80.0
+    memory_critical_threshold: Annotated[float, Field(gt=0, le=100)] = 90.0
+
+    # the queue
+    batch_coordination_enabled: bool = True
+    max_concurrent_jobs: Annotated[int, Field(ge=1, le=64)] = 4
+    visibility_timeout: Annotated[float, Field(ge=2, le=43_200)] = 120.0
+    wait_time_seconds: Annotated[int, Field(ge=0, le=20)] = 20
+    stop_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 100.0
+
+    # the process
+    ecs_agent_uri: Url | None = None
+    health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @field_validator("allowed_input_buckets", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _relations_hold(self) -> Self:
+        if self.memory_warning_threshold > self.memory_critical_threshold:
+            raise ValueError(
+                f"MEMORY_WARNING_THRESHOLD ({self.memory_warning_threshold}) must not be above "
+                f"MEMORY_CRITICAL_THRESHOLD ({self.memory_critical_threshold})"
+            )
+        try:
+            _ = self.default_config
+        except ValidationError as error:
+            raise ValueError("DEFAULT_ROWS, DEFAULT_COLS: " + str(error.errors()[0]["msg"])) from None
+        return self
+
+    @property
+    def default_config(self) -> ProcessingConfig:
+        """What a job gets that names nothing itself."""
+        return ProcessingConfig(
+            rows=self.default_rows,
+            cols=self.default_cols,
+            quality=self.default_quality,
+            max_workers=self.default_max_workers,
+            timeout=self.default_timeout,
+            max_retries=self.default_max_retries,
+            max_images_per_creator=self.default_max_images_per_creator,
+        )
+
+    @property
+    def input_buckets(self) -> frozenset[str]:
+        """The buckets that a job may name."""
+        return frozenset(self.allowed_input_buckets) or frozenset({self.input_bucket})
+
+    def effective(self) -> dict[str, Any]:
+        """Every setting in force, for the start log. None of them is a secret but a queue URL's user part."""
+        return {name: _masked(value) for name, value in self.model_dump(mode="json").items()}
+
+
+def load(*, required: tuple[str, ...] = ()) -> Settings:
+    """Read the environment.
+
+    `required` names settings that the command at hand cannot do without.
+    Raises `SettingsError` with every bad variable, what it held and what is allowed.
+    """
+    problems: list[str] = []
+    settings: Settings | None = None
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems += [_problem(dict(item)) for item in error.errors()]
+    problems += [
+        f"{name}: it is not set, and this command needs it"
+        for name in required
+        if not os.environ.get(name) and not any(line.startswith(f"{name}:") for line in problems)
+    ]
+    if settings is None or problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _problem(item: Mapping[str, Any]) -> str:
+    location = item["loc"]
+    if not location:  # a relation between two settings: its text names both
+        return str(item["msg"]).removeprefix("Value error, ")
+    name = str(location[0]).upper()
+    allowed = str(item["msg"]).removeprefix("Input should ")
+    return f"{name}: got {_shown(item['input'])}; it should {allowed}"
+
+
+def _shown(value: object) -> str:
+    text = repr(_masked(value))
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _masked(value: Any) -> Any:
+    """Hide what stands before an @ in a URL."""
+    if isinstance(value, str) and "://" in value and "@" in value:
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return value
