@@ -161,6 +161,15 @@ class CreatorRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a batch: its id, who holds it, and the fence it was taken with."""
+
+    id: str
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One run of a batch by its lease's owner.
 

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from worker.aws.clients import aws_call, code_of
 from worker.errors import JobReason, LeaseLost
-from worker.model import Batch, BatchRecord, BatchState, CreatorRecord, CreatorStatus, Mode
+from worker.model import Batch, BatchRecord, BatchState, CreatorRecord, CreatorStatus, Lease, Mode
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -64,7 +64,7 @@ class StateTable:
             },
         )
 
-    async def extend(self, batch: Batch, *, lease: float, counts: Mapping[str, Any]) -> None:
+    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
         """Keep the lease for `lease` seconds more, and report progress. Raises `LeaseLost`."""
         await self._held(
             batch,
@@ -72,11 +72,11 @@ class StateTable:
             {":expires": self._clock() + lease, ":counts": dict(counts)},
         )
 
-    async def release(self, batch: Batch) -> None:
+    async def release(self, batch: Batch | Lease) -> None:
         """Give the lease back, so that the next worker need not wait for its end. Raises `LeaseLost`."""
         await self._held(batch, "SET lease_expires = :expires, updated_at = :stamp, #ttl = :ttl", {":expires": 0})
 
-    async def note_summary(self, batch: Batch, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
         """Note that the summary is written: from here on only the manifest's move and `complete` are left."""
         await self._held(
             batch,
@@ -84,7 +84,7 @@ class StateTable:
             {":key": summary_key, ":counts": dict(counts)},
         )
 
-    async def complete(self, batch: Batch) -> None:
+    async def complete(self, batch: Batch | Lease) -> None:
         """Close the batch as completed. Raises `LeaseLost`."""
         await self._held(
             batch,
@@ -92,7 +92,7 @@ class StateTable:
             {":done": BatchState.COMPLETED, ":zero": 0},
         )
 
-    async def fail(self, batch: Batch, *, code: str, message: str) -> None:
+    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
         """Close the batch as failed as a whole. Raises `LeaseLost`."""
         await self._held(
             batch,
@@ -107,7 +107,7 @@ class StateTable:
             answer = await self._client.get_item(TableName=self._table, Key=_batch_key(batch_id), ConsistentRead=True)
         return _batch_record(batch_id, _plain(answer["Item"])) if "Item" in answer else None
 
-    async def _held(self, batch: Batch, update: str, values: Mapping[str, Any]) -> None:
+    async def _held(self, batch: Batch | Lease, update: str, values: Mapping[str, Any]) -> None:
         _, done = await self._update(
             batch.id,
             update,

@@ -2,7 +2,7 @@
 
 An image covers its cell as the system before this one did it, to the pixel: an image relatively wider than the cell
 is scaled to `(int(w·cell/h), cell)`, any other to `(cell, int(h·cell/w))`, and the crop starts at
-`((w'−cell)//2, (h'−cell)//2)`. A rounding instead of `int` shifts the picture by a pixel.
+`((w'-cell)//2, (h'-cell)//2)`. A rounding instead of `int` shifts the picture by a pixel.
 
 Sizes are `(width, height)` and boxes `(left, top, right, bottom)`, in pixels, the right and lower edges left out.
 """

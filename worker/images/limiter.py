@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 
 
@@ -49,7 +50,8 @@ class Limiter:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self._waiters.remove(waiter)
+                with suppress(ValueError):  # passed over meanwhile
+                    self._waiters.remove(waiter)
             else:
                 self._release()  # the slot came in the same turn of the loop as the cancellation
             raise
@@ -64,10 +66,11 @@ class Limiter:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        for waiter in [*self._waiters][: max(0, self._limit - self._in_use)]:
-            self._waiters.popleft()
-            self._in_use += 1
-            waiter.set_result(None)
+        while self._waiters and self._in_use < self._limit:
+            waiter = self._waiters.popleft()
+            if not waiter.done():  # a cancelled one stays in the queue until its task runs
+                self._in_use += 1
+                waiter.set_result(None)
 
 
 def _checked(limit: int) -> int:

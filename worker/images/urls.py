@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal, cast
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import idna
 
@@ -23,6 +23,8 @@ _MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE)
+_ORIGIN = re.compile(r"[^/]*//[^/?#]*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 # Controls, white space of every script, DEL, backslashes (browsers read them as slashes) and halves of surrogates.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\s\ud800-\udfff]")
@@ -33,7 +35,7 @@ _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 _EXPIRES = "x-expires"
 _EPOCH_SECONDS = re.compile(r"[0-9]{1,15}")
-_USER_INFO = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?[/\\]*)[^/\\]*@", re.IGNORECASE)
+_USER_INFO = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?[/\\]+)?[^/\\]*@", re.IGNORECASE)
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -70,6 +72,21 @@ def parse_image_url(url: str) -> ImageUrl:
             raise _bad(url, f"it has {len(text):,} characters when encoded; allowed are {MAX_URL_LENGTH:,}")
     host, port = _host_and_port(url, authority, _DEFAULT_PORTS[scheme])
     return ImageUrl(text=text, scheme=scheme, host=host, port=port)
+
+
+def redirect_target(url: ImageUrl, location: str) -> ImageUrl:
+    """Resolve a Location header against `url` (RFC 3986, 5.2), as exactly as that one. Raises ImageError(bad_url).
+
+    `urljoin` drops empty parts of what it joins, which a signature may cover, so only relative paths go through it.
+    """
+    if _SCHEME.match(location):
+        return parse_image_url(location)
+    if location.startswith("//"):
+        return parse_image_url(f"{url.scheme}:{location}")
+    if location.startswith("/"):
+        origin = _ORIGIN.match(url.text)
+        return parse_image_url(f"{origin[0] if origin else ''}{location}")
+    return parse_image_url(urljoin(url.text, location))
 
 
 def expired(url: str, now: float) -> bool:

@@ -79,9 +79,7 @@ def from_iso(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
-def collage_key(  # noqa: PLR0913 - a key has this many parts
-    prefix: str, creator: str, started: datetime, *, page: int, extension: str, suffix: str = ""
-) -> str:
+def collage_key(prefix: str, creator: str, started: datetime, *, page: int, extension: str, suffix: str = "") -> str:
     """Return the key of a collage's page (counted from 1). `suffix` sets apart two batches of the same second."""
     name = f"collage_{started.astimezone(UTC):%Y%m%d_%H%M%S}"
     name += f"_{suffix}" if suffix else ""

@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
+from worker.images.collage import parse_background
 from worker.jobs.keys import starts_a_batch
 from worker.model import InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest
 
@@ -77,7 +78,7 @@ def _job(message: Mapping[str, Any], defaults: JobDefaults) -> Job:
     return Job(
         manifest=_inline(message) if kind == "csv_inline" else _named_object(message, defaults),
         output_prefix=_output_prefix(message, defaults),
-        config=_config(message.get("processing_config"), defaults.config),
+        config=config_of(message.get("processing_config"), defaults.config),
         from_event=False,
     )
 
@@ -114,18 +115,23 @@ def _output_prefix(message: Mapping[str, Any], defaults: JobDefaults) -> str:
         _bad_value("output_prefix", prefix, "up to 256 characters, no leading slash, no control characters")
 
 
-def _config(given: object, defaults: ProcessingConfig) -> ProcessingConfig:
+def config_of(given: object, defaults: ProcessingConfig) -> ProcessingConfig:
+    """Return what is asked for, filled in from the defaults. Raises `TerminalError` (`unknown_key`, `bad_value`)."""
     if given is None:
         return defaults
     if not isinstance(given, dict):
         _bad_value("processing_config", given, "an object")
     try:
-        return ProcessingConfig.model_validate({**defaults.model_dump(), **given})
+        config = ProcessingConfig.model_validate({**defaults.model_dump(), **given})
+        parse_background(config.background)
     except ValidationError as error:
         problems = [_problem(dict(item)) for item in error.errors()]
         unknown = all(item["type"] == "extra_forbidden" for item in error.errors())
         reason = JobReason.UNKNOWN_KEY if unknown else JobReason.BAD_VALUE
         raise TerminalError(reason, "; ".join(problems)) from None
+    except ValueError as error:
+        raise TerminalError(JobReason.BAD_VALUE, f"processing_config.background: {error}") from None
+    return config
 
 
 def _problem(item: Mapping[str, Any]) -> str:

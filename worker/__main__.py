@@ -1,0 +1,5 @@
+"""`python -m worker COMMAND`: the same as the console script `collage`."""
+
+from worker.cli.app import main
+
+main()

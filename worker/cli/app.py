@@ -1,0 +1,186 @@
+"""The command line. Commands import what they need when they are called, so that each starts quickly."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Never, TypeVar
+
+import typer
+
+from worker import __version__
+from worker.model import ProcessingConfig
+from worker.settings import Settings, SettingsError, load
+
+DONE, FAILED, WRONG_CALL = 0, 1, 2
+
+app = typer.Typer(
+    name="collage",
+    help="Makes one grid collage for each creator of a manifest of cover images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+T = TypeVar("T")
+BatchId = Annotated[str, typer.Argument(metavar="BATCH_ID", help="What `submit` printed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A key of processing_config, such as rows=3 or background=#222222; repeatable.",
+    ),
+]
+
+
+@app.command()
+def run() -> None:
+    """Run the worker: receive jobs from SQS until told to stop. This is what the container starts."""
+    from worker.logs import configure
+    from worker.service.app import serve
+
+    settings = _settings("SQS_QUEUE_URL")
+    configure(settings.log_level, settings.log_format)
+    _until_done(serve(settings))
+
+
+@app.command()
+def process(
+    manifest: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The manifest.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where results go.", file_okay=False)],
+    sets: Set = None,
+) -> None:
+    """Do a whole job on this machine, without AWS: collages, summary and report into DIR."""
+    from worker.cli.process import process_file
+
+    if not manifest.is_file():
+        _fail(f"there is no file {manifest}; process takes a CSV manifest", WRONG_CALL)
+    settings = _settings()
+    config = _config(settings, _asked(sets))
+    raise typer.Exit(_until_done(process_file(settings, manifest, output, config)))
+
+
+@app.command()
+def submit(
+    manifest: Annotated[str, typer.Argument(metavar="FILE.csv|s3://BUCKET/KEY", help="The manifest.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the batch with a progress bar.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run a file anew that has been done already.")] = False,
+    output_prefix: Annotated[str | None, typer.Option(help="Goes before every key of the results.")] = None,
+    sets: Set = None,
+) -> None:
+    """Send a job: upload the manifest where needed, send the message, print the batch id."""
+    from worker.cli.submit import submit_manifest
+
+    settings = _settings("SQS_QUEUE_URL")
+    config = _asked(sets)
+    _config(settings, config)
+    raise typer.Exit(_until_done(submit_manifest(settings, manifest, config, output_prefix, wait=wait, again=again)))
+
+
+@app.command()
+def status(
+    batch_id: BatchId,
+    *,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is done.")] = False,
+) -> None:
+    """Tell how a batch stands: progress, counts, failures by reason."""
+    from worker.cli.status import show_status
+
+    raise typer.Exit(_until_done(show_status(_settings(), batch_id, as_json=as_json, watch=watch)))
+
+
+@app.command()
+def bootstrap() -> None:
+    """Make buckets, queues, table and notifications at a local endpoint (AWS_ENDPOINT_URL). Safe to repeat."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from worker.aws.bootstrap import bootstrap as make
+
+    settings = _settings()
+    if settings.aws_endpoint_url is None:
+        _fail(
+            "AWS_ENDPOINT_URL is not set: bootstrap is for local endpoints such as LocalStack; "
+            "in AWS, infra/ makes these with Terraform",
+            WRONG_CALL,
+        )
+    try:
+        for line in make(settings):
+            typer.echo(line)
+    except (BotoCoreError, ClientError, OSError) as error:
+        _fail(f"{settings.aws_endpoint_url}: {error}")
+
+
+@app.command()
+def health(*, as_json: AsJson = False) -> None:
+    """Check memory, S3, SQS, DynamoDB and the network outside; exit code 1 where something required is not well."""
+    from worker.cli.health import show_health
+
+    raise typer.Exit(_until_done(show_health(_settings(), as_json=as_json)))
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    app()
+
+
+def _settings(*required: str) -> Settings:
+    try:
+        return load(required=required)
+    except SettingsError as error:
+        _fail(f"the settings are wrong:\n{error}", WRONG_CALL)
+
+
+def _asked(sets: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE pairs; a value that is JSON is taken as such, anything else as text."""
+    found: dict[str, Any] = {}
+    for pair in sets or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            _fail(f"--set takes KEY=VALUE, for example --set rows=3; got {pair!r}", WRONG_CALL)
+        try:
+            found[key.strip()] = json.loads(value)
+        except ValueError:
+            found[key.strip()] = value
+    return found
+
+
+def _config(settings: Settings, given: dict[str, Any]) -> ProcessingConfig:
+    """Return the whole of what a job asks for, checked as the worker checks it."""
+    from worker.errors import TerminalError
+    from worker.jobs.messages import config_of
+
+    try:
+        return config_of(given, settings.default_config)
+    except TerminalError as error:
+        _fail(str(error), WRONG_CALL)
+
+
+def _until_done(work: Coroutine[Any, Any, T]) -> T:
+    from worker.errors import WorkerError
+
+    try:
+        return asyncio.run(work)
+    except SettingsError as error:
+        _fail(f"the settings are wrong:\n{error}", WRONG_CALL)
+    except WorkerError as error:
+        _fail(f"{error.reason}: {error}")
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _fail(text: str, code: int = FAILED) -> Never:
+    typer.echo(text, err=True)
+    raise typer.Exit(code)

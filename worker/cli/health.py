@@ -1,0 +1,22 @@
+"""`health`: looks whether everything is there that the worker needs."""
+
+from worker.aws.clients import open_clients
+from worker.cli.screen import stdout
+from worker.service.health import as_json as dumped
+from worker.service.health import check_all, healthy
+from worker.service.memory import MemoryGauge
+from worker.settings import Settings
+
+
+async def show_health(settings: Settings, *, as_json: bool) -> int:
+    """Run the checks and show them; returns the exit code."""
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        checks = await check_all(settings, clients, lambda: MemoryGauge().read().percent)
+    if as_json:
+        stdout.print(dumped(checks), markup=False)
+    else:
+        for check in checks:
+            mark = "[green]ok    [/]" if check.ok else "[red]failed[/]" if check.required else "[yellow]absent[/]"
+            stdout.print(f"{mark}  {check.name:<9} ", end="")
+            stdout.print(check.detail, markup=False)
+    return 0 if healthy(checks) else 1

@@ -1,0 +1,73 @@
+"""`process`: a whole job on this machine."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.progress import Progress, TaskID
+
+from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
+from worker.jobs.batch import BatchWork
+from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
+from worker.jobs.summary import Tally
+from worker.logs import configure
+from worker.model import CreatorRecord, Job, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
+from worker.service.app import creator_work, gate, signals_set
+from worker.service.memory import MemoryGauge
+from worker.settings import Settings
+
+
+async def process_file(settings: Settings, manifest: Path, output: Path, config: ProcessingConfig) -> int:
+    """Do the job and tell the results; returns the exit code."""
+    configure("warning" if settings.log_level == "info" else settings.log_level, settings.log_format)
+    job = Job(S3Manifest("file", str(manifest)), "", config, from_event=False)
+    records: list[CreatorRecord] = []
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(signals_set(stop, hurry))
+        results = FolderResults(output)
+        ledger = MemoryLedger()
+        creators = await stack.enter_async_context(
+            creator_work(settings, results=results, ledger=ledger, record_metric=lambda _name, _value: None)
+        )
+        bar, task = stack.enter_context(creators_bar())
+        tally = Tally()
+        batches = BatchWork(
+            manifests=FolderManifests(),
+            results=results,
+            ledger=ledger,
+            creators=creators,
+            gate=gate(settings, MemoryGauge()),
+            owner="process",
+            lease_seconds=settings.visibility_timeout,
+            on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
+            on_creator=_advance(bar, task, tally, records),
+        )
+        outcome = await batches.run(job, "process", stop)
+    match outcome:
+        case Terminal() | Retryable():
+            stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
+            return 1
+        case Succeeded():
+            return _tell(output, records, ledger)
+
+
+def _advance(
+    bar: Progress, task: TaskID, tally: Tally, records: list[CreatorRecord]
+) -> Callable[[CreatorRecord], None]:
+    def advance(record: CreatorRecord) -> None:
+        records.append(record)
+        tally.add(record)
+        bar.update(task, advance=1, more=images_line(tally.counts()))
+
+    return advance
+
+
+def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger) -> int:
+    for record in sorted(records, key=lambda record: record.creator):
+        for key in record.collage_keys:
+            stdout.print(str(output / key), markup=False)
+    stderr.print(counts_table(ledger.counts, ""))
+    stderr.print(f"summary  {output / str(ledger.summary_key)}", markup=False)
+    return 0

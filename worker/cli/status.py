@@ -1,0 +1,78 @@
+"""`status`: how a batch stands."""
+
+import asyncio
+import json
+from typing import Any
+
+from worker.aws.clients import open_clients
+from worker.aws.dynamodb import StateTable
+from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
+from worker.jobs.keys import iso
+from worker.model import BatchRecord, BatchState
+from worker.settings import Settings
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at a batch that is followed."""
+
+
+async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch: bool) -> int:
+    """Show a batch; returns the exit code."""
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+        if watch:
+            return await follow(table, batch_id)
+        record = await table.batch(batch_id)
+    if record is None:
+        stderr.print(f"there is no batch {batch_id}: it waits in the queue, or the id is wrong", markup=False)
+        return 1
+    if as_json:
+        stdout.print(json.dumps(_as_json(record), ensure_ascii=False), markup=False)
+    else:
+        _show(record)
+    return 0
+
+
+async def follow(table: StateTable, batch_id: str) -> int:
+    """Show a batch's progress until it is over; returns the exit code: 1 where it failed as a whole."""
+    with creators_bar() as (bar, task):
+        while True:
+            record = await table.batch(batch_id)
+            if record is not None:
+                done = record.counts.get("creators_completed", 0) + record.counts.get("creators_failed", 0)
+                bar.update(
+                    task,
+                    description=record.state.value,
+                    total=record.counts.get("creators_total"),
+                    completed=done,
+                    more=images_line(record.counts),
+                )
+                if record.state is not BatchState.RUNNING:
+                    break
+            await asyncio.sleep(LOOK_EVERY)
+    _show(record)
+    return 0 if record.state is BatchState.COMPLETED else 1
+
+
+def _show(record: BatchRecord) -> None:
+    stdout.print(f"{record.id}  {record.state}", style="bold", markup=False)
+    stdout.print(f"source   {record.source_csv}\nstarted  {iso(record.started_at)}", markup=False)
+    if record.error_code:
+        stdout.print(f"failed   {record.error_code}: {record.error_message}", markup=False)
+        return
+    if record.summary_key:
+        stdout.print(f"summary  {record.summary_key}", markup=False)
+    stdout.print(counts_table(record.counts, ""))
+
+
+def _as_json(record: BatchRecord) -> dict[str, Any]:
+    return {
+        "batch_id": record.id,
+        "state": record.state,
+        "source_csv": record.source_csv,
+        "started_at": iso(record.started_at),
+        "updated_at": record.updated_at,
+        "counts": dict(record.counts),
+        "summary_key": record.summary_key,
+        "error_code": record.error_code,
+        "error_message": record.error_message,
+    }

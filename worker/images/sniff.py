@@ -1,0 +1,60 @@
+"""What an image's first bytes say it is, whatever it is called or served as. Pure; it decodes nothing."""
+
+import re
+
+ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+"""What becomes a cell, by Pillow's names; AVIF where the codec is there."""
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+
+_FOREIGN_FORMATS = (
+    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
+    ("BMP", rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"),
+    ("ICO", rb"\0\0[\1\2]\0[^\0]"),
+    ("PSD", rb"8BPS"),
+    ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    ("JPEG XL", rb"\0\0\0\x0cJXL |\xff\x0a"),
+    ("JPEG XR", rb"II\xbc"),
+    ("PDF", rb"%PDF-"),
+    ("PostScript", rb"%!PS"),
+    # the groups are atomic: comments that could be split in many ways must not make the search exponential
+    ("SVG", rb"(?:\xef\xbb\xbf)?\s*(?:(?><\?xml.*?>|<!--.*?-->|<!DOCTYPE\s+svg.*?>)\s*)*<svg[\s>]"),
+    ("QOI", rb"qoif"),
+    ("DDS", rb"DDS "),
+    ("OpenEXR", rb"v/1\x01"),
+    ("PNM", rb"P[1-7]\s"),
+)
+
+
+def sniffed_format(head: bytes) -> str | None:
+    """Return the name of the image format that the data begins like; the first 1,024 bytes are enough to tell."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return _heif_family(head)
+    return next((name for name, magic in _FOREIGN_FORMATS if re.match(magic, head[:1024], re.DOTALL)), None)
+
+
+def _heif_family(head: bytes) -> str | None:
+    """Tell AVIF, HEIF and what only shares their box (an MP4) apart by the brands; ISO/IEC 14496-12, 4.3."""
+    major, compatible = head[8:12], head[16 : min(int.from_bytes(head[:4]), 256)]
+    if major in (b"avif", b"avis") or (major in (b"mif1", b"msf1") and b"avif" in compatible):
+        return "AVIF"
+    return "HEIF" if major in _HEIF_BRANDS else None
+
+
+def webp_canvas(head: bytes) -> tuple[int, int]:
+    """Return width and height as a WebP's first 30 bytes give them (RFC 9649, 2.5 to 2.7); nonsense if they are cut."""
+    chunk, fields = head[12:16], head[20:30]
+    if chunk == b"VP8X":
+        return int.from_bytes(fields[4:7], "little") + 1, int.from_bytes(fields[7:10], "little") + 1
+    if chunk == b"VP8L":
+        bits = int.from_bytes(fields[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(fields[6:8], "little") & 0x3FFF, int.from_bytes(fields[8:10], "little") & 0x3FFF

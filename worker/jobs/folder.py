@@ -1,0 +1,116 @@
+"""The same job without AWS: a manifest from a file, results into a folder, and a ledger in memory."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from worker.model import Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileHead:
+    """What is known of a file: the hash of its bytes takes the place of S3's ETag."""
+
+    etag: str
+    version: str | None
+    size: int
+
+
+class FolderManifests:
+    """Manifests from the file system; the key of a manifest is its path."""
+
+    async def head(self, manifest: S3Manifest) -> FileHead | None:
+        """Return the file's hash and size, or None where there is no such file."""
+        path = Path(manifest.key)
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return FileHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
+
+    async def download(self, manifest: S3Manifest, _head: FileHead, file: BinaryIO) -> None:
+        """Copy the file: what is worked from must not change meanwhile."""
+        with Path(manifest.key).open("rb") as source:
+            shutil.copyfileobj(source, file, BLOCK)
+        file.seek(0)
+
+    async def archive(self, _manifest: S3Manifest, _head: FileHead, *, failed: bool) -> None:
+        """Leave the file where it is."""
+
+    async def put_error(self, _manifest: S3Manifest, _body: bytes) -> None:
+        """Leave it to the caller to tell the error."""
+
+
+class FolderResults:
+    """Collages and documents in a folder, under the keys that they would have in S3."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put_collage(
+        self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
+    ) -> str:
+        """Write a collage under the first key that is free, or that holds the same bytes."""
+        del batch_id, creator, images, content_type  # S3's metadata has no place in a file
+        taken = (self._folder / keys[0]).exists() and (self._folder / keys[0]).read_bytes() != body
+        key = keys[1] if taken else keys[0]
+        _write(self._folder / key, body)
+        return key
+
+    async def put_document(self, key: str, body: bytes | BinaryIO, _content_type: str) -> None:
+        """Write metadata, a summary or a report."""
+        _write(self._folder / key, body if isinstance(body, bytes) else body.read())
+
+    async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
+        """Keep nothing: the links are at hand."""
+
+
+class MemoryLedger:
+    """Knows of nothing before this run, and forgets with it. It remembers what its one batch came to."""
+
+    def __init__(self) -> None:
+        self.summary_key: str | None = None
+        self.counts: Mapping[str, Any] = {}
+
+    async def take(self, batch_id: str, *, owner: str, source_csv: str, lease: float) -> tuple[BatchRecord, bool]:
+        """Give the lease to whoever asks: there is nobody else."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        return BatchRecord(batch_id, BatchState.RUNNING, now, owner, 1, time.time() + lease, source_csv), True
+
+    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    async def release(self, batch: Batch | Lease) -> None:
+        """Do nothing."""
+
+    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
+        """Remember them for whoever started the batch."""
+        self.summary_key, self.counts = summary_key, counts
+
+    async def complete(self, batch: Batch | Lease) -> None:
+        """Do nothing."""
+
+    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
+        """Do nothing: the outcome says it."""
+
+    async def batch(self, batch_id: str) -> BatchRecord | None:
+        """Know of no batch."""
+
+    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+        """Know of no creator."""
+
+    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
+        """Do nothing."""
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(body)
+    part.replace(path)  # whoever opens the file meanwhile never sees half of it

@@ -1,0 +1,115 @@
+"""Rows in file order → creator groups in order of name, in bounded memory.
+
+SQLite keeps the rows in a private temporary database: in its cache while they are few, in a file under TMPDIR (or
+SQLITE_TMPDIR; SQLite reads them once in a process) when they are many, gone when it is closed. Sorting them there reads
+and writes in sequence, and one creator with ten million rows is no harder than a million creators with ten.
+"""
+
+import itertools
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+from types import TracebackType
+from typing import Self
+
+from worker.errors import JobReason, RejectReason, RetryableError
+from worker.jobs.manifest import ManifestBatch
+from worker.model import CreatorGroup, Reject, Row
+
+KEPT_REJECTS = 10_000
+
+_CACHE_MIB = 64  # for the pages, and as much again for the sorter
+_PRAGMAS = (
+    "page_size = 16384",
+    "journal_mode = OFF",  # a crash loses the whole database, on purpose: planning starts again
+    "synchronous = OFF",
+    "locking_mode = EXCLUSIVE",
+    "temp_store = FILE",
+    f"cache_size = -{_CACHE_MIB * 1024}",
+)
+
+
+class Grouping:
+    """Takes rows and rejects, then gives the creator groups. To be used from one thread at a time, any thread.
+
+    The order of groups is that of their names in UTF-8, so that planning again after a crash makes the same chunks.
+    `rows` and `rejects` (by reason) count what was added; `kept_rejects` are the first `keep_rejects` of them.
+    `creators` and `left_out` (rows beyond `max_rows`) are complete when `groups` has come to its end.
+    """
+
+    def __init__(self, *, keep_rejects: int = KEPT_REJECTS) -> None:
+        self.rows = 0
+        self.creators = 0
+        self.left_out = 0
+        self.rejects: Counter[RejectReason] = Counter()
+        self.kept_rejects: list[Reject] = []
+        self._keep_rejects = keep_rejects
+        with _spilling():
+            self._database = _open_database()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    @property
+    def reject_count(self) -> int:
+        """How many lines were rejects, kept or not."""
+        return self.rejects.total()
+
+    def add(self, batch: ManifestBatch) -> None:
+        """Take a batch. Raises `RetryableError` where the disk under TMPDIR is full."""
+        with _spilling():
+            self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", batch.entries)
+        self.rows += len(batch.entries)
+        self.rejects.update(reject.reason for reject in batch.rejects)
+        self.kept_rejects += batch.rejects[: self._keep_rejects - len(self.kept_rejects)]
+
+    def count_creators(self) -> int:
+        """Count the groups there will be; costs a pass over the names."""
+        with _spilling():
+            return int(self._database.execute("SELECT COUNT(DISTINCT creator) FROM rows").fetchone()[0])
+
+    def groups(self, *, max_rows: int) -> Iterator[tuple[CreatorGroup, int]]:
+        """Give each creator's first `max_rows` rows, in file order, and the number of its rows that are left out.
+
+        May be called again, from the start. Raises `RetryableError` where the disk under TMPDIR is full.
+        """
+        self.creators = self.left_out = 0
+        for name, rows in itertools.groupby(self._sorted_rows(), itemgetter(0)):
+            kept = tuple(Row(line, url) for _, line, url in itertools.islice(rows, max_rows))
+            left_out = sum(1 for _ in rows)
+            self.creators += 1
+            self.left_out += left_out
+            yield CreatorGroup(name, kept), left_out
+
+    def _sorted_rows(self) -> Iterator[tuple[str, int, str]]:
+        with _spilling():
+            yield from self._database.execute("SELECT creator, line, url FROM rows ORDER BY creator, line")
+
+
+def _open_database() -> sqlite3.Connection:
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for pragma in _PRAGMAS:
+        database.execute(f"PRAGMA {pragma}")
+    # the line is the rowid: rows come in its order, so the table only ever grows at its end
+    database.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, creator TEXT NOT NULL, url TEXT NOT NULL)")
+    database.execute("BEGIN")
+    return database
+
+
+@contextmanager
+def _spilling() -> Iterator[None]:
+    """Turn what goes wrong with the spill file, a full disk most likely, into an error that another try may mend."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise RetryableError(
+            JobReason.INTERNAL_ERROR,
+            f"the manifest's rows could not be kept under TMPDIR ({error}); it takes 2 to 3 times the manifest's size",
+        ) from error

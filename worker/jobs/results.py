@@ -1,0 +1,72 @@
+"""Manifests from S3 and results to S3."""
+
+from typing import Any, BinaryIO
+
+from worker.aws.s3 import S3, ObjectHead
+from worker.errors import JobReason, RetryableError
+from worker.jobs.keys import archive_key, safe_name
+from worker.model import S3Manifest
+
+YEAR = "max-age=31536000"
+
+
+class S3Manifests:
+    """The manifests of the input bucket and the other allowed ones."""
+
+    def __init__(self, s3: S3) -> None:
+        self._s3 = s3
+
+    async def head(self, manifest: S3Manifest) -> ObjectHead | None:
+        """Return the head of the version that the manifest names, or of the newest."""
+        return await self._s3.head(manifest.bucket, manifest.key, manifest.version)
+
+    async def download(self, manifest: S3Manifest, head: ObjectHead, file: BinaryIO) -> None:
+        """Stream the manifest into a file."""
+        await self._s3.download(manifest.bucket, manifest.key, head, file)
+
+    async def archive(self, manifest: S3Manifest, head: ObjectHead, *, failed: bool) -> None:
+        """Move the manifest under `archived/`; safe to repeat."""
+        await self._s3.move(manifest.bucket, manifest.key, head, archive_key(manifest.key, failed=failed))
+
+    async def put_error(self, manifest: S3Manifest, body: bytes) -> None:
+        """Write `<key>.error.json` beside the archived manifest."""
+        key = archive_key(manifest.key, failed=True) + ".error.json"
+        await self._s3.put(manifest.bucket, key, body, "application/json")
+
+
+class S3Results:
+    """Collages and documents in the output bucket."""
+
+    def __init__(self, s3: S3, *, bucket: str, temp_bucket: str, only_new: bool, debug: bool) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._temp_bucket = temp_bucket
+        self._only_new = only_new
+        self._debug = debug
+
+    async def put_collage(
+        self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
+    ) -> str:
+        """Write a collage; nothing is overwritten unless COLLISION_CHECK_ENABLED is off."""
+        headers: dict[str, Any] = {
+            "ContentType": content_type,
+            "CacheControl": YEAR,
+            "ServerSideEncryption": "AES256",
+            "Metadata": {"batch-id": batch_id, "creator": safe_name(creator), "images": str(images)},
+        }
+        for key in keys:
+            if await self._s3.put_new(self._bucket, key, body, headers=headers, only_new=self._only_new):
+                return key
+            there = await self._s3.metadata(self._bucket, key)
+            if there is not None and there.get("batch-id") == batch_id:
+                return key
+        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{keys[0]} and {keys[1]} are both taken by other batches")
+
+    async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
+        """Write metadata, a summary or a report."""
+        await self._s3.put(self._bucket, key, body, content_type)
+
+    async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
+        """Keep what a failed image looked like, under `debug/` of the temp bucket."""
+        if self._debug:
+            await self._s3.put(self._temp_bucket, f"debug/{batch_id}/{name}", body, "application/octet-stream")

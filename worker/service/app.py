@@ -1,0 +1,205 @@
+"""The composition root: puts the worker together from the settings, and runs it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+
+from worker import __version__
+from worker.aws.clients import open_clients
+from worker.aws.dynamodb import StateTable
+from worker.aws.emf import Metrics
+from worker.aws.s3 import S3
+from worker.aws.sqs import Queue, dead_letter_url_of
+from worker.images.fetch import Fetcher, FetchPolicy
+from worker.images.pool import DecodePool
+from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
+from worker.jobs.batch import BatchWork
+from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.gate import Gate
+from worker.jobs.messages import JobDefaults
+from worker.jobs.ports import Ledger, Results
+from worker.jobs.results import S3Manifests, S3Results
+from worker.service.health import health_endpoint
+from worker.service.memory import MemoryGauge
+from worker.service.receive import Receiver
+from worker.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+SAMPLE_EVERY = 10.0
+"""Seconds between samples of memory, and between lines of metrics."""
+
+DEAF_AFTER = 60.0
+"""Seconds beyond a poll's own wait after which a worker without a completed poll counts as deaf."""
+
+
+async def serve(settings: Settings) -> None:
+    """Run the worker until SIGTERM or SIGINT. Raises what makes going on pointless: the container starts anew."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    with signals_set(stop, hurry):
+        async with AsyncExitStack() as stack:
+            receiver, metrics, gauge = await _put_together(settings, stack)
+            await stack.enter_async_context(
+                health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
+            )
+            # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
+            async with asyncio.TaskGroup() as group:
+                side = group.create_task(_sample(metrics, gauge))
+                log.info("worker.started", version=__version__, settings=settings.effective())
+                await receiver.run(stop, hurry)
+                side.cancel()
+    log.info("worker.stopped")
+
+
+async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Receiver, Metrics, MemoryGauge]:
+    clients = await stack.enter_async_context(
+        open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+    )
+    queue = await _queue(settings, clients.sqs)
+    metrics = Metrics(settings.metrics_namespace, sys.stdout)
+    stack.callback(metrics.flush)
+    gauge = MemoryGauge()
+    s3 = S3(clients.s3)
+    results = S3Results(
+        s3,
+        bucket=settings.output_bucket,
+        temp_bucket=settings.temp_bucket,
+        only_new=settings.collision_check_enabled,
+        debug=settings.debug_capture,
+    )
+    ledger = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+    creators = await stack.enter_async_context(
+        creator_work(settings, results=results, ledger=ledger, record_metric=metrics.record)
+    )
+    batches = BatchWork(
+        manifests=S3Manifests(s3),
+        results=results,
+        ledger=ledger,
+        creators=creators,
+        gate=gate(settings, gauge),
+        owner=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        lease_seconds=settings.visibility_timeout,
+    )
+    receiver = Receiver(
+        queue,
+        batches,
+        job_defaults(settings),
+        metrics,
+        slots=settings.max_concurrent_jobs,
+        wait=settings.wait_time_seconds,
+        visibility=settings.visibility_timeout,
+        grace=settings.stop_grace_seconds,
+    )
+    return receiver, metrics, gauge
+
+
+async def _queue(settings: Settings, client: Any) -> Queue:
+    if settings.sqs_queue_url is None:
+        raise SettingsError("SQS_QUEUE_URL: it is not set, and this command needs it")
+    dead_letters = settings.sqs_dlq_url or await dead_letter_url_of(client, settings.sqs_queue_url)
+    if dead_letters is None:
+        raise SettingsError(
+            "SQS_DLQ_URL: it is not set, and the queue has no redrive policy that names a dead-letter queue; "
+            "set one of them, so that what fails can be explained"
+        )
+    return Queue(client, settings.sqs_queue_url, dead_letters)
+
+
+@asynccontextmanager
+async def creator_work(
+    settings: Settings, *, results: Results, ledger: Ledger, record_metric: Callable[[str, float], None]
+) -> AsyncIterator[CreatorWork]:
+    """Open what collages are made with: the download session, the decode pool and the composer's threads."""
+    cores = len(os.sched_getaffinity(0))
+    policy = FetchPolicy(
+        max_bytes=settings.max_image_bytes,
+        user_agent=settings.user_agent,
+        allow_private=settings.allow_private_addresses,
+        backoff_factor=settings.retry_backoff_factor,
+        max_delay=settings.retry_max_delay,
+        connections=settings.max_concurrent_downloads,
+    )
+    rules = ImageRules(
+        min_side=settings.min_image_size,
+        keep_side=settings.max_image_size,
+        max_pixels=settings.max_image_pixels,
+        dedupe=settings.enable_deduplication,
+        hash_algorithm=settings.content_hash_algorithm,
+    )
+    with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="compose") as composer:
+        async with (
+            Fetcher(policy) as fetcher,
+            DecodePool(settings.decode_processes or cores) as decoder,
+        ):
+            yield CreatorWork(
+                fetcher=fetcher,
+                decoder=decoder,
+                composer=composer,
+                results=results,
+                ledger=ledger,
+                rules=rules,
+                record_metric=record_metric,
+            )
+
+
+def gate(settings: Settings, gauge: MemoryGauge) -> Gate:
+    """Return the worker's gate."""
+    thresholds = Thresholds(settings.memory_warning_threshold, settings.memory_critical_threshold)
+    return Gate(settings.max_concurrent_jobs * CREATORS_PER_JOB, thresholds, gauge.read)
+
+
+def job_defaults(settings: Settings) -> JobDefaults:
+    """Return what fills in where a message is silent."""
+    return JobDefaults(
+        config=settings.default_config,
+        output_prefix=settings.default_output_prefix,
+        input_bucket=settings.input_bucket,
+        input_buckets=settings.input_buckets,
+    )
+
+
+def _liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:
+    well = stop.is_set() or receiver.silent_for < settings.wait_time_seconds + DEAF_AFTER
+    return well, {
+        "status": "stopping" if stop.is_set() else "ok" if well else "deaf",
+        "in_flight": receiver.in_flight,
+        "seconds_since_poll": round(receiver.silent_for, 1),
+        "version": __version__,
+    }
+
+
+async def _sample(metrics: Metrics, gauge: MemoryGauge) -> None:
+    while True:
+        metrics.record("MemoryUtilization", gauge.read().percent)
+        metrics.flush()
+        await asyncio.sleep(SAMPLE_EVERY)
+
+
+class signals_set:  # noqa: N801 -- reads as a statement: with signals_set(stop, hurry)
+    """Set `stop` at the first SIGTERM or SIGINT and `hurry` at the second."""
+
+    def __init__(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        self._stop = stop
+        self._hurry = hurry
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._received, number)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+
+    def _received(self, number: signal.Signals) -> None:
+        log.info("signal.received", name=signal.Signals(number).name)
+        (self._hurry if self._stop.is_set() else self._stop).set()

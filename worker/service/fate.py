@@ -1,0 +1,65 @@
+"""What happens to a message. The outcome alone decides it; nothing else deletes."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from worker.aws.sqs import Message, Queue
+from worker.errors import RetryableError
+from worker.model import Outcome, Retryable, Succeeded, Terminal
+
+log = structlog.get_logger(__name__)
+
+BACKOFF = 10.0
+"""Seconds; doubled for every receive that a message has behind it."""
+
+MAX_BACKOFF = 900.0
+
+
+async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
+    """Delete the message, send it to the dead-letter queue, or give it back.
+
+    Every order here is one in which a crash between two steps leaves a message too many, never one too few. Where
+    SQS does not answer, the message comes back by itself when its visibility ends: all of its work can be repeated.
+    """
+    try:
+        match outcome:
+            case Succeeded():
+                await queue.delete(message)
+                log.info("message.deleted")
+            case Terminal():
+                log.error("message.failed", reason=outcome.reason, error=outcome.message, batch_id=outcome.batch_id)
+                await queue.send_dead_letter(
+                    message,
+                    code=outcome.reason,
+                    text=outcome.message,
+                    batch_id=outcome.batch_id,
+                    failed_at=datetime.now(UTC),
+                )
+                await queue.delete(message)
+            case Retryable(costs_attempt=False):
+                await queue.send_copy(message, delay=outcome.delay)
+                await queue.delete(message)
+                log.info("message.handed_back", reason=outcome.reason, why=outcome.message, delay=outcome.delay)
+            case Retryable():
+                delay = retry_delay(message.receives)
+                await queue.change_visibility(message, delay)
+                log.warning(
+                    "message.released",
+                    reason=outcome.reason,
+                    error=outcome.message,
+                    delay=round(delay, 1),
+                    receives=message.receives,
+                )
+    except RetryableError as error:
+        log.warning("message.fate_failed", error=str(error))
+
+
+def retry_delay(receives: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return the seconds until the next try: exponential by receive count (from 1), with full jitter.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    return uniform(0.0, min(MAX_BACKOFF, BACKOFF * 2.0 ** min(receives, 16)))
