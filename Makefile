@@ -1,0 +1,49 @@
+# What people type. Each target sets up what it needs; a bare `make` explains them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-system up down image lint format lock clean
+
+PY := .venv/bin/python
+COMPOSE := docker compose
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: ## make .venv/ with everything the other targets use; nothing is done when it is current
+	@scripts/setup
+
+demo: setup ## the main job on real photos with an embedded AWS, no Docker; results in demo-output/
+	@$(PY) scripts/demo.py
+
+test: setup ## lint, then unit and integration tests (moto; the same against LocalStack with AWS_ENDPOINT_URL)
+	@$(MAKE) --no-print-directory lint
+	@$(PY) -m pytest
+
+lint: setup ## types, style, and the direction of imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache | tail -4
+
+format: setup ## put the code in its canonical form
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+image: ## build the container image, collage-worker:local
+	@docker build --tag collage-worker:local .
+
+up: ## LocalStack, the worker and an origin with sample photos, in Docker
+	@$(COMPOSE) up --build --wait
+
+down: ## stop them, and forget what they hold
+	@$(COMPOSE) --profile demo down --volumes --remove-orphans
+
+test-system: setup ## black-box tests of the built image through docker compose
+	@$(PY) -m pytest tests/system
+
+lock: ## pin the requirements anew
+	@scripts/lock --upgrade
+
+clean: ## remove what the other targets made
+	@rm -rf .venv demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+-include infra.mk
