@@ -69,5 +69,6 @@ def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger) -> i
         for key in record.collage_keys:
             stdout.print(str(output / key), markup=False)
     stderr.print(counts_table(ledger.counts, ""))
-    stderr.print(f"summary  {output / str(ledger.summary_key)}", markup=False)
+    summary = output / str(ledger.summary_key)
+    stderr.print(f"summary  {summary}\nreport   {summary.with_suffix('.html')}", markup=False)
     return 0

@@ -70,10 +70,9 @@ def make_cell(data: bytes, spec: CellSpec) -> Cell:
         orientation = _orientation(picture)
         width, height = geometry.shown_size(picture.size, orientation)
         cell = _cut(picture, orientation, spec)
-        if cell.mode != "L" and picture.mode != "CMYK":
+        if picture.mode in ("RGB", "P") and not picture.has_transparency_data:
             cell = profiles.in_srgb(cell, picture.info.get("icc_profile"))
-        cell = _over_background(cell, spec.background)
-        cell = _upright(cell, orientation)
+        cell = _upright(cell.convert("RGB"), orientation)
         return Cell(cell.tobytes(), width, height, image_format)
 
 
@@ -114,8 +113,8 @@ def _opened(data: bytes, image_format: str, spec: CellSpec) -> Iterator[Image.Im
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which harms no pixel
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if image_format == "WEBP":
-                _check_size(sniff.webp_canvas(data), spec)  # Pillow asks for two canvases in opening it
+            if image_format == "WEBP" and (canvas := sniff.webp_canvas(data)):
+                _check_size(canvas, spec)  # Pillow asks for memory for two canvases in opening it
             with Image.open(BytesIO(data), formats=(image_format,)) as picture:
                 _check_size(picture.size, spec)
                 if image_format != "JPEG":
@@ -149,49 +148,47 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _cut(picture: Image.Image, orientation: int, spec: CellSpec) -> Image.Image:
-    """Return the stored picture's part that the cell shows, `spec.size` px a side, as L, RGB or RGBA."""
+    """Return the stored picture's part that the cell shows, `spec.size` px a side, as L or RGB."""
     stored = picture.size
     shown = geometry.shown_size(stored, orientation)
     box = geometry.stored_box(geometry.source_box(*shown, spec.size), stored, orientation)
     if spec.size > spec.keep_side:
         kept = geometry.kept_size(*stored, spec.keep_side)
-        picture, divisor = _decoded(picture, kept)
+        picture, divisor = _decoded(picture, kept, spec)
         picture = picture.resize(kept, Resampling.LANCZOS, box=(0, 0, stored[0] / divisor, stored[1] / divisor))
         across, down = Fraction(kept[0], stored[0]), Fraction(kept[1], stored[1])
     else:
         needed = geometry.shown_size(geometry.scaled_size(*shown, spec.size), orientation)
-        picture, divisor = _decoded(picture, needed)
+        picture, divisor = _decoded(picture, needed, spec)
         across = down = Fraction(1, divisor)
     left, top, right, bottom = box
     part = (float(left * across), float(top * down), float(right * across), float(bottom * down))
     return picture.resize((spec.size, spec.size), Resampling.LANCZOS, box=part)
 
 
-def _decoded(picture: Image.Image, needed: geometry.Size) -> tuple[Image.Image, int]:
+def _decoded(picture: Image.Image, needed: geometry.Size, spec: CellSpec) -> tuple[Image.Image, int]:
     """Decode, a JPEG scaled down as far as `needed` allows, into a mode that resizes well; and say by how much."""
     stored = picture.size
     divisor = geometry.draft_scale(stored, needed, DRAFT_RESERVE)
     if picture.draft(None, (stored[0] // divisor, stored[1] // divisor)) is None:
         divisor = 1
-    return _resizable(picture), divisor
+    return _resizable(picture, spec.background), divisor
 
 
-def _resizable(picture: Image.Image) -> Image.Image:
-    """Return the picture as L, RGB or RGBA: others are resized with NEAREST, or shown white, without a word."""
+def _resizable(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Return the picture as L or RGB: other modes are resized with NEAREST, or shown white, without a word."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return picture.convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     if picture.has_transparency_data:
-        return picture.convert("RGBA")
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
-    return picture.convert("RGB")
+        return _over_background(picture, background)
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def _over_background(cell: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    if cell.mode != "RGBA":
-        return cell.convert("RGB")
-    canvas = Image.new("RGB", cell.size, background)
-    canvas.paste(cell.convert("RGB"), (0, 0), cell.getchannel("A"))
+def _over_background(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Lay the picture over the background, which is sRGB, so that the picture's colours must be so before."""
+    colours = profiles.in_srgb(picture.convert("RGBA"), picture.info.get("icc_profile"))
+    canvas = Image.new("RGB", colours.size, background)
+    canvas.paste(colours.convert("RGB"), (0, 0), colours.getchannel("A"))
     return canvas
 
 

@@ -49,12 +49,16 @@ def _heif_family(head: bytes) -> str | None:
     return "HEIF" if major in _HEIF_BRANDS else None
 
 
-def webp_canvas(head: bytes) -> tuple[int, int]:
-    """Return width and height as a WebP's first 30 bytes give them (RFC 9649, 2.5 to 2.7); nonsense if they are cut."""
+def webp_canvas(head: bytes) -> tuple[int, int] | None:
+    """Return width and height as a WebP's first 30 bytes give them, None if they do not; RFC 9649, 2.5 to 2.7."""
     chunk, fields = head[12:16], head[20:30]
+    if len(fields) < 10:
+        return None
     if chunk == b"VP8X":
         return int.from_bytes(fields[4:7], "little") + 1, int.from_bytes(fields[7:10], "little") + 1
     if chunk == b"VP8L":
         bits = int.from_bytes(fields[1:5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return int.from_bytes(fields[6:8], "little") & 0x3FFF, int.from_bytes(fields[8:10], "little") & 0x3FFF
+    if chunk == b"VP8 ":
+        return int.from_bytes(fields[6:8], "little") & 0x3FFF, int.from_bytes(fields[8:10], "little") & 0x3FFF
+    return None

@@ -57,8 +57,7 @@ def parse_image_url(url: str) -> ImageUrl:
     """
     if len(url) > MAX_URL_LENGTH:
         raise _bad(url, f"it has {len(url):,} characters; allowed are {MAX_URL_LENGTH:,}")
-    if found := _FORBIDDEN.search(url):
-        raise _bad(url, f"it has the character U+{ord(found[0]):04X} at {found.start()}; percent-encode it")
+    _check_characters(url)
     parts = _URL.fullmatch(url)
     if parts is None:
         raise _bad(url, "allowed are http:// and https:// with a host")
@@ -79,6 +78,7 @@ def redirect_target(url: ImageUrl, location: str) -> ImageUrl:
 
     `urljoin` drops empty parts of what it joins, which a signature may cover, so only relative paths go through it.
     """
+    _check_characters(location)  # first, because `urljoin` drops some of them
     if _SCHEME.match(location):
         return parse_image_url(location)
     if location.startswith("//"):
@@ -106,6 +106,11 @@ def redacted(url: str) -> str:
     shown = f"{head}?{'&'.join(_key_only(element) for element in query.split('&'))}" if query else head
     shown = "".join(letter if letter.isprintable() else "?" for letter in shown[: _MAX_SHOWN + 1])
     return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+
+
+def _check_characters(url: str) -> None:
+    if found := _FORBIDDEN.search(url):
+        raise _bad(url, f"it has the character U+{ord(found[0]):04X} at {found.start()}; percent-encode it")
 
 
 def _key_only(element: str) -> str:

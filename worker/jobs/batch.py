@@ -28,7 +28,9 @@ from worker.jobs.gate import Gate
 from worker.jobs.grouping import Grouping
 from worker.jobs.keys import batch_id, iso, manifest_name, manifest_stem, summary_key
 from worker.jobs.manifest import open_manifest
+from worker.jobs.manifest_bytes import inline_bytes
 from worker.jobs.ports import Head, Ledger, Manifests, Results
+from worker.jobs.report import report
 from worker.jobs.summary import Rejects, Tally, dumped, summary
 from worker.model import (
     Batch,
@@ -220,7 +222,7 @@ class BatchWork:
 
     async def _fetch_manifest(self, job: Job, head: Head | None, file: BinaryIO) -> None:
         if isinstance(job.manifest, InlineManifest):
-            file.write(job.manifest.text.encode("utf-8", "surrogatepass"))
+            file.write(inline_bytes(job.manifest.text))
             file.seek(0)
         elif head is None:
             raise TerminalError(
@@ -266,6 +268,10 @@ class BatchWork:
             sorted(run.records, key=lambda record: record.creator),
             finished_at=datetime.fromtimestamp(self._clock(), UTC),
             worked=worked,
+        )
+        page = report(document).encode()
+        await self._results.put_document(
+            summary_key(batch.job.output_prefix, batch.id, "html"), page, "text/html; charset=utf-8"
         )
         await self._results.put_document(key, dumped(document), "application/json")
         await self._ledger.note_summary(batch, summary_key=key, counts=run.tally.counts())
