@@ -59,7 +59,9 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
 
 
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {key: _masked(value) for key, value in event.items()}
+    """Mask every value, and put first what a reader of many lines looks for first."""
+    order = [key for key in ("timestamp", "level", "event") if key in event]
+    return {key: _masked(event[key]) for key in dict.fromkeys([*order, *event])}
 
 
 def _masked(value: Any) -> Any:

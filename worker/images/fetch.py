@@ -8,26 +8,22 @@ made: that sees literal addresses, redirects and names that resolve to something
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from types import TracebackType
 from typing import NoReturn, Self
 
 import aiohttp
 import structlog
-from aiohappyeyeballs import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
 from worker.errors import ImageError, ImageReason
-from worker.images.addresses import refusal
+from worker.images.answers import check_headers, check_status, too_large
 from worker.images.limiter import Limiter
+from worker.images.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
 from worker.images.urls import ImageUrl, expired, parse_image_url, redacted, redirect_target
 
 _MAX_CONNECT_SECONDS = 10.0
@@ -36,18 +32,7 @@ _SLOW_AFTER_SECONDS = 5.0
 _SLOW_BYTES_PER_SECOND = 1_024
 _DNS_TTL_SECONDS = 300  # the VPC's resolver takes 1,024 packets a second from one network interface
 
-_ACCEPTED_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_WITHOUT_IMAGE = frozenset({204, 205, 206})  # 206: no range was asked for
-_STATUS_REASONS = {
-    400: ImageReason.BAD_URL,
-    404: ImageReason.NOT_FOUND,
-    408: ImageReason.TIMEOUT,
-    410: ImageReason.NOT_FOUND,
-    414: ImageReason.BAD_URL,
-    429: ImageReason.RATE_LIMITED,
-}
-_LASTING_SERVER_ERRORS = frozenset({501, 505})
 
 # What an exception of the HTTP client means: reason code, whether a further try could get better, what to tell people.
 # The first row that fits decides, so the narrow classes stand before their bases.
@@ -92,24 +77,6 @@ class Fetched:
     seconds: float
 
 
-class AddressRefused(OSError):
-    """A connection was about to be made to an address that `addresses.refusal` names."""
-
-
-@dataclass(slots=True)
-class _Hop:
-    """What the socket factory saw during one request."""
-
-    opened: bool = False
-    refused: str | None = None
-
-
-# The factory is called deep inside the connector, sometimes in a task of its own that inherits the context. What it
-# raises there is folded into texts like "Multiple exceptions: ..." or dropped for the next address's failure, so the
-# hop's record is the only trace of a refusal that can be relied on.
-_hop: ContextVar[_Hop] = ContextVar("hop")
-
-
 class Fetcher:
     """Fetches images over one session: `async with Fetcher(policy) as fetcher: ...`.
 
@@ -138,7 +105,7 @@ class Fetcher:
                 limit_per_host=0,
                 ttl_dns_cache=_DNS_TTL_SECONDS,
                 resolver=self._resolver,
-                socket_factory=_guarded_sockets(allow_private=self._policy.allow_private),
+                socket_factory=guarded_sockets(allow_private=self._policy.allow_private),
             ),
             headers={
                 "Accept": "image/jpeg, image/*;q=0.8",
@@ -146,7 +113,7 @@ class Fetcher:
                 "User-Agent": self._policy.user_agent,
             },
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_repeat_only_on_stale_connections,),
+            middlewares=(repeat_only_on_stale_connections,),
             auto_decompress=False,
             requote_redirect_url=False,
             trust_env=False,
@@ -223,15 +190,15 @@ class Fetcher:
         """Make one request. Return the image's bytes, or where the server sends us instead."""
         if self._session is None:
             raise RuntimeError("the fetcher is not open; use it as `async with Fetcher(...)`")
-        hop = _Hop()
-        _hop.set(hop)
+        hop = Hop()
+        hop_under_way.set(hop)
         request = self._session.get(URL(url.text, encoded=True), allow_redirects=False, timeout=timeouts)
         with _as_image_errors(url, hop):
             async with request as response:
                 if response.status in _REDIRECTS:
                     return self._next_hop(url, response.headers.get("Location"))
-                _check_status(url, response.status, response.headers.get("Retry-After"), self._clock())
-                _check_headers(url, response.headers, self._policy.max_bytes)
+                check_status(url, response.status, response.headers.get("Retry-After"), self._clock())
+                check_headers(url, response.headers, self._policy.max_bytes)
                 return await self._read(url, response)
 
     def _next_hop(self, url: ImageUrl, location: str | None) -> ImageUrl:
@@ -250,7 +217,7 @@ class Fetcher:
             size += len(chunk)
             if size > self._policy.max_bytes:
                 response.close()
-                raise _too_large(url, f"more than {self._policy.max_bytes:,} bytes", self._policy.max_bytes)
+                raise too_large(url, f"more than {self._policy.max_bytes:,} bytes", self._policy.max_bytes)
             if is_too_slow(size, time.perf_counter() - began):
                 raise _timed_out(url, f"{size:,} bytes came at less than {_SLOW_BYTES_PER_SECOND:,} bytes/s")
             chunks.append(chunk)
@@ -272,60 +239,6 @@ def is_too_slow(size: int, seconds: float) -> bool:
     return seconds > _SLOW_AFTER_SECONDS and size < _SLOW_BYTES_PER_SECOND * seconds
 
 
-def seconds_asked(retry_after: str | None, now: float) -> float | None:
-    """Read a Retry-After header, which holds seconds or an HTTP date (RFC 9110, 10.2.3). None when it says nothing."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
-
-
-def reason_for_status(status: int) -> tuple[ImageReason, bool]:
-    """Say what an HTTP status other than success means for us, and whether a further try could get better."""
-    if status in _STATUS_REASONS:
-        return _STATUS_REASONS[status], status in (408, 429)
-    if 400 <= status <= 499:
-        return ImageReason.FORBIDDEN, False
-    return ImageReason.SERVER_ERROR, 500 <= status <= 599 and status not in _LASTING_SERVER_ERRORS
-
-
-def _check_status(url: ImageUrl, status: int, retry_after: str | None, now: float) -> None:
-    if 200 <= status <= 299 and status not in _WITHOUT_IMAGE:
-        return
-    reason, transient = reason_for_status(status)
-    raise ImageError(
-        reason,
-        f"{redacted(url.text)} answered HTTP {status}; an image comes with 200",
-        transient=transient,
-        retry_after=seconds_asked(retry_after, now) if transient else None,
-    )
-
-
-def _check_headers(url: ImageUrl, headers: Mapping[str, str], max_bytes: int) -> None:
-    coding = headers.get("Content-Encoding", "").strip().lower()
-    if coding not in ("", "identity"):
-        raise ImageError(
-            ImageReason.NOT_AN_IMAGE, f"{redacted(url.text)} is encoded as {coding[:40]!r}; allowed is identity"
-        )
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not kind.startswith("image/") and kind not in _ACCEPTED_TYPES:
-        raise ImageError(
-            ImageReason.NOT_AN_IMAGE,
-            f"{redacted(url.text)} is {kind[:80]!r}; allowed are image/*, application/octet-stream and none",
-        )
-    length = headers.get("Content-Length", "")  # the HTTP parser lets digits only through
-    if length.isdigit() and int(length) > max_bytes:
-        raise _too_large(url, f"{int(length):,} bytes", max_bytes)
-
-
-def _too_large(url: ImageUrl, got: str, max_bytes: int) -> ImageError:
-    return ImageError(ImageReason.TOO_LARGE, f"{redacted(url.text)} has {got}; allowed are {max_bytes:,}")
-
-
 def _timed_out(url: ImageUrl, why: str) -> ImageError:
     return ImageError(ImageReason.TIMEOUT, f"{redacted(url.text)}: {why}", transient=True)
 
@@ -337,47 +250,8 @@ def _timeouts(seconds: float) -> aiohttp.ClientTimeout:
     )
 
 
-def _guarded_sockets(*, allow_private: bool) -> SocketFactoryType:
-    """Make sockets for addresses that we may connect to; raise AddressRefused for the others."""
-
-    def make(info: AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, address = info
-        hop = _hop.get()
-        if why := _refusal_of_text(str(address[0]), allow_private=allow_private):
-            hop.refused = f"{address[0]} ({why})"
-            raise AddressRefused(hop.refused)
-        hop.opened = True
-        return socket.socket(family, kind, protocol)
-
-    return make
-
-
-def _refusal_of_text(text: str, *, allow_private: bool) -> str | None:
-    try:
-        return refusal(ip_address(text), allow_private=allow_private)
-    except ValueError:
-        return "not an address"  # a name here would be resolved once more, behind our back
-
-
-async def _repeat_only_on_stale_connections(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating a request by itself, except where a kept connection turned out to be dead.
-
-    That one repetition costs no attempt (RFC 9112, 9.3.1); any other would be a try that nobody counts.
-    """
-    try:
-        return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise  # aiohttp does not repeat these
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        if _hop.get().opened:
-            raise aiohttp.ClientConnectionError(_cause(error)) from error
-        raise
-
-
 @contextmanager
-def _as_image_errors(url: ImageUrl, hop: _Hop) -> Iterator[None]:
+def _as_image_errors(url: ImageUrl, hop: Hop) -> Iterator[None]:
     try:
         yield
     except ImageError:
@@ -386,7 +260,7 @@ def _as_image_errors(url: ImageUrl, hop: _Hop) -> Iterator[None]:
         _raise_image_error(url, hop, error)
 
 
-def _raise_image_error(url: ImageUrl, hop: _Hop, error: Exception) -> NoReturn:
+def _raise_image_error(url: ImageUrl, hop: Hop, error: Exception) -> NoReturn:
     """Raise the ImageError that `error` means.
 
     Its text is made here and the cause is cut off: aiohttp's own texts hold the URL with its signature.
@@ -398,7 +272,7 @@ def _raise_image_error(url: ImageUrl, hop: _Hop, error: Exception) -> NoReturn:
         ) from None
     _, reason, transient, why = next(row for row in _MEANINGS if isinstance(error, row[0]))
     raise ImageError(
-        reason, f"{where}: {why} ({_cause(error)})", transient=transient or _resolves_later(error)
+        reason, f"{where}: {why} ({cause_of(error)})", transient=transient or _resolves_later(error)
     ) from None
 
 
@@ -406,11 +280,6 @@ def _resolves_later(error: Exception) -> bool:
     if not isinstance(error, aiohttp.ClientConnectorDNSError):
         return False
     return isinstance(error.os_error, socket.gaierror) and error.os_error.errno == socket.EAI_AGAIN
-
-
-def _cause(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) else None
-    return text or type(error.__cause__ or error).__name__
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from worker.images.cell import Cell, CellSpec
 from worker.images.decoder import ANSWER, REQUEST, Status
 from worker.images.sniff import ALLOWED_FORMATS
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
@@ -97,11 +97,12 @@ class DecodePool:
         failure = ""
         for _ in range(START_TRIES):
             try:
-                child = await _Child.start(self._memory_limit)
-            except (OSError, TimeoutError, _BadAnswer) as error:
-                failure = f"{error!r}"
-            else:
+                child = await _Child.spawned(self._memory_limit)
                 self._children.add(child)
+                await child.be_ready()
+            except (OSError, _BadAnswer) as error:
+                failure = repr(error)
+            else:
                 return child
         raise DecoderBroken(f"no decoder process starts, after {START_TRIES} tries; the last one: {failure}")
 
@@ -120,13 +121,13 @@ class _Child:
     connection: socket.socket
 
     @classmethod
-    async def start(cls, memory_limit: int) -> Self:
+    async def spawned(cls, memory_limit: int) -> Self:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         command = (sys.executable, "-P", "-B", "-m", decoder.__name__, str(memory_limit))
         try:
-            # started from the loop's thread: a child that asks for a signal at its parent's death gets it when the
-            # thread that started it ends
+            # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the thread
+            # that started it ends
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=theirs.fileno(), stdout=theirs.fileno(), env=_ENVIRONMENT
             )
@@ -135,15 +136,18 @@ class _Child:
             raise
         finally:
             theirs.close()
-        child = cls(process, ours)
+        return cls(process, ours)
+
+    async def be_ready(self) -> None:
+        """Wait until the process has Pillow; end it if that fails or takes longer than `START_TIMEOUT`."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                await child._be_ready()
+                status, _, _, _, body = await self._receive(MAX_MESSAGE_BYTES)
+            if status is not Status.READY:
+                raise _BadAnswer(f"{status.name}: {body.decode(errors='replace')}")
         except BaseException:
-            child.end()
-            await process.wait()
+            self.end()
             raise
-        return child
 
     async def decode(self, data: bytes, spec: CellSpec, timeout: float) -> Cell:  # noqa: ASYNC109 -- part of the rule
         try:
@@ -185,13 +189,6 @@ class _Child:
         """End the process and its socket, which nobody may be waiting for."""
         self.kill()
         self.connection.close()
-
-    async def _be_ready(self) -> None:
-        status, _, _, _, body = await self._receive(MAX_MESSAGE_BYTES)
-        if status is Status.BROKEN:
-            raise _BadAnswer(body.decode(errors="replace"))
-        if status is not Status.READY:
-            raise _BadAnswer(f"{status!r} instead of READY")
 
     async def _exchange(self, data: bytes, spec: CellSpec) -> Cell:
         loop = asyncio.get_running_loop()

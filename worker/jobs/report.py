@@ -27,10 +27,9 @@ td, th { border-bottom: 1px solid var(--line); padding: .4rem .8rem .4rem 0; tex
 td.n { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; width: 1% }
 td.wide { overflow-wrap: anywhere }
 code { font-size: .9em } .bar { background: var(--bad); border-radius: .2rem; height: .55rem; min-width: 2px }
-.cards { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }
+.cards { align-items: start; display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)) }
 .card { border: 1px solid var(--line); border-radius: .6rem; overflow: hidden }
-.card a { background: var(--soft); display: flex; height: 14.5rem; justify-content: center; align-items: center }
-.card img { display: block; height: 100%; width: 100%; object-fit: contain }
+.card img { background: var(--soft); display: block; max-height: 24rem; object-fit: contain; width: 100% }
 .card p { margin: 0; padding: .6rem .9rem; overflow-wrap: anywhere }
 """
 
@@ -86,7 +85,7 @@ def _gallery(summary: Mapping[str, Any]) -> str:
 
 def _card(creator: Mapping[str, Any], prefix: str) -> str:
     link = "../../" + quote(str(creator["collages"][0]).removeprefix(prefix))
-    told = f"{creator['images_processed']} images"
+    told = f"{creator['images_processed']} image" + ("s" if creator["images_processed"] != 1 else "")
     told += f", {len(creator['collages'])} pages" if len(creator["collages"]) > 1 else ""
     told += f", {creator['mode']} mode" if creator["mode"] != "normal" else ""
     bad = f' <span class="bad">{creator["error_count"]} not usable</span>' if creator["error_count"] else ""
