@@ -12,7 +12,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 SECRET_QUERY = re.compile(
-    r"(?i)([?&][a-z0-9_.%-]*(?:signature|sign|token|credential|secret|auth)[a-z0-9_.%-]*=)[^&\s\"'<>]+"
+    r"(?i)([?&][a-z0-9_.%-]*(?:signature|sign|token|credential|secret|auth)[a-z0-9_.%-]*=)[^&\s\"'<>\x1b]+"
 )
 """Query parameters of signed URLs. A link with its signature is a key to somebody's object: it stays out of logs."""
 
@@ -33,11 +33,11 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A traceback that is wrapped at the terminal's width would hide signatures from the mask.
+        [_console(), lambda _logger, _method, text: without_signatures(str(text))]
         if readable
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
+        else [_tracebacks(), _mask, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
-    mask: list[structlog.typing.Processor] = [_mask] if readable else [last.pop(0), _mask]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -48,7 +48,7 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *mask, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()
@@ -58,6 +58,15 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
     logging.captureWarnings(capture=True)
 
 
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _tracebacks() -> structlog.processors.ExceptionRenderer:
+    """Tell exceptions as values; without local variables, which may be secrets and are long."""
+    return structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask every value, and put first what a reader of many lines looks for first."""
     order = [key for key in ("timestamp", "level", "event") if key in event]
@@ -65,10 +74,10 @@ def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return without_signatures(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, dict):
-        return {key: _masked(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+        return {without_signatures(str(key)): _masked(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
         return [_masked(inner) for inner in value]
-    return value
+    return without_signatures(str(value))

@@ -105,15 +105,19 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations_hold(self) -> Self:
+        broken: list[str] = []
         if self.memory_warning_threshold > self.memory_critical_threshold:
-            raise ValueError(
+            broken.append(
                 f"MEMORY_WARNING_THRESHOLD ({self.memory_warning_threshold}) must not be above "
                 f"MEMORY_CRITICAL_THRESHOLD ({self.memory_critical_threshold})"
             )
         try:
             _ = self.default_config
         except ValidationError as error:
-            raise ValueError("DEFAULT_ROWS, DEFAULT_COLS: " + str(error.errors()[0]["msg"])) from None
+            text = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            broken.append(f"DEFAULT_ROWS, DEFAULT_COLS: {text}")
+        if broken:
+            raise ValueError("\n".join(broken))
         return self
 
     @property

@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 from worker.images.geometry import canvas_size, cell_origin
 
 CHROMA = "4:2:0"
-"""JPEG subsampling: a third fewer bytes than 4:4:4, and photographs show no difference at the size of a cell."""
+"""JPEG subsampling: a sixth fewer bytes and less time than 4:4:4, at a difference that photographs hardly show."""
 
 
 def compose(

@@ -143,11 +143,12 @@ class _Child:
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 status, _, _, _, body = await self._receive(MAX_MESSAGE_BYTES)
-            if status is not Status.READY:
-                raise _BadAnswer(f"{status.name}: {body.decode(errors='replace')}")
         except BaseException:
             self.end()
             raise
+        if status is not Status.READY:
+            self.end()
+            raise _BadAnswer(f"it answered {status!r}: {body.decode(errors='replace')}")
 
     async def decode(self, data: bytes, spec: CellSpec, timeout: float) -> Cell:  # noqa: ASYNC109 -- part of the rule
         try:

@@ -1,6 +1,6 @@
 """What each reason code means and what to do about it, in a sentence each: for reports and the documentation."""
 
-from worker.errors import CreatorReason, ImageReason, RejectReason
+from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
 
 IMAGES = {
     ImageReason.BAD_URL: "The link is not one that a server could be asked for. Correct it in the manifest.",
@@ -38,6 +38,26 @@ REJECTS = {
     RejectReason.FIELD_TOO_LONG: "A field, or the line, is longer than any real one.",
     RejectReason.NUL_BYTE: "The line has a NUL byte in it.",
     RejectReason.BAD_QUOTING: "A quotation mark is opened and not closed.",
+}
+
+JOBS = {
+    JobReason.BAD_JSON: "The message is not one JSON object.",
+    JobReason.UNKNOWN_MESSAGE: "The message is neither a job nor an S3 event.",
+    JobReason.UNKNOWN_KEY: "The job has a key that there is not; the text lists those that there are.",
+    JobReason.BAD_VALUE: "A value of the job is out of range; the text says what is allowed.",
+    JobReason.BUCKET_NOT_ALLOWED: "The job names a bucket that is not in ALLOWED_INPUT_BUCKETS.",
+    JobReason.MANIFEST_MISSING: "There is no such object. Upload it, or correct the job, and redrive.",
+    JobReason.MANIFEST_FORBIDDEN: "The task's role may not read the manifest. Grant it, and redrive.",
+    JobReason.MANIFEST_TOO_LARGE: "The manifest is larger than a worker takes. Split it.",
+    JobReason.MANIFEST_NOT_CSV: "The manifest is something else: a PDF, a workbook, a web page, a broken gzip.",
+    JobReason.MANIFEST_COLUMNS: "No creator or URL column was found. Rename them, or name them in the job.",
+    JobReason.MANIFEST_EMPTY: "The manifest has no usable row; the text counts the others by reason.",
+    JobReason.MANIFEST_CHANGED: "The manifest was replaced while it was read. Tried again by itself.",
+    JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
+    JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
+    JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
+    JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB did not answer, or refused. Tried again; after three times a DLQ matter.",
+    JobReason.INTERNAL_ERROR: "Something unforeseen; the log has the details. Tried again by itself.",
 }
 
 MEANING = {reason.value: text for known in (IMAGES, CREATORS, REJECTS) for reason, text in known.items()}

@@ -1,0 +1,26 @@
+#!/usr/bin/env python
+"""Set the largest message of one SQS queue, and check that SQS took it. Called by infra/data/message_size.tf.
+
+Reads QUEUE_URL and MAX_MESSAGE_SIZE (bytes); region, credentials and endpoint come from the environment as everywhere.
+"""
+
+import os
+import sys
+
+import boto3
+
+
+def main() -> int:
+    """Set the attribute; returns the exit code."""
+    url, wanted = os.environ["QUEUE_URL"], os.environ["MAX_MESSAGE_SIZE"]
+    sqs = boto3.client("sqs")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": wanted})
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MaximumMessageSize"])["Attributes"]
+    if found["MaximumMessageSize"] != wanted:
+        print(f"{url}: asked for MaximumMessageSize {wanted}, found {found['MaximumMessageSize']}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
