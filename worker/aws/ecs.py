@@ -1,0 +1,62 @@
+"""The ECS agent: protection of this task from scale-in while it is busy.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
+"""
+
+from enum import Enum
+
+import aiohttp
+import structlog
+
+log = structlog.get_logger(__name__)
+
+DEADLINE = 2.0
+"""Seconds for a call; the agent is on the same machine."""
+
+EXPIRES_MINUTES = 60
+"""How long a protection lasts that nobody renews: what a worker that hangs can cost."""
+
+
+class Protection(Enum):
+    """What the agent said."""
+
+    SET = "set"
+    BLOCKED = "blocked"
+    """A deployment is about to replace this task: it cannot be protected any more."""
+    UNKNOWN = "unknown"
+
+
+class EcsAgent:
+    """The agent at `ECS_AGENT_URI`."""
+
+    def __init__(self, uri: str) -> None:
+        self._url = f"{uri.rstrip('/')}/task-protection/v1/state"
+
+    async def protect(self, *, enabled: bool) -> Protection:
+        """Set or lift the protection. Never raises: without it a scale-in costs time, since work is handed back."""
+        body = (
+            {"ProtectionEnabled": True, "ExpiresInMinutes": EXPIRES_MINUTES}
+            if enabled
+            else {"ProtectionEnabled": False}
+        )
+        timeout = aiohttp.ClientTimeout(total=DEADLINE)
+        try:
+            # A session for each call: there are two an hour, and none is left open towards the credentials' host.
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.put(self._url, json=body) as response:
+                answer = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            log.warning("protection.call_failed", enabled=enabled, error=f"{type(error).__name__}: {error}")
+            return Protection.UNKNOWN
+        return _meaning(answer, enabled=enabled)
+
+
+def _meaning(answer: object, *, enabled: bool) -> Protection:
+    """Read the agent's answer, which has one of `protection`, `failure` and `error`."""
+    told = answer if isinstance(answer, dict) else {}
+    if isinstance(told.get("protection"), dict):
+        log.info("protection.changed", enabled=enabled)
+        return Protection.SET
+    failure = told.get("failure") or told.get("error") or {}
+    code = str(failure.get("Reason") or failure.get("Code") or "") if isinstance(failure, dict) else str(failure)
+    log.warning("protection.refused", enabled=enabled, reason=code)
+    return Protection.BLOCKED if "DEPLOYMENT_BLOCKED" in code else Protection.UNKNOWN
