@@ -1,6 +1,8 @@
 """Makes what the worker needs at a local endpoint: buckets, queues, table and notifications. Safe to repeat.
 
 In AWS these are made by `infra/`; `tests/` holds the two against each other.
+
+LocalStack's ready hook runs this module with LocalStack's own Python: nothing but boto3 may be imported here.
 """
 
 import json
@@ -12,13 +14,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from worker.aws.clients import code_of
-from worker.settings import Settings
-
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+    from worker.settings import Settings
 
 QUEUE_NAME = "tiktok-image-processing-queue"
 DLQ_NAME = "tiktok-image-processing-dlq"
@@ -62,7 +63,7 @@ PREFIX = "csv-files/"
 SUFFIXES = (".csv", ".csv.gz")
 
 
-def bootstrap(settings: Settings) -> Iterator[str]:
+def bootstrap(settings: "Settings") -> Iterator[str]:
     """Make everything, one thing at a time; gives a line for each. Raises botocore's errors."""
     options: Any = {
         "region_name": settings.aws_region,
@@ -137,7 +138,7 @@ def _make_table(dynamodb: "DynamoDBClient", name: str) -> str:
     try:
         dynamodb.create_table(TableName=name, **TABLE)
     except ClientError as error:
-        if code_of(error) != "ResourceInUseException":
+        if error.response["Error"]["Code"] != "ResourceInUseException":
             raise
         return "there already"
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})

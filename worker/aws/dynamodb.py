@@ -4,24 +4,20 @@ A batch's item stands under a key that begins with a space: creator names are tr
 neither a `status` nor a `batch_id`, so that it is in neither index.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from worker.aws.clients import aws_call, code_of
+from worker.aws.items import Item, from_item, stamp, to_item
 from worker.errors import JobReason, LeaseLost
 from worker.model import Batch, BatchRecord, BatchState, CreatorRecord, CreatorStatus, Lease, Mode
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
-
-Item = dict[str, Any]
 
 
 class StateTable:
@@ -52,7 +48,7 @@ class StateTable:
             condition="attribute_not_exists(creator_name) OR #state = :failed "
             "OR (#state = :running AND lease_expires < :now)",
             values={
-                ":started": _stamp(now),
+                ":started": stamp(now),
                 ":source": source_csv,
                 ":running": BatchState.RUNNING,
                 ":failed": BatchState.FAILED,
@@ -105,7 +101,7 @@ class StateTable:
         """Return what is known of a batch, or None."""
         async with aws_call(f"reading the record of batch {batch_id}"):
             answer = await self._client.get_item(TableName=self._table, Key=_batch_key(batch_id), ConsistentRead=True)
-        return _batch_record(batch_id, _plain(answer["Item"])) if "Item" in answer else None
+        return _batch_record(batch_id, from_item(answer["Item"])) if "Item" in answer else None
 
     async def _held(self, batch: Batch | Lease, update: str, values: Mapping[str, Any]) -> None:
         _, done = await self._update(
@@ -121,7 +117,7 @@ class StateTable:
         self, batch_id: str, update: str, *, condition: str, values: Mapping[str, Any]
     ) -> tuple[BatchRecord, bool]:
         now = self._clock()
-        values = {**values, ":stamp": _stamp(now), ":ttl": self._expiry(now)}
+        values = {**values, ":stamp": stamp(now), ":ttl": self._expiry(now)}
         async with aws_call(f"writing the record of batch {batch_id}"):
             try:
                 answer = await self._client.update_item(
@@ -130,15 +126,15 @@ class StateTable:
                     UpdateExpression=update,
                     ConditionExpression=condition,
                     ExpressionAttributeNames={"#state": "state", "#ttl": "ttl"},
-                    ExpressionAttributeValues=_item(values),
+                    ExpressionAttributeValues=to_item(values),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except ClientError as error:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
-                return _batch_record(batch_id, _plain(_old(error))), False
-        return _batch_record(batch_id, _plain(answer["Attributes"])), True
+                return _batch_record(batch_id, from_item(_old(error))), False
+        return _batch_record(batch_id, from_item(answer["Attributes"])), True
 
     # --- creators ---------------------------------------------------------------------------------------------------
 
@@ -173,10 +169,10 @@ class StateTable:
                 try:
                     await self._client.put_item(
                         TableName=self._table,
-                        Item=_item(item),
+                        Item=to_item(item),
                         ConditionExpression=condition,
                         ExpressionAttributeNames={"#status": "status"},
-                        ExpressionAttributeValues=_item(
+                        ExpressionAttributeValues=to_item(
                             {
                                 ":batch": batch.id,
                                 ":processing": CreatorStatus.PROCESSING,
@@ -188,7 +184,7 @@ class StateTable:
                 except ClientError as error:
                     if code_of(error) != "ConditionalCheckFailedException":
                         raise
-                    old = _plain(_old(error))
+                    old = from_item(_old(error))
                     if old.get("batch_id", batch.id) == batch.id:
                         return old or {"status": CreatorStatus.PROCESSING}
                     continue  # another batch of the same second has this creator, too
@@ -206,7 +202,7 @@ class StateTable:
             "processing_duration": round(record.duration, 3),
             "error_count": record.error_count,
             "errors": dict(record.errors),
-            "updated_at": _stamp(now),
+            "updated_at": stamp(now),
             "metadata": {"source_csv": batch.source_csv, "message_id": batch.message_id, "mode": record.mode},
             "fence": batch.fence,
             "ttl": self._expiry(now),
@@ -230,7 +226,7 @@ def _processing_dates(batch: Batch) -> tuple[str, str]:
 
 
 def _batch_key(batch_id: str) -> dict[str, Any]:
-    return _item({"creator_name": f" batch {batch_id}", "processing_date": "batch"})
+    return to_item({"creator_name": f" batch {batch_id}", "processing_date": "batch"})
 
 
 def _batch_record(batch_id: str, found: Mapping[str, Any]) -> BatchRecord:
@@ -268,28 +264,3 @@ def _old(error: ClientError) -> Mapping[str, Any]:
     """Return the item that stood in the way of a conditional write, as the answer carries it."""
     found = error.response.get("Item", {})
     return found if isinstance(found, dict) else {}
-
-
-def _stamp(epoch: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
-
-
-def _item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Write plain values as DynamoDB attributes; it has no binary floats, only decimals."""
-    exact = json.loads(json.dumps(values), parse_float=Decimal)
-    return {name: TypeSerializer().serialize(value) for name, value in exact.items()}
-
-
-def _plain(item: Mapping[str, Any]) -> Item:
-    """Read DynamoDB attributes as plain values."""
-    return {name: _number(TypeDeserializer().deserialize(value)) for name, value in item.items()}
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {key: _number(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_number(inner) for inner in value]
-    return value

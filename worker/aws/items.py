@@ -1,0 +1,37 @@
+"""Plain values as DynamoDB items, and back."""
+
+import json
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+Item = dict[str, Any]
+
+
+def stamp(epoch: float) -> str:
+    """Write epoch seconds as `2025-01-19T12:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write plain values as DynamoDB attributes; it has no binary floats, only decimals."""
+    exact = json.loads(json.dumps(values), parse_float=Decimal)
+    return {name: TypeSerializer().serialize(value) for name, value in exact.items()}
+
+
+def from_item(item: Mapping[str, Any]) -> Item:
+    """Read DynamoDB attributes as plain values."""
+    return {name: _number(TypeDeserializer().deserialize(value)) for name, value in item.items()}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {key: _number(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_number(inner) for inner in value]
+    return value
