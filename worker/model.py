@@ -104,6 +104,16 @@ class InlineManifest:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkJob:
+    """A slice of a batch's creator groups, in a file of the temp bucket."""
+
+    batch_id: str
+    number: int
+    """From 1."""
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """The work that a message asks for.
 
@@ -138,6 +148,11 @@ class BatchState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+WHOLE = "batch"
+"""The part of a batch that is all of it; a chunk's part is `chunk/000001`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +177,17 @@ class CreatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a batch: its id, who holds it, and the fence it was taken with."""
+    """The right to work on a batch, or on one chunk of it: who holds it, and the fence it was taken with."""
 
     id: str
     owner: str
     fence: int
+    part: str = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One run of a batch by its lease's owner.
+    """One run of a batch, or of a chunk of it, by its lease's owner.
 
     `fence` grows at every take-over: what an earlier owner still tries to write is refused by it.
     """
@@ -183,11 +199,15 @@ class Batch:
     fence: int
     message_id: str
     source_csv: str
+    part: str = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """What the table knows of a batch. Counts are those of the last report."""
+    """What the table knows of a batch or of one chunk. Counts are those of the last report.
+
+    `chunks_total` is None where the batch was not split (or not yet).
+    """
 
     id: str
     state: BatchState
@@ -201,6 +221,9 @@ class BatchRecord:
     error_code: str | None = None
     error_message: str | None = None
     updated_at: str | None = None
+    chunks_total: int | None = None
+    chunks_sent: int = 0
+    chunks_done: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,13 @@ class Settings(BaseSettings):
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("default_output_prefix")
+    @classmethod
+    def _leaves_room_in_keys(cls, value: str) -> str:
+        if len(value.encode()) > 256:
+            raise ValueError("have at most 256 bytes of UTF-8: S3 keys end at 1,024")
+        return value
+
     @model_validator(mode="after")
     def _relations_hold(self) -> Self:
         broken: list[str] = []
@@ -170,7 +177,7 @@ def _problem(item: Mapping[str, Any]) -> str:
     if not location:  # a relation between two settings: its text names both
         return str(item["msg"]).removeprefix("Value error, ")
     name = str(location[0]).upper()
-    allowed = str(item["msg"]).removeprefix("Input should ")
+    allowed = str(item["msg"]).removeprefix("Input should ").removeprefix("Value error, ")
     return f"{name}: got {_shown(item['input'])}; it should {allowed}"
 
 

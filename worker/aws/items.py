@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
 
@@ -35,3 +36,9 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(inner) for inner in value]
     return value
+
+
+def old_item(error: ClientError) -> Mapping[str, Any]:
+    """Return the item that stood in the way of a conditional write, as the answer carries it."""
+    found = error.response.get("Item", {})
+    return found if isinstance(found, dict) else {}

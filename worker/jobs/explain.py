@@ -56,7 +56,7 @@ JOBS = {
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
     JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
-    JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB did not answer, or refused. Tried again; after three times a DLQ matter.",
+    JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB did not answer, or refused. Tried again, three times in all.",
     JobReason.INTERNAL_ERROR: "Something unforeseen; the log has the details. Tried again by itself.",
 }
 

@@ -8,7 +8,10 @@ from urllib.parse import unquote
 from worker.model import InlineManifest, Job, S3Manifest
 
 MAX_NAME = 200
-"""Characters of an encoded creator name in a key; S3 keys end at 1,024 bytes."""
+"""Characters of an encoded creator name in a key."""
+
+MAX_KEY = 1_024
+"""Bytes of an S3 key in UTF-8."""
 
 EVENT_PREFIX = "csv-files/"
 EVENT_SUFFIXES = (".csv", ".csv.gz")
@@ -98,7 +101,12 @@ def metadata_key(prefix: str, identifier: str, creator: str) -> str:
 
 
 def archive_key(key: str, *, failed: bool) -> str:
-    """Return where a manifest goes when its batch is over."""
+    """Return where a manifest goes when its batch is over; a key that S3 has no room for there is cut, with a hash."""
+    room = MAX_KEY - len("archived/processed/" + ".error.json")
+    encoded = key.encode("utf-8", "surrogatepass")
+    if len(encoded) > room:
+        digest = hashlib.sha256(encoded).hexdigest()[:32]
+        key = f"{encoded[: room - len(digest) - 1].decode('utf-8', 'ignore')}~{digest}"
     return f"archived/{'failed' if failed else 'processed'}/{key}"
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
-from worker.jobs.keys import starts_a_batch
+from worker.jobs.keys import MAX_KEY, starts_a_batch
 from worker.model import InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest
 
 KEYS_OF = {
@@ -94,8 +94,8 @@ def _named_object(message: Mapping[str, Any], defaults: JobDefaults) -> S3Manife
     bucket, key = message.get("s3_bucket", defaults.input_bucket), message.get("s3_key")
     if not isinstance(bucket, str):
         _bad_value("s3_bucket", bucket, "the name of a bucket")
-    if not isinstance(key, str) or not 0 < len(key.encode("utf-8", "replace")) <= 1024:
-        _bad_value("s3_key", key, "the key of a manifest, 1 to 1024 bytes long")
+    if not isinstance(key, str) or not 0 < _bytes_of(key) <= MAX_KEY:
+        _bad_value("s3_key", key, f"the key of a manifest, 1 to {MAX_KEY} bytes of UTF-8")
     if bucket not in defaults.input_buckets:
         raise TerminalError(
             JobReason.BUCKET_NOT_ALLOWED,
@@ -110,9 +110,12 @@ def _output_prefix(message: Mapping[str, Any], defaults: JobDefaults) -> str:
     if prefix is None:
         return defaults.output_prefix
     try:
-        return _PREFIX.validate_python(prefix, strict=True)
+        checked = _PREFIX.validate_python(prefix, strict=True)
     except ValidationError:
-        _bad_value("output_prefix", prefix, "up to 256 characters, no leading slash, no control characters")
+        checked = None
+    if checked is None or _bytes_of(checked) > 256:  # with more, keys would outgrow S3's limit
+        _bad_value("output_prefix", prefix, "up to 256 bytes of UTF-8, no leading slash, no control characters")
+    return checked
 
 
 def config_of(given: object, defaults: ProcessingConfig) -> ProcessingConfig:
@@ -213,6 +216,14 @@ def _no_constants(name: str) -> NoReturn:
 
 def _bad_value(key: str, got: object, allowed: str) -> NoReturn:
     raise TerminalError(JobReason.BAD_VALUE, f"{key} is {_shown(got)}; allowed is {allowed}")
+
+
+def _bytes_of(text: str) -> int:
+    """Return the length in UTF-8; of what is no text, because of lone surrogates, more than anything may have."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return MAX_KEY + 1
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,280 @@
+"""The records of batches and their chunks, each of which also holds its lease.
+
+They stand under a key that begins with a space: creator names are trimmed, so none can take it. They have neither a
+`status` nor a `batch_id`, so that they are in neither index.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from worker.aws.clients import aws_call, code_of
+from worker.aws.items import Item, from_item, old_item, stamp, to_item
+from worker.aws.table import Table
+from worker.errors import JobReason, LeaseLost
+from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease
+
+COUNT, ERROR = "n_", "e_"
+"""What the names of a batch's counters begin with. They are attributes of their own: DynamoDB adds to no others."""
+
+CONFLICTS = 12
+"""Tries at a transaction that met another one on the same batch; they last milliseconds."""
+
+
+class Batches(Table):
+    """What is known of batches and chunks. Every write is conditional on who may make it."""
+
+    async def take(
+        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE
+    ) -> tuple[BatchRecord, bool]:
+        """Take the lease on a batch or chunk for `lease` seconds; returns its record and whether the lease is ours.
+
+        It is taken where there is no such batch, where it failed as a whole, or where the lease has run out. Each
+        take-over raises the fence. The batch's start is the first taker's: keys and records are named after it.
+        """
+        now = self._clock()
+        return await self._update(
+            batch_id,
+            part,
+            "SET started_at = if_not_exists(started_at, :started), source_csv = :source, #state = :running, "
+            "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :zero) + :one, "
+            "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
+            condition="attribute_not_exists(creator_name) OR #state = :failed "
+            "OR (#state = :running AND lease_expires < :now)",
+            values={
+                ":started": stamp(now),
+                ":source": source_csv,
+                ":running": BatchState.RUNNING,
+                ":failed": BatchState.FAILED,
+                ":owner": owner,
+                ":expires": now + lease,
+                ":now": now,
+                ":zero": 0,
+                ":one": 1,
+            },
+        )
+
+    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
+        """Keep the lease for `lease` seconds more, and report progress. Raises `LeaseLost`."""
+        await self._held(
+            batch,
+            "SET lease_expires = :expires, counts = :counts, updated_at = :stamp, #ttl = :ttl",
+            {":expires": self._clock() + lease, ":counts": dict(counts)},
+        )
+
+    async def release(self, batch: Batch | Lease) -> None:
+        """Give the lease back, so that the next worker need not wait for its end. Raises `LeaseLost`."""
+        await self._held(batch, "SET lease_expires = :expires, updated_at = :stamp, #ttl = :ttl", {":expires": 0})
+
+    async def note_plan(self, batch: Batch | Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        """Note that all chunks are written: from here on only what was not sent yet is left to send."""
+        await self._held(
+            batch,
+            "SET chunks_total = :chunks, counts = :counts, updated_at = :stamp, #ttl = :ttl",
+            {":chunks": chunks, ":counts": dict(counts)},
+        )
+
+    async def note_sent(self, batch: Batch | Lease, *, chunks: int, lease: float) -> None:
+        """Note how many chunks' messages have been sent, and keep the lease."""
+        await self._held(
+            batch,
+            "SET chunks_sent = :chunks, lease_expires = :expires, updated_at = :stamp, #ttl = :ttl",
+            {":chunks": chunks, ":expires": self._clock() + lease},
+        )
+
+    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        """Note that the summary is written: from here on only the manifest's move and `complete` are left."""
+        await self._held(
+            batch,
+            "SET summary_key = :key, counts = :counts, updated_at = :stamp, #ttl = :ttl",
+            {":key": summary_key, ":counts": dict(counts)},
+        )
+
+    async def complete(self, batch: Batch | Lease) -> None:
+        """Close the batch as completed. Raises `LeaseLost`."""
+        await self._held(
+            batch,
+            "SET #state = :done, lease_expires = :zero, updated_at = :stamp, #ttl = :ttl",
+            {":done": BatchState.COMPLETED, ":zero": 0},
+        )
+
+    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
+        """Close the batch as failed as a whole. Raises `LeaseLost`."""
+        await self._held(
+            batch,
+            "SET #state = :failed, lease_expires = :zero, error_code = :code, error_message = :message, "
+            "updated_at = :stamp, #ttl = :ttl",
+            {":failed": BatchState.FAILED, ":zero": 0, ":code": code, ":message": message[:2_000]},
+        )
+
+    async def cancel(self, batch_id: str) -> BatchRecord | None:
+        """Stop a running batch: no lease on it can be extended or taken any more. Returns its record as it was left.
+
+        None where there is no such batch; a batch that is over stays as it is.
+        """
+        record, _ = await self._update(
+            batch_id,
+            WHOLE,
+            "SET #state = :cancelled, lease_expires = :zero, updated_at = :stamp, #ttl = :ttl",
+            condition="#state = :running",
+            values={":cancelled": BatchState.CANCELLED, ":zero": 0, ":running": BatchState.RUNNING},
+        )
+        return record
+
+    async def complete_chunk(
+        self, chunk: Batch | Lease, *, counts: Mapping[str, int], errors: Mapping[str, int]
+    ) -> None:
+        """Close a chunk and add what came of it to its batch, both or neither, once. Raises `LeaseLost`.
+
+        Where the batch was cancelled meanwhile, nothing is added.
+        """
+        added = {f"{COUNT}{name}": count for name, count in counts.items()}
+        added |= {f"{ERROR}{reason}": count for reason, count in errors.items()} | {"chunks_done": 1}
+        names = list(added)
+        now = self._clock()
+        writes = [
+            self._write(
+                chunk.id,
+                chunk.part,
+                "SET #state = :done, lease_expires = :zero, updated_at = :stamp, #ttl = :ttl",
+                "lease_owner = :me AND fence = :fence AND #state = :running",
+                {
+                    ":done": BatchState.COMPLETED,
+                    ":zero": 0,
+                    ":me": chunk.owner,
+                    ":fence": chunk.fence,
+                    ":running": BatchState.RUNNING,
+                    ":stamp": stamp(now),
+                    ":ttl": self.expiry(now),
+                },
+            ),
+            self._write(
+                chunk.id,
+                WHOLE,
+                "SET updated_at = :stamp, #ttl = :ttl ADD "
+                + ", ".join(f"{name} :v{number}" for number, name in enumerate(names)),
+                "#state = :running",
+                {":stamp": stamp(now), ":ttl": self.expiry(now), ":running": BatchState.RUNNING}
+                | {f":v{number}": added[name] for number, name in enumerate(names)},
+            ),
+        ]
+        token = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{chunk.id} {chunk.part} {chunk.fence}"))
+        refused = await self._transact(f"closing {chunk.part} of batch {chunk.id}", writes, token)
+        if refused is not None and refused[0] == "ConditionalCheckFailed":
+            record = await self.batch(chunk.id, part=chunk.part)
+            if record is None or record.state is not BatchState.COMPLETED:  # else our own write's answer got lost
+                raise LeaseLost(JobReason.LEASE_LOST, f"{chunk.part} of batch {chunk.id} was taken over")
+
+    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
+        """Return what is known of a batch or chunk, or None."""
+        async with aws_call(f"reading the record of batch {batch_id}"):
+            answer = await self._client.get_item(TableName=self._table, Key=_key(batch_id, part), ConsistentRead=True)
+        return _record(batch_id, from_item(answer["Item"])) if "Item" in answer else None
+
+    async def _held(self, batch: Batch | Lease, update: str, values: Mapping[str, Any]) -> None:
+        _, done = await self._update(
+            batch.id,
+            batch.part,
+            update,
+            condition="lease_owner = :me AND fence = :fence AND #state = :running",
+            values={**values, ":me": batch.owner, ":fence": batch.fence, ":running": BatchState.RUNNING},
+        )
+        if not done:
+            raise LeaseLost(JobReason.LEASE_LOST, f"{batch.part} of {batch.id} was taken over, or cancelled")
+
+    async def _update(
+        self, batch_id: str, part: str, update: str, *, condition: str, values: Mapping[str, Any]
+    ) -> tuple[BatchRecord, bool]:
+        now = self._clock()
+        write = self._write(
+            batch_id, part, update, condition, {**values, ":stamp": stamp(now), ":ttl": self.expiry(now)}
+        )
+        async with aws_call(f"writing the record of batch {batch_id}"):
+            try:
+                answer = await self._client.update_item(**write, ReturnValues="ALL_NEW")
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
+                return _record(batch_id, from_item(old_item(error))), False
+        return _record(batch_id, from_item(answer["Attributes"])), True
+
+    def _write(self, batch_id: str, part: str, update: str, condition: str, values: Mapping[str, Any]) -> Any:
+        """Return the arguments of a conditional update."""
+        return {
+            "TableName": self._table,
+            "Key": _key(batch_id, part),
+            "UpdateExpression": update,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#state": "state", "#ttl": "ttl"},
+            "ExpressionAttributeValues": to_item(values),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    async def _transact(self, what: str, writes: list[Any], token: str) -> list[str] | None:
+        """Make updates together; returns why each was refused, or None when they were made."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_met_another),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            stop=stop_after_attempt(CONFLICTS),
+            reraise=True,
+        )
+        async with aws_call(what):
+            try:
+                await retrying(
+                    self._client.transact_write_items,
+                    TransactItems=[{"Update": write} for write in writes],
+                    ClientRequestToken=token,
+                )
+            except ClientError as error:
+                if code_of(error) != "TransactionCanceledException" or _met_another(error):
+                    raise
+                return _reasons(error)
+        return None
+
+
+def _met_another(error: BaseException) -> bool:
+    return isinstance(error, ClientError) and "TransactionConflict" in _reasons(error)
+
+
+def _reasons(error: ClientError) -> list[str]:
+    found: Any = error.response.get("CancellationReasons", [])
+    return [str(reason.get("Code")) for reason in found]
+
+
+def _key(batch_id: str, part: str) -> Item:
+    return to_item({"creator_name": f" batch {batch_id}", "processing_date": part})
+
+
+def _record(batch_id: str, found: Mapping[str, Any]) -> Any:
+    """Read a record; None where there is none, as after a condition that failed on an absent item."""
+    if not found:
+        return None
+    return BatchRecord(
+        id=batch_id,
+        state=BatchState(found["state"]),
+        started_at=datetime.fromisoformat(found["started_at"]),
+        owner=found["lease_owner"],
+        fence=int(found["fence"]),
+        lease_expires=float(found["lease_expires"]),
+        source_csv=found["source_csv"],
+        counts=_counts(found),
+        summary_key=found.get("summary_key"),
+        error_code=found.get("error_code"),
+        error_message=found.get("error_message"),
+        updated_at=found.get("updated_at"),
+        chunks_total=found.get("chunks_total"),
+        chunks_sent=found.get("chunks_sent", 0),
+        chunks_done=found.get("chunks_done", 0),
+    )
+
+
+def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of the last report and, where chunks add theirs, the sums."""
+    counts = dict(found.get("counts", {}))
+    counts |= {name.removeprefix(COUNT): value for name, value in found.items() if name.startswith(COUNT)}
+    errors = {name.removeprefix(ERROR): value for name, value in found.items() if name.startswith(ERROR)}
+    return counts | ({"errors": errors, "images_failed": sum(errors.values())} if errors else {})

@@ -1,0 +1,119 @@
+"""The creators' records: one item for each creator and batch, written under the fence of a lease."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from worker.aws.clients import aws_call, code_of
+from worker.aws.items import Item, from_item, old_item, stamp, to_item
+from worker.aws.table import Table
+from worker.errors import JobReason, LeaseLost
+from worker.model import Batch, CreatorRecord, CreatorStatus, Mode
+
+
+class Creators(Table):
+    """What is known of creators. Every write is conditional on who may make it."""
+
+    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+        """Note that a creator is being worked on; returns its record instead where the batch has done it already.
+
+        Raises `LeaseLost` where a later owner of the batch has begun it.
+        """
+        old = await self._put_creator(
+            batch,
+            CreatorRecord(creator, CreatorStatus.PROCESSING),
+            "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence <= :fence)",
+        )
+        if old is None:
+            return None
+        if old["status"] == CreatorStatus.PROCESSING:
+            raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
+        return _creator_record(old)
+
+    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
+        """Write a creator's final record. Raises `LeaseLost` where it is not ours to write any more."""
+        old = await self._put_creator(batch, record, "batch_id = :batch AND #status = :processing AND fence = :fence")
+        # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
+        if old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
+            raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
+
+    async def _put_creator(self, batch: Batch, record: CreatorRecord, condition: str) -> Item | None:
+        """Put a creator's item; returns the item of this batch that stands in the way, or None when it was put."""
+        for processing_date in _processing_dates(batch):
+            item = self._creator_item(batch, record, processing_date)
+            async with aws_call(f"writing the record of {record.creator!r}"):
+                try:
+                    await self._client.put_item(
+                        TableName=self._table,
+                        Item=to_item(item),
+                        ConditionExpression=condition,
+                        ExpressionAttributeNames={"#status": "status"},
+                        ExpressionAttributeValues=to_item(
+                            {
+                                ":batch": batch.id,
+                                ":processing": CreatorStatus.PROCESSING,
+                                ":fence": batch.fence,
+                            }
+                        ),
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+                except ClientError as error:
+                    if code_of(error) != "ConditionalCheckFailedException":
+                        raise
+                    old = from_item(old_item(error))
+                    if old.get("batch_id", batch.id) == batch.id:
+                        return old or {"status": CreatorStatus.PROCESSING}
+                    continue  # another batch of the same second has this creator, too
+            return None
+        raise LeaseLost(JobReason.LEASE_LOST, f"the records of {record.creator!r} are taken by other batches")
+
+    def _creator_item(self, batch: Batch, record: CreatorRecord, processing_date: str) -> Item:
+        now = self._clock()
+        item: Item = {
+            "creator_name": record.creator,
+            "processing_date": processing_date,
+            "batch_id": batch.id,
+            "status": record.status,
+            "images_processed": record.images_processed,
+            "processing_duration": round(record.duration, 3),
+            "error_count": record.error_count,
+            "errors": dict(record.errors),
+            "updated_at": stamp(now),
+            "metadata": {"source_csv": batch.source_csv, "message_id": batch.message_id, "mode": record.mode},
+            "fence": batch.fence,
+            "ttl": self.expiry(now),
+        }
+        if record.collage_keys:
+            item["collage_s3_key"] = record.collage_keys[0]
+        if len(record.collage_keys) > 1:
+            item["collage_s3_keys"] = list(record.collage_keys)
+        if record.content_hash:
+            item["content_hash"] = record.content_hash
+        return item
+
+
+def _processing_dates(batch: Batch) -> tuple[str, str]:
+    """Return the sort keys a creator may have: the batch's start and, where another batch has that, one of our own."""
+    start = f"{batch.started_at:%Y-%m-%dT%H:%M:%S}"
+    return f"{start}Z", f"{start}.{int(batch.id[-8:], 16) % 1_000_000:06d}Z"
+
+
+def _creator_record(found: Mapping[str, Any]) -> CreatorRecord:
+    first = [found["collage_s3_key"]] if "collage_s3_key" in found else []
+    return CreatorRecord(
+        creator=found["creator_name"],
+        status=CreatorStatus(found["status"]),
+        images_processed=int(found["images_processed"]),
+        collage_keys=tuple(found.get("collage_s3_keys", first)),
+        errors={reason: int(count) for reason, count in found["errors"].items()},
+        duration=float(found["processing_duration"]),
+        content_hash=found.get("content_hash"),
+        mode=Mode(found["metadata"]["mode"]),
+    )
+
+
+def _old(error: ClientError) -> Mapping[str, Any]:
+    """Return the item that stood in the way of a conditional write, as the answer carries it."""
+    found = error.response.get("Item", {})
+    return found if isinstance(found, dict) else {}
