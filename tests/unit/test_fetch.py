@@ -859,7 +859,7 @@ async def test_tls_spoken_to_a_plain_server_is_a_tls_failure(origin: Origin) -> 
 async def test_a_redirect_from_https_to_http_is_followed_in_local_runs_only(
     secure: Origin, certificate: Path, monkeypatch: pytest.MonkeyPatch, local: bool
 ) -> None:
-    monkeypatch.setattr("worker.images.fetch.refusal", lambda _, **__: None)  # or loopback would be refused first
+    monkeypatch.setattr("worker.images.sockets.refusal", lambda _, **__: None)  # or loopback would be refused first
     async with (
         serving(Origin()) as plain,
         Fetcher(POLICY if local else STRICT, resolver=FakeResolver(["127.0.0.1"])) as fetcher,
