@@ -78,6 +78,8 @@ class JobReason(StrEnum):
     MANIFEST_COLUMNS = "manifest_columns"
     MANIFEST_EMPTY = "manifest_empty"
     MANIFEST_CHANGED = "manifest_changed"
+    CHUNK_MISSING = "chunk_missing"
+    BATCH_UNKNOWN = "batch_unknown"
     LEASE_HELD = "lease_held"
     LEASE_LOST = "lease_lost"
     INTERRUPTED = "interrupted"

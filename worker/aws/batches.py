@@ -29,19 +29,20 @@ class Batches(Table):
     """What is known of batches and chunks. Every write is conditional on who may make it."""
 
     async def take(
-        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE
+        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
     ) -> tuple[BatchRecord, bool]:
         """Take the lease on a batch or chunk for `lease` seconds; returns its record and whether the lease is ours.
 
         It is taken where there is no such batch, where it failed as a whole, or where the lease has run out. Each
         take-over raises the fence. The batch's start is the first taker's: keys and records are named after it.
+        A chunk's fence begins above its batch's (`fence_above`), under which its creators may have been begun.
         """
         now = self._clock()
-        return await self._update(
+        record, done = await self._update(
             batch_id,
             part,
             "SET started_at = if_not_exists(started_at, :started), source_csv = :source, #state = :running, "
-            "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :zero) + :one, "
+            "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :above) + :one, "
             "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
             condition="attribute_not_exists(creator_name) OR #state = :failed "
             "OR (#state = :running AND lease_expires < :now)",
@@ -53,10 +54,12 @@ class Batches(Table):
                 ":owner": owner,
                 ":expires": now + lease,
                 ":now": now,
-                ":zero": 0,
+                ":above": fence_above,
                 ":one": 1,
             },
         )
+        # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
+        return record, done or (record.owner == owner and record.lease_expires == now + lease)
 
     async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
         """Keep the lease for `lease` seconds more, and report progress. Raises `LeaseLost`."""
@@ -224,11 +227,11 @@ class Batches(Table):
         )
         async with aws_call(what):
             try:
-                await retrying(
-                    self._client.transact_write_items,
-                    TransactItems=[{"Update": write} for write in writes],
-                    ClientRequestToken=token,
-                )
+                async for attempt in retrying:
+                    with attempt:
+                        await self._client.transact_write_items(
+                            TransactItems=[{"Update": write} for write in writes], ClientRequestToken=token
+                        )
             except ClientError as error:
                 if code_of(error) != "TransactionCanceledException" or _met_another(error):
                     raise

@@ -1,5 +1,6 @@
 """S3: manifests in, collages and documents out. Nothing is ever overwritten by `put_new`."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -77,6 +78,18 @@ class S3:
                     file.write(block)
         file.seek(0)
 
+    async def get(self, bucket: str, key: str) -> bytes | None:
+        """Return the bytes of a small object of our own, or None where there is none."""
+        async with aws_call(f"reading s3://{bucket}/{key}"):
+            try:
+                found = await self._client.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if status_of(error) == NOT_FOUND:
+                    return None
+                raise
+            async with found["Body"] as body:
+                return await body.read()
+
     async def put(self, bucket: str, key: str, body: "bytes | BinaryIO", content_type: str) -> None:
         """Write an object that is the same however often it is written: metadata, summaries."""
         async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
@@ -92,19 +105,25 @@ class S3:
         `headers` are arguments of PutObject. Bodies over 100 MB go up in parts. Without `only_new` it is a plain put.
         """
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
+        put = self._put_parts if len(body) > MULTIPART_FROM else self._put_whole
         async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
-            try:
-                if len(body) > MULTIPART_FROM:
-                    await self._put_parts(bucket, key, body, headers, condition)
+            for pause in (0.1, 0.5, None):
+                try:
+                    await put(bucket, key, body, headers, condition)
+                except ClientError as error:
+                    if status_of(error) == PRECONDITION_FAILED:
+                        return False
+                    if status_of(error) != CONFLICT or pause is None:
+                        raise
+                    await asyncio.sleep(pause)  # another put of the same key is under way, and may yet fail
                 else:
-                    await self._client.put_object(Bucket=bucket, Key=key, Body=body, **headers, **condition)
-            except ClientError as error:
-                if status_of(error) == PRECONDITION_FAILED:
-                    return False
-                if status_of(error) == CONFLICT:  # another put of the same key was under way: look who won
-                    return await self.metadata(bucket, key) is None
-                raise
+                    break
         return True
+
+    async def _put_whole(
+        self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
+    ) -> None:
+        await self._client.put_object(Bucket=bucket, Key=key, Body=body, **headers, **condition)
 
     async def _put_parts(
         self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]

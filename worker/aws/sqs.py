@@ -11,6 +11,7 @@ from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.aws.clients import aws_call
+from worker.errors import JobReason, RetryableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -82,6 +83,22 @@ class Queue:
                 **({"MessageGroupId": group} if group else {}),
             )
 
+    async def send_many(self, bodies: list[str], *, group: str) -> None:
+        """Send up to ten messages; `group` lets SQS treat one big batch and many small ones fairly.
+
+        Raises `RetryableError` where one of them was refused; sending all of them again is safe.
+        """
+        async with aws_call("sending messages"):
+            answer = await self._client.send_message_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {"Id": str(number), "MessageBody": body, "MessageGroupId": group_id(group)}
+                    for number, body in enumerate(bodies)
+                ],
+            )
+        if answer.get("Failed"):
+            raise RetryableError(JobReason.AWS_UNAVAILABLE, f"SQS refused {len(answer['Failed'])} messages")
+
     async def send_dead_letter(
         self, message: Message, *, code: str, text: str, batch_id: str | None, failed_at: datetime
     ) -> None:
@@ -115,6 +132,11 @@ async def dead_letter_url_of(client: "SQSClient", url: str) -> str | None:
             return (await client.get_queue_url(QueueName=name))["QueueUrl"]
         except (ClientError, BotoCoreError, HttpError):
             return None  # its absence is reported with everything else that is missing at start
+
+
+def group_id(text: str) -> str:
+    """Return a fair-queue group: up to 128 characters of letters, digits and punctuation."""
+    return text if len(text) <= 128 else text[:119] + text[-9:]
 
 
 def _message(found: Mapping[str, Any]) -> Message:

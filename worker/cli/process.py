@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress, TaskID
 
 from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
 from worker.jobs.batch import BatchWork
+from worker.jobs.finish import Finisher
 from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
+from worker.jobs.hands import Hands
 from worker.jobs.summary import Tally
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
@@ -33,16 +36,15 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
         )
         bar, task = stack.enter_context(creators_bar())
         tally = Tally()
+        manifests = FolderManifests()
+        whose: Any = {"owner": "process", "lease_seconds": settings.visibility_timeout}
         batches = BatchWork(
-            manifests=FolderManifests(),
-            results=results,
+            manifests=manifests,
             ledger=ledger,
-            creators=creators,
-            gate=gate(settings, MemoryGauge()),
-            owner="process",
-            lease_seconds=settings.visibility_timeout,
+            hands=Hands(creators, gate(settings, MemoryGauge()), on_creator=_advance(bar, task, tally, records)),
+            finisher=Finisher(manifests=manifests, results=results, ledger=ledger, chunks=None, **whose),
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
-            on_creator=_advance(bar, task, tally, records),
+            **whose,
         )
         outcome = await batches.run(job, "process", stop)
     match outcome:

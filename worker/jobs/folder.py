@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker.model import Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
+from worker.model import WHOLE, Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
 
 BLOCK = 1 << 20
 
@@ -78,8 +78,11 @@ class MemoryLedger:
         self.summary_key: str | None = None
         self.counts: Mapping[str, Any] = {}
 
-    async def take(self, batch_id: str, *, owner: str, source_csv: str, lease: float) -> tuple[BatchRecord, bool]:
+    async def take(
+        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+    ) -> tuple[BatchRecord, bool]:
         """Give the lease to whoever asks: there is nobody else."""
+        del part, fence_above
         now = datetime.now(UTC).replace(microsecond=0)
         return BatchRecord(batch_id, BatchState.RUNNING, now, owner, 1, time.time() + lease, source_csv), True
 
@@ -87,6 +90,15 @@ class MemoryLedger:
         """Do nothing."""
 
     async def release(self, batch: Batch | Lease) -> None:
+        """Do nothing."""
+
+    async def note_plan(self, batch: Batch, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        """Do nothing: a batch on one machine is not split."""
+
+    async def note_sent(self, batch: Batch, *, chunks: int, lease: float) -> None:
+        """Do nothing."""
+
+    async def complete_chunk(self, chunk: Batch, *, counts: Mapping[str, int], errors: Mapping[str, int]) -> None:
         """Do nothing."""
 
     async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
@@ -99,7 +111,7 @@ class MemoryLedger:
     async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
         """Do nothing: the outcome says it."""
 
-    async def batch(self, batch_id: str) -> BatchRecord | None:
+    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
         """Know of no batch."""
 
     async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:

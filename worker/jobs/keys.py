@@ -110,6 +110,11 @@ def archive_key(key: str, *, failed: bool) -> str:
     return f"archived/{'failed' if failed else 'processed'}/{key}"
 
 
+def chunk_key(identifier: str, number: int) -> str:
+    """Return the key of a chunk's file in the temp bucket; chunks are counted from 1."""
+    return f"processing/{identifier}/chunks/{number:06d}.jsonl.gz"
+
+
 def starts_a_batch(key: str) -> bool:
     """Say whether an S3 event for this key starts a batch."""
     return key.startswith(EVENT_PREFIX) and key.endswith(EVENT_SUFFIXES)

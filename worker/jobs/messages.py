@@ -1,6 +1,7 @@
 """An SQS message's body becomes jobs. Which kind of message it is, is decided by its shape. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -10,13 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
-from worker.jobs.keys import MAX_KEY, starts_a_batch
-from worker.model import InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest
+from worker.jobs.keys import MAX_KEY, chunk_key, starts_a_batch
+from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest
 
 KEYS_OF = {
     "csv_s3": {"processing_type", "s3_bucket", "s3_key", "output_prefix", "processing_config"},
     "csv_inline": {"processing_type", "csv_data", "output_prefix", "processing_config"},
+    "batch_chunk": {"processing_type", "batch_id", "chunk", "s3_key"},
 }
+MAX_CHUNKS = 10_000_000
+_BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]{1,120}-[0-9a-f]{8}")
 _PREFIX = TypeAdapter(OutputPrefix)
 
 
@@ -34,7 +38,7 @@ class JobDefaults:
 class Parsed:
     """The jobs of a message, and what in it asks for nothing (with the reason, for the log)."""
 
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[Job | ChunkJob, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
@@ -65,22 +69,36 @@ def parse(body: str, defaults: JobDefaults) -> Parsed:
 # --- jobs -----------------------------------------------------------------------------------------------------------
 
 
-def _job(message: Mapping[str, Any], defaults: JobDefaults) -> Job:
+def _job(message: Mapping[str, Any], defaults: JobDefaults) -> Job | ChunkJob:
     kind = message["processing_type"]
     if not isinstance(kind, str) or kind not in KEYS_OF:
-        _bad_value("processing_type", kind, "one of " + ", ".join(KEYS_OF))
+        _bad_value("processing_type", kind, "csv_s3 or csv_inline")
     unknown = sorted(message.keys() - KEYS_OF[kind])
     if unknown:
         raise TerminalError(
             JobReason.UNKNOWN_KEY,
             f"unknown key {_listed(unknown)} in a {kind} job; allowed are {', '.join(sorted(KEYS_OF[kind]))}",
         )
+    if kind == "batch_chunk":
+        return _chunk(message)
     return Job(
         manifest=_inline(message) if kind == "csv_inline" else _named_object(message, defaults),
         output_prefix=_output_prefix(message, defaults),
         config=config_of(message.get("processing_config"), defaults.config),
         from_event=False,
     )
+
+
+def _chunk(message: Mapping[str, Any]) -> ChunkJob:
+    """Read one of the worker's own messages; others could write to the queue, too."""
+    batch, number, key = message.get("batch_id"), message.get("chunk"), message.get("s3_key")
+    if not isinstance(batch, str) or not _BATCH_ID.fullmatch(batch):
+        _bad_value("batch_id", batch, "a batch id as the worker makes them")
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MAX_CHUNKS:
+        _bad_value("chunk", number, f"a number from 1 to {MAX_CHUNKS}")
+    if key != chunk_key(batch, number):
+        _bad_value("s3_key", key, chunk_key(batch, number))
+    return ChunkJob(batch, number, chunk_key(batch, number))
 
 
 def _inline(message: Mapping[str, Any]) -> InlineManifest:

@@ -6,7 +6,7 @@ In AWS these are S3 and DynamoDB (`results.py`, `worker.aws.dynamodb`); for `pro
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Protocol
 
-from worker.model import Batch, BatchRecord, CreatorRecord, Lease, S3Manifest
+from worker.model import WHOLE, Batch, BatchRecord, CreatorRecord, Lease, S3Manifest
 
 
 class Head(Protocol):
@@ -62,14 +62,25 @@ class Results(Protocol):
 class Ledger(Protocol):
     """What is known of batches and creators; see `worker.aws.dynamodb.StateTable`."""
 
-    async def take(self, batch_id: str, *, owner: str, source_csv: str, lease: float) -> tuple[BatchRecord, bool]:
-        """Take the lease on a batch, if it is free."""
+    async def take(
+        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+    ) -> tuple[BatchRecord, bool]:
+        """Take the lease on a batch or chunk, if it is free."""
 
     async def extend(self, batch: Batch, *, lease: float, counts: Mapping[str, Any]) -> None:
         """Keep the lease and report progress."""
 
     async def release(self, batch: Batch) -> None:
         """Give the lease back."""
+
+    async def note_plan(self, batch: Batch, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        """Note that all chunks are written."""
+
+    async def note_sent(self, batch: Batch, *, chunks: int, lease: float) -> None:
+        """Note how many chunks' messages have been sent, and keep the lease."""
+
+    async def complete_chunk(self, chunk: Batch, *, counts: Mapping[str, int], errors: Mapping[str, int]) -> None:
+        """Close a chunk and add what came of it to its batch, once."""
 
     async def note_summary(self, batch: Batch, *, summary_key: str, counts: Mapping[str, Any]) -> None:
         """Note that the summary is written."""
@@ -80,8 +91,8 @@ class Ledger(Protocol):
     async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
         """Close the batch as failed as a whole."""
 
-    async def batch(self, batch_id: str) -> BatchRecord | None:
-        """Return what is known of a batch."""
+    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
+        """Return what is known of a batch or chunk."""
 
     async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
         """Note that a creator is being worked on, or return the record that the batch has of it."""

@@ -35,7 +35,10 @@ code { font-size: .9em } .bar { background: var(--bad); border-radius: .2rem; he
 
 
 def report(summary: Mapping[str, Any]) -> str:
-    """Return a batch's summary as an HTML page. Links to collages are relative to the summary's own key."""
+    """Return a batch's summary as an HTML page. Links to collages are relative to the summary's own key.
+
+    Of the creators, `SHOWN` with a collage and as many without are enough: the counts tell of the others.
+    """
     counts = summary["counts"]
     return "\n".join(
         [
@@ -57,7 +60,7 @@ def report(summary: Mapping[str, Any]) -> str:
             ),
             _gallery(summary),
             _reasons("Why images were not usable", summary["failures_by_reason"]),
-            _failed(summary["creators"]),
+            _failed(summary["creators"], counts["creators_failed"]),
             _rejects(summary["rejects"]),
             "</body></html>",
         ]
@@ -79,8 +82,9 @@ def _tiles(tiles: Iterable[tuple[str, int]]) -> str:
 def _gallery(summary: Mapping[str, Any]) -> str:
     prefix = summary["settings"]["output_prefix"]
     done = [creator for creator in summary["creators"] if creator["collages"]]
+    total = summary["counts"]["creators_completed"]
     cards = "".join(_card(creator, prefix) for creator in done[:SHOWN])
-    return f'<h2>Collages</h2><div class="cards">{cards}</div>{_more(len(done))}' if done else ""
+    return f'<h2>Collages</h2><div class="cards">{cards}</div>{_more(total)}' if done else ""
 
 
 def _card(creator: Mapping[str, Any], prefix: str) -> str:
@@ -108,7 +112,7 @@ def _reasons(title: str, counts: Mapping[str, int]) -> str:
     return f"<h2>{_text(title)}</h2><table>{rows}</table>"
 
 
-def _failed(creators: Iterable[Mapping[str, Any]]) -> str:
+def _failed(creators: Iterable[Mapping[str, Any]], total: int) -> str:
     failed = [creator for creator in creators if not creator["collages"]]
     rows = "".join(
         f'<tr><td class="wide">{_text(creator["creator"])}</td><td class="dim">'
@@ -116,7 +120,7 @@ def _failed(creators: Iterable[Mapping[str, Any]]) -> str:
         + "</td></tr>"
         for creator in failed[:SHOWN]
     )
-    return f"<h2>Creators without a collage</h2><table>{rows}</table>{_more(len(failed))}" if failed else ""
+    return f"<h2>Creators without a collage</h2><table>{rows}</table>{_more(total)}" if failed else ""
 
 
 def _rejects(rejects: Mapping[str, Any]) -> str:

@@ -70,3 +70,19 @@ class S3Results:
         """Keep what a failed image looked like, under `debug/` of the temp bucket."""
         if self._debug:
             await self._s3.put(self._temp_bucket, f"debug/{batch_id}/{name}", body, "application/octet-stream")
+
+
+class TempObjects:
+    """Objects of the temp bucket, which expire after 7 days."""
+
+    def __init__(self, s3: S3, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Write an object that is the same however often it is written."""
+        await self._s3.put(self._bucket, key, body, "application/octet-stream")
+
+    async def get(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None where there is none."""
+        return await self._s3.get(self._bucket, key)

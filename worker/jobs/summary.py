@@ -1,13 +1,13 @@
 """What is told of a batch: running counts while it works, a summary at its end."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker.jobs.keys import iso
-from worker.model import Batch, CreatorRecord, CreatorStatus, Reject
+from worker.model import Batch, CreatorRecord, CreatorStatus, Mode, Reject
 
 
 @dataclass(slots=True)
@@ -22,6 +22,8 @@ class Tally:
     images_processed: int = 0
     collages_written: int = 0
     errors: dict[str, int] = field(default_factory=dict)
+    seconds_sum: float = 0.0
+    seconds_max: float = 0.0
 
     def add(self, record: CreatorRecord) -> None:
         """Count one creator."""
@@ -31,8 +33,19 @@ class Tally:
             self.creators_failed += 1
         self.images_processed += record.images_processed
         self.collages_written += len(record.collage_keys)
+        self.seconds_sum += record.duration
+        self.seconds_max = max(self.seconds_max, record.duration)
         for reason, count in record.errors.items():
             self.errors[reason] = self.errors.get(reason, 0) + count
+
+    def sums(self) -> dict[str, int]:
+        """Return what a chunk adds to its batch, besides its failures by reason."""
+        return {
+            "creators_completed": self.creators_completed,
+            "creators_failed": self.creators_failed,
+            "images_processed": self.images_processed,
+            "collages_written": self.collages_written,
+        }
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as records and summaries show them."""
@@ -73,6 +86,16 @@ def summary(
 ) -> dict[str, Any]:
     """Return the summary of a finished batch. `worked` is what its last run took, in seconds."""
     return {
+        **head(batch, tally, rejects, finished_at=finished_at, worked=worked),
+        "collages": [key for record in records for key in record.collage_keys],
+        "creators": [creator_line(record) for record in records],
+    }
+
+
+def head(batch: Batch, tally: Tally, rejects: Rejects, *, finished_at: datetime, worked: float) -> dict[str, Any]:
+    """Return what a summary holds besides the lists that grow with the batch."""
+    done = tally.creators_completed + tally.creators_failed
+    return {
         "batch_id": batch.id,
         "status": "completed",
         "source_csv": batch.source_csv,
@@ -82,8 +105,8 @@ def summary(
         "durations": {
             "batch_seconds": round((finished_at - batch.started_at).total_seconds(), 3),
             "last_run_seconds": round(worked, 3),
-            "creator_seconds_mean": round(_mean([record.duration for record in records]), 3),
-            "creator_seconds_max": round(max((record.duration for record in records), default=0.0), 3),
+            "creator_seconds_mean": round(tally.seconds_sum / done, 3) if done else 0.0,
+            "creator_seconds_max": round(tally.seconds_max, 3),
         },
         "counts": {key: value for key, value in tally.counts().items() if key != "errors"},
         "failures_by_reason": tally.counts()["errors"],
@@ -94,8 +117,6 @@ def summary(
                 {"line": reject.line, "reason": reject.reason, "detail": reject.detail} for reject in rejects.listed
             ],
         },
-        "collages": [key for record in records for key in record.collage_keys],
-        "creators": [_creator(record) for record in records],
         "settings": {
             "output_prefix": batch.job.output_prefix,
             "processing_config": batch.job.config.model_dump(mode="json"),
@@ -103,12 +124,26 @@ def summary(
     }
 
 
+def write_summary(file: BinaryIO, top: Mapping[str, Any], lines: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+    """Write a summary of any size: `top` is its head, `lines` gives its creators, once for each list."""
+    file.write(dumped(top).removesuffix(b"\n}"))
+    for name, items in (
+        ("collages", (key for line in lines() for key in line["collages"])),
+        ("creators", lines()),
+    ):
+        file.write(b',\n "%s": [' % name.encode())
+        file.writelines((b"," if number else b"") + b"\n  " + _on_one_line(item) for number, item in enumerate(items))
+        file.write(b"\n ]")
+    file.write(b"\n}\n")
+
+
 def dumped(document: Mapping[str, Any]) -> bytes:
     """Write a document as JSON for people and programs; a lone surrogate in a name comes out escaped."""
     return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
 
 
-def _creator(record: CreatorRecord) -> dict[str, Any]:
+def creator_line(record: CreatorRecord) -> dict[str, Any]:
+    """Return a creator as summaries show it."""
     return {
         "creator": record.creator,
         "status": record.status,
@@ -121,5 +156,18 @@ def _creator(record: CreatorRecord) -> dict[str, Any]:
     }
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def record_of(line: Mapping[str, Any]) -> CreatorRecord:
+    """Read what `creator_line` returned."""
+    return CreatorRecord(
+        creator=line["creator"],
+        status=CreatorStatus(line["status"]),
+        images_processed=line["images_processed"],
+        collage_keys=tuple(line["collages"]),
+        errors=line["errors"],
+        duration=line["seconds"],
+        mode=Mode(line["mode"]),
+    )
+
+
+def _on_one_line(item: object) -> bytes:
+    return json.dumps(item, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -16,6 +16,7 @@ import structlog
 from worker import __version__
 from worker.aws.clients import open_clients
 from worker.aws.dynamodb import StateTable
+from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue, dead_letter_url_of
@@ -23,13 +24,19 @@ from worker.images.fetch import Fetcher, FetchPolicy
 from worker.images.pool import DecodePool
 from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
 from worker.jobs.batch import BatchWork
+from worker.jobs.chunk_work import ChunkWork
+from worker.jobs.chunks import Chunks
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.dispatch import JobWork
+from worker.jobs.finish import Finisher
 from worker.jobs.gate import Gate
+from worker.jobs.hands import Hands
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ledger, Results
-from worker.jobs.results import S3Manifests, S3Results
+from worker.jobs.results import S3Manifests, S3Results, TempObjects
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge
+from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
 from worker.settings import Settings, SettingsError
 
@@ -47,20 +54,22 @@ async def serve(settings: Settings) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     with signals_set(stop, hurry):
         async with AsyncExitStack() as stack:
-            receiver, metrics, gauge = await _put_together(settings, stack)
+            receiver, metrics, gauge, scale_in = await _put_together(settings, stack)
             await stack.enter_async_context(
                 health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
             )
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
             async with asyncio.TaskGroup() as group:
-                side = group.create_task(_sample(metrics, gauge))
+                side = [group.create_task(_sample(metrics, gauge)), group.create_task(scale_in.keep())]
                 log.info("worker.started", version=__version__, settings=settings.effective())
                 await receiver.run(stop, hurry)
-                side.cancel()
+                for task in side:
+                    task.cancel()
+            await scale_in.end()
     log.info("worker.stopped")
 
 
-async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Receiver, Metrics, MemoryGauge]:
+async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Receiver, Metrics, MemoryGauge, ScaleIn]:
     clients = await stack.enter_async_context(
         open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
     )
@@ -80,26 +89,37 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     creators = await stack.enter_async_context(
         creator_work(settings, results=results, ledger=ledger, record_metric=metrics.record)
     )
+    manifests = S3Manifests(s3)
+    chunks = Chunks(TempObjects(s3, settings.temp_bucket), queue)
+    hands = Hands(creators, gate(settings, gauge))
+    whose: Any = {
+        "owner": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
+        "lease_seconds": settings.visibility_timeout,
+    }
+    finisher = Finisher(manifests=manifests, results=results, ledger=ledger, chunks=chunks, **whose)
     batches = BatchWork(
-        manifests=S3Manifests(s3),
-        results=results,
+        manifests=manifests,
         ledger=ledger,
-        creators=creators,
-        gate=gate(settings, gauge),
-        owner=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
-        lease_seconds=settings.visibility_timeout,
+        hands=hands,
+        finisher=finisher,
+        chunks=chunks,
+        split=settings.batch_coordination_enabled,
+        **whose,
     )
+    jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=hands, finisher=finisher, **whose))
+    scale_in = ScaleIn(EcsAgent(settings.ecs_agent_uri) if settings.ecs_agent_uri else None)
     receiver = Receiver(
         queue,
-        batches,
+        jobs,
         job_defaults(settings),
         metrics,
         slots=settings.max_concurrent_jobs,
         wait=settings.wait_time_seconds,
         visibility=settings.visibility_timeout,
         grace=settings.stop_grace_seconds,
+        scale_in=scale_in,
     )
-    return receiver, metrics, gauge
+    return receiver, metrics, gauge, scale_in
 
 
 async def _queue(settings: Settings, client: Any) -> Queue:

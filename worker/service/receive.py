@@ -11,12 +11,13 @@ import structlog
 from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
-from worker.jobs.batch import combined
 from worker.jobs.covers import first_of
 from worker.jobs.messages import JobDefaults, parse
-from worker.model import Job, Outcome, Retryable, Terminal
+from worker.jobs.outcomes import combined
+from worker.model import ChunkJob, Job, Outcome, Retryable, Terminal
 from worker.service.fate import settle
 from worker.service.heartbeat import HeartbeatLost, kept_invisible
+from worker.service.protection import ScaleIn
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +27,17 @@ HAND_BACK = 5.0
 PAUSE_AFTER_FAILURE = 2.0
 """Seconds, give or take a half, between polls while SQS does not answer; the SDK has retried by then."""
 
+PAUSE_WHILE_BLOCKED = 5.0
+"""Seconds between looks whether a deployment still wants to replace this task."""
+
 Poll = asyncio.Task[list[Message]]
 
 
-class RunsBatches(Protocol):
-    """Does a job's batch; see `worker.jobs.batch.BatchWork`."""
+class RunsJobs(Protocol):
+    """Does jobs; see `worker.jobs.dispatch.JobWork`."""
 
-    async def run(self, job: Job, message_id: str, stop: asyncio.Event) -> Outcome:
-        """Do the batch and say what becomes of its message."""
+    async def run(self, job: Job | ChunkJob, message_id: str, stop: asyncio.Event) -> Outcome:
+        """Do the job and say what becomes of its message."""
 
     async def refuse(self, message_id: str, error: TerminalError) -> str:
         """Record a message that asks for nothing that can be done; returns the id it is recorded under."""
@@ -45,7 +49,7 @@ class Receiver:
     def __init__(
         self,
         queue: Queue,
-        batches: RunsBatches,
+        jobs: RunsJobs,
         defaults: JobDefaults,
         metrics: Metrics,
         *,
@@ -53,15 +57,17 @@ class Receiver:
         wait: int,
         visibility: float,
         grace: float,
+        scale_in: ScaleIn | None = None,
     ) -> None:
         self._queue = queue
-        self._batches = batches
+        self._jobs = jobs
         self._defaults = defaults
         self._metrics = metrics
         self._slots = slots
         self._wait = wait
         self._visibility = visibility
         self._grace = grace
+        self._scale_in = scale_in or ScaleIn(None)
         self._messages: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[Outcome | None]] = set()
         self._polled_at = time.monotonic()
@@ -89,6 +95,8 @@ class Receiver:
                 for work in self._work:
                     work.cancel()
         finally:
+            for work in self._work:  # none is left unless something crashed: then leases are given back at least
+                work.cancel()
             stopping.cancel()
             hurrying.cancel()
 
@@ -102,6 +110,10 @@ class Receiver:
         """
         while not stop.is_set():
             free = self._slots - self.in_flight
+            if self._scale_in.blocked:
+                await asyncio.wait({stopping}, timeout=PAUSE_WHILE_BLOCKED)
+                self._polled_at = time.monotonic()
+                continue
             if free <= 0:
                 await asyncio.wait({*self._messages, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 self._polled_at = time.monotonic()
@@ -109,7 +121,11 @@ class Receiver:
             poll = asyncio.create_task(
                 self._queue.receive(free, wait=self._wait, visibility=self._visibility), name="poll"
             )
-            await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:  # something crashed: nobody is left to take up what this poll brings
+                poll.cancel()
+                raise
             if not poll.done():
                 return poll
             if not self._take_up(poll, group, stop):
@@ -142,8 +158,13 @@ class Receiver:
         for message in received:
             task = group.create_task(self._see_through(message, stop))
             self._messages.add(task)
-            task.add_done_callback(self._messages.discard)
+            task.add_done_callback(self._message_done)
+        self._scale_in.busy(bool(self._messages))
         return True
+
+    def _message_done(self, task: "asyncio.Task[None]") -> None:
+        self._messages.discard(task)
+        self._scale_in.busy(bool(self._messages))
 
     async def _see_through(self, message: Message, stop: asyncio.Event) -> None:
         """Work on one message and settle its fate. The work is a task of its own: it can be ended, the fate not."""
@@ -185,7 +206,7 @@ class Receiver:
             try:
                 parsed = parse(message.body, self._defaults)
             except TerminalError as error:
-                return Terminal(error.reason, str(error), await self._batches.refuse(message.id, error))
+                return Terminal(error.reason, str(error), await self._jobs.refuse(message.id, error))
             for reason in parsed.ignored:
                 log.info("message.asks_for_nothing", reason=reason)
-            return combined([await self._batches.run(job, message.id, stop) for job in parsed.jobs])
+            return combined([await self._jobs.run(job, message.id, stop) for job in parsed.jobs])

@@ -1,0 +1,157 @@
+"""Finishing a batch: summary and report, archive, and the record's end; each step safe to repeat."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import structlog
+
+from worker.errors import JobReason
+from worker.jobs.chunks import Chunks, Plan
+from worker.jobs.hands import Done
+from worker.jobs.keys import summary_key
+from worker.jobs.leasing import given_back, lease_kept
+from worker.jobs.ports import Ledger, Manifests, Results
+from worker.jobs.report import SHOWN, report
+from worker.jobs.summary import Rejects, Tally, creator_line, dumped, head, summary, write_summary
+from worker.model import (
+    WHOLE,
+    Batch,
+    BatchRecord,
+    BatchState,
+    CreatorRecord,
+    Outcome,
+    Retryable,
+    S3Manifest,
+    Succeeded,
+)
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN = 5.0
+"""Seconds after which a worker looks again whether the one that is finishing a batch has done so."""
+
+
+class Finisher:
+    """Closes batches whose creators are all done."""
+
+    def __init__(
+        self,
+        *,
+        manifests: Manifests,
+        results: Results,
+        ledger: Ledger,
+        chunks: Chunks | None,
+        owner: str,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._manifests = manifests
+        self._results = results
+        self._ledger = ledger
+        self._chunks = chunks
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+
+    async def sum_up(self, batch: Batch, done: Done, rejects: Rejects, worked: float) -> None:
+        """Write summary and report of a batch that one worker did, and note that they are there."""
+        records = sorted(done.records, key=lambda record: record.creator)
+        document = summary(batch, done.tally, rejects, records, finished_at=self._now(), worked=worked)
+        await self._write_report(batch, document)
+        key = summary_key(batch.job.output_prefix, batch.id)
+        await self._results.put_document(key, dumped(document), "application/json")
+        await self._ledger.note_summary(batch, summary_key=key, counts=done.tally.counts())
+
+    async def close(self, batch: Batch) -> None:
+        """Archive the manifest where an event started the batch, and close its record."""
+        manifest = batch.job.manifest
+        if batch.job.from_event and isinstance(manifest, S3Manifest):
+            found = await self._manifests.head(manifest)
+            if found is not None and found.etag == manifest.etag:  # else moved already, or replaced by a newer upload
+                await self._manifests.archive(manifest, found, failed=False)
+        await self._ledger.complete(batch)
+        log.info("batch.completed")
+
+    async def finish_split(self, batch_id: str) -> Outcome:
+        """Finish a split batch if all of its chunks are done and nobody else is at it."""
+        record = await self._ledger.batch(batch_id)
+        if record is None or not all_done(record):
+            return Succeeded()
+        record, ours = await self._ledger.take(
+            batch_id, owner=self._owner, source_csv=record.source_csv, lease=self._lease_seconds
+        )
+        if not ours:
+            if record.state is not BatchState.RUNNING:
+                return Succeeded()
+            # Whoever holds it may die before the end: this message stays until the batch is closed.
+            return Retryable(JobReason.LEASE_HELD, "another worker is finishing this batch", False, LOOK_AGAIN)
+        await self.finish_taken(batch_id, record)
+        return Succeeded()
+
+    async def finish_taken(self, batch_id: str, record: BatchRecord) -> None:
+        """Finish a split batch whose lease is ours."""
+        if self._chunks is None:
+            raise RuntimeError("a batch was split, but there is nothing to read its chunks with")
+        plan = await self._chunks.read_plan(batch_id)
+        batch = plan.header.batch(owner=self._owner, fence=record.fence, part=WHOLE)
+        async with given_back(self._ledger, batch):
+            async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
+                if record.summary_key is None:
+                    await self._merge(batch, plan, record.chunks_total or 0)
+            await self.close(batch)
+
+    async def _merge(self, batch: Batch, plan: Plan, chunks: int) -> None:
+        """Write the summary from the parts, through a local file: memory does not grow with the batch."""
+        assert self._chunks is not None  # noqa: S101 - checked by the caller; for the type checker
+        tally = Tally(creators_total=plan.creators, rows_total=plan.rows, rejects_total=plan.rejects.total)
+        shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        with tempfile.TemporaryFile(prefix="parts-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
+            async for records in self._chunks.parts(batch.id, chunks):
+                _gather(records, tally, lines, shown)
+            worked = (self._now() - batch.started_at).total_seconds()
+            top = head(batch, tally, plan.rejects, finished_at=self._now(), worked=worked)
+            await self._write_report(batch, {**top, "creators": shown[True] + shown[False]})
+            await asyncio.to_thread(write_summary, whole, top, lambda: _read_lines(lines))
+            whole.seek(0)
+            key = summary_key(batch.job.output_prefix, batch.id)
+            await self._results.put_document(key, whole, "application/json")
+        await self._ledger.note_summary(batch, summary_key=key, counts=tally.counts())
+
+    async def _write_report(self, batch: Batch, document: Mapping[str, Any]) -> None:
+        page = report(document).encode()
+        key = summary_key(batch.job.output_prefix, batch.id, "html")
+        await self._results.put_document(key, page, "text/html; charset=utf-8")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def all_done(record: BatchRecord) -> bool:
+    """Say whether a split batch has all of its chunks done, and is not closed yet."""
+    return (
+        record.state is BatchState.RUNNING
+        and record.chunks_total is not None
+        and record.chunks_done >= record.chunks_total
+    )
+
+
+def _gather(
+    records: list[CreatorRecord], tally: Tally, lines: BinaryIO, shown: dict[bool, list[dict[str, Any]]]
+) -> None:
+    for record in records:
+        tally.add(record)
+        line = creator_line(record)
+        lines.write(json.dumps(line).encode() + b"\n")
+        if len(shown[bool(record.collage_keys)]) < SHOWN:
+            shown[bool(record.collage_keys)].append(line)
+
+
+def _read_lines(lines: BinaryIO) -> Iterator[dict[str, Any]]:
+    lines.seek(0)
+    for line in lines:
+        yield json.loads(line)

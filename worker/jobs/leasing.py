@@ -1,0 +1,105 @@
+"""Holding a lease while working: it is extended in good time, given back at the end, and ends the work when lost."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import structlog
+
+from worker.errors import Interrupted, JobReason, LeaseLost, RetryableError, TerminalError
+from worker.jobs.covers import first_of
+from worker.jobs.ports import Ledger
+from worker.model import WHOLE, Batch, BatchState
+
+log = structlog.get_logger(__name__)
+
+LAST_WORDS = 5.0
+"""Seconds that giving the lease back may take when the work is being cancelled."""
+
+SAFETY_MARGIN = 1.0
+"""Seconds before its end from which on a lease that could not be extended counts as lost."""
+
+
+@asynccontextmanager
+async def lease_kept(
+    ledger: Ledger, batch: Batch, seconds: float, counts: Callable[[], Mapping[str, Any]]
+) -> AsyncIterator[None]:
+    """Keep the lease while the body runs; losing it ends the body with `LeaseLost`. `counts` is reported with it."""
+    with unwrapped():
+        async with asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(_keep(ledger, batch, seconds, counts))
+            yield
+            keeper.cancel()
+
+
+@asynccontextmanager
+async def given_back(ledger: Ledger, batch: Batch) -> AsyncIterator[None]:
+    """Give the lease back where the body fails or is cancelled, so that the next worker need not wait for its end.
+
+    An error that is none of ours comes out as `RetryableError(internal_error)`; `TerminalError` is the caller's.
+    """
+    try:
+        yield
+    except LeaseLost:
+        raise
+    except (RetryableError, Interrupted):
+        await _release(ledger, batch)
+        raise
+    except asyncio.CancelledError:
+        with suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(_release(ledger, batch)), LAST_WORDS)
+        raise
+    except TerminalError:
+        raise
+    except Exception as error:
+        log.exception("batch.failed_unexpectedly")
+        await _release(ledger, batch)
+        raise RetryableError(JobReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}") from error
+
+
+async def _keep(ledger: Ledger, batch: Batch, seconds: float, counts: Callable[[], Mapping[str, Any]]) -> None:
+    """Extend the lease in good time; report progress with it, and between when there is some."""
+    step = min(2.0, seconds / 4)
+    extended, reported = time.monotonic(), counts()
+    while True:
+        await asyncio.sleep(step)
+        due = time.monotonic() - extended >= seconds / 3
+        told = counts()
+        if not due and told == reported:
+            continue
+        try:
+            asked = time.monotonic()
+            await ledger.extend(batch, lease=seconds, counts=told)
+            extended, reported = asked, told
+            if due and batch.part != WHOLE:
+                await _check_still_wanted(ledger, batch)
+        except LeaseLost:
+            raise
+        except RetryableError as error:
+            log.warning("lease.extension_failed", error=str(error))
+            if time.monotonic() - extended > seconds - SAFETY_MARGIN:
+                raise LeaseLost(JobReason.LEASE_LOST, "the lease ran out: DynamoDB did not answer") from error
+
+
+async def _check_still_wanted(ledger: Ledger, chunk: Batch) -> None:
+    whole = await ledger.batch(chunk.id)
+    if whole is None or whole.state is not BatchState.RUNNING:
+        raise LeaseLost(JobReason.LEASE_LOST, f"batch {chunk.id} was cancelled")
+
+
+async def _release(ledger: Ledger, batch: Batch) -> None:
+    try:
+        await ledger.release(batch)
+    except RetryableError as error:  # it runs out by itself; the next worker only waits a little longer
+        log.warning("lease.release_failed", error=str(error))
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Let the first failure of a task group out as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
