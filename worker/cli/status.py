@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from worker.aws.clients import open_clients
@@ -56,6 +57,10 @@ async def follow(table: StateTable, batch_id: str) -> int:
 def _show(record: BatchRecord) -> None:
     stdout.print(f"{record.id}  {record.state}", style="bold", markup=False)
     stdout.print(f"source   {record.source_csv}\nstarted  {iso(record.started_at)}", markup=False)
+    if record.chunks_total:
+        stdout.print(f"chunks   {record.chunks_done} of {record.chunks_total}", markup=False)
+    if record.state is BatchState.RUNNING and (pace := pace_of(record, time.time())):
+        stdout.print(f"pace     {pace[0]:.1f} creators a second, about {_told(pace[1])} left", markup=False)
     if record.error_code:
         stdout.print(f"failed   {record.error_code}: {record.error_message}", markup=False)
         return
@@ -64,13 +69,33 @@ def _show(record: BatchRecord) -> None:
     stdout.print(counts_table(record.counts, ""))
 
 
+def pace_of(record: BatchRecord, now: float) -> tuple[float, float] | None:
+    """Return creators a second since the start, and the seconds that are left at that pace; None before the first."""
+    done = record.counts.get("creators_completed", 0) + record.counts.get("creators_failed", 0)
+    passed = now - record.started_at.timestamp()
+    if done <= 0 or passed <= 0:
+        return None
+    pace = done / passed
+    return pace, max(0.0, record.counts.get("creators_total", 0) - done) / pace
+
+
+def _told(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{round(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 def _as_json(record: BatchRecord) -> dict[str, Any]:
+    pace = pace_of(record, time.time()) if record.state is BatchState.RUNNING else None
     return {
         "batch_id": record.id,
         "state": record.state,
         "source_csv": record.source_csv,
         "started_at": iso(record.started_at),
         "updated_at": record.updated_at,
+        "chunks_total": record.chunks_total,
+        "chunks_done": record.chunks_done,
+        "creators_per_second": round(pace[0], 3) if pace else None,
+        "seconds_left": round(pace[1]) if pace else None,
         "counts": dict(record.counts),
         "summary_key": record.summary_key,
         "error_code": record.error_code,

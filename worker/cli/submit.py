@@ -38,7 +38,7 @@ async def submit_manifest(
                 f"rendered again. --again runs it as a new batch.",
                 markup=False,
             )
-        await _send(settings, clients, found, config, prefix)
+        await send_job(settings, clients, found, config, prefix)
         stdout.print(identifier, markup=False)
         return await follow(table, identifier) if wait else 0
 
@@ -66,9 +66,10 @@ async def _in_s3(settings: Settings, s3: S3, manifest: str, *, again: bool) -> S
     return S3Manifest(settings.input_bucket, key, head.version, head.etag) if head else f"{key} is gone again"
 
 
-async def _send(
+async def send_job(
     settings: Settings, clients: Clients, manifest: S3Manifest, config: dict[str, Any], prefix: str | None
 ) -> None:
+    """Send a job that names a manifest in S3."""
     job: dict[str, Any] = {"processing_type": "csv_s3", "s3_bucket": manifest.bucket, "s3_key": manifest.key}
     job |= {"output_prefix": prefix} if prefix is not None else {}
     job |= {"processing_config": config} if config else {}

@@ -26,6 +26,25 @@ IMAGES = {
     ImageReason.DECODE_MEMORY: "The file needs more memory to decode than one image may take.",
 }
 
+MAY_CHANGE = frozenset(
+    {
+        ImageReason.RATE_LIMITED,
+        ImageReason.SERVER_ERROR,
+        ImageReason.TIMEOUT,
+        ImageReason.DNS,
+        ImageReason.CONNECT,
+        ImageReason.TLS,
+        ImageReason.TRUNCATED,
+        ImageReason.FORBIDDEN,
+        ImageReason.DECODER_CRASHED,
+        ImageReason.DECODE_TIMEOUT,
+        ImageReason.DECODE_MEMORY,
+        CreatorReason.OUT_OF_MEMORY,
+        CreatorReason.INTERNAL_ERROR,
+    }
+)
+"""Reasons that another run may not meet again. An expired link stays expired, and what is gone stays gone."""
+
 CREATORS = {
     CreatorReason.OUT_OF_MEMORY: "There was not enough memory for this creator, even one image at a time.",
     CreatorReason.INTERNAL_ERROR: "Something unforeseen went wrong; the worker's log has the details.",

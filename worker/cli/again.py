@@ -1,0 +1,109 @@
+"""`cancel` and `retry`: stop a batch; run anew what may come out better."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.aws.clients import Clients, aws_call, open_clients
+from worker.aws.dynamodb import StateTable
+from worker.aws.s3 import S3
+from worker.cli.screen import stderr, stdout
+from worker.cli.status import follow
+from worker.cli.submit import UPLOADS, send_job
+from worker.jobs.explain import MAY_CHANGE
+from worker.jobs.keys import batch_id as id_of
+from worker.jobs.keys import metadata_key
+from worker.model import BatchState, Job, S3Manifest
+from worker.settings import Settings
+
+
+async def cancel_batch(settings: Settings, batch_id: str) -> int:
+    """Cancel a batch; returns the exit code."""
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        record = await _table(settings, clients).cancel(batch_id)
+    if record is None:
+        stderr.print(f"there is no batch {batch_id}", markup=False)
+        return 1
+    stdout.print(f"{record.id}  {record.state}", markup=False)
+    return 0 if record.state is BatchState.CANCELLED else 1
+
+
+async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
+    """Submit a manifest of the creators that a retry may help; returns the exit code."""
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        s3, table = S3(clients.s3), _table(settings, clients)
+        record = await table.batch(batch_id)
+        if record is None or record.state is BatchState.RUNNING:
+            said = "is still running" if record else "is not known"
+            stderr.print(f"batch {batch_id} {said}; retry takes one that is over", markup=False)
+            return 1
+        if record.summary_key is None:
+            stderr.print(f"batch {batch_id} has no summary; submit its manifest again", markup=False)
+            return 1
+        summary = json.loads(await s3.get(settings.output_bucket, record.summary_key) or b"{}")
+        asked = summary.get("settings", {"output_prefix": "", "processing_config": {}})
+        with tempfile.TemporaryFile() as file:
+            creators = await _write_manifest(file, _helped(settings, clients, s3, batch_id, asked["output_prefix"]))
+            if not creators:
+                stderr.print("no creator missed an image for a reason that may have passed", markup=False)
+                return 0
+            key = f"{UPLOADS}retry_{batch_id}_{datetime.now(UTC):%Y%m%d_%H%M%S}.csv"
+            await s3.put(settings.input_bucket, key, file, "text/csv")
+        head = await s3.head(settings.input_bucket, key)
+        manifest = S3Manifest(settings.input_bucket, key, head.version if head else None, head.etag if head else None)
+        config = {name: value for name, value in asked["processing_config"].items() if "column" not in name}
+        await send_job(settings, clients, manifest, config | {"group_by_creator": True}, asked["output_prefix"])
+        identifier = id_of(Job(manifest, "", settings.default_config, from_event=False))
+        stderr.print(f"{creators} creators are run anew", markup=False)
+        stdout.print(identifier, markup=False)
+        return await follow(table, identifier) if wait else 0
+
+
+async def _helped(
+    settings: Settings, clients: Clients, s3: S3, batch_id: str, prefix: str
+) -> AsyncIterator[dict[str, Any]]:
+    """Give the metadata of each creator that missed an image for a reason that may have passed."""
+    query: dict[str, Any] = {
+        "TableName": settings.dynamodb_table_name,
+        "IndexName": "batch-id-index",
+        "KeyConditionExpression": "batch_id = :batch",
+        "FilterExpression": "error_count > :none",
+        "ExpressionAttributeValues": {":batch": {"S": batch_id}, ":none": {"N": "0"}},
+    }
+    while True:
+        async with aws_call(f"looking for the creators of batch {batch_id}"):
+            page = await clients.dynamodb.query(**query)
+        for item in page["Items"]:
+            if MAY_CHANGE & item["errors"]["M"].keys():
+                key = metadata_key(prefix, batch_id, item["creator_name"]["S"])
+                if (body := await s3.get(settings.output_bucket, key)) is not None:
+                    yield json.loads(body)
+        if "LastEvaluatedKey" not in page:
+            return
+        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+async def _write_manifest(file: Any, found: AsyncIterator[dict[str, Any]]) -> int:
+    """Write a manifest of these creators' rows, less those that would fail again: a collage is made of all the others."""
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(("creator_name", "cover_url"))
+    creators = 0
+    async for metadata in found:
+        creators += 1
+        writer.writerows((metadata["creator"], image["url"]) for image in metadata["images"] if _worth_asking(image))
+    text.detach()
+    file.seek(0)
+    return creators
+
+
+def _worth_asking(image: dict[str, Any]) -> bool:
+    return image["outcome"] != "failed" or image["reason"] in MAY_CHANGE
+
+
+def _table(settings: Settings, clients: Clients) -> StateTable:
+    return StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
