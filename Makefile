@@ -29,7 +29,9 @@ format: setup ## put the code in its canonical form
 	@.venv/bin/ruff format .
 
 image: ## build the container image, collage-worker:local
-	@docker build --tag collage-worker:local .
+	@docker build --tag collage-worker:local \
+	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' worker/__init__.py)" \
+	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
 
 up: ## LocalStack, the worker and an origin with sample photos, in Docker
 	@$(COMPOSE) up --build --wait

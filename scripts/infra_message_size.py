@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Set the largest message of one SQS queue, and check that SQS took it. Called by infra/data/message_size.tf.
 
-Reads QUEUE_URL and MAX_MESSAGE_SIZE (bytes); region, credentials and endpoint come from the environment as everywhere.
+Reads QUEUE_URL, MAX_MESSAGE_SIZE (bytes) and AWS_REGION; credentials and endpoint come from the environment as everywhere.
 """
 
 import os
@@ -13,7 +13,7 @@ import boto3
 def main() -> int:
     """Set the attribute; returns the exit code."""
     url, wanted = os.environ["QUEUE_URL"], os.environ["MAX_MESSAGE_SIZE"]
-    sqs = boto3.client("sqs")
+    sqs = boto3.client("sqs", region_name=os.environ["AWS_REGION"])
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": wanted})
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MaximumMessageSize"])["Attributes"]
     if found["MaximumMessageSize"] != wanted:

@@ -88,7 +88,7 @@ async def _helped(
 
 
 async def _write_manifest(file: Any, found: AsyncIterator[dict[str, Any]]) -> int:
-    """Write a manifest of these creators' rows, less those that would fail again: a collage is made of all the others."""
+    """Write a manifest of these creators' rows, less those that would fail again."""
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer = csv.writer(text)
     writer.writerow(("creator_name", "cover_url"))

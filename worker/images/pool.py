@@ -5,12 +5,17 @@ hangs or answers nonsense costs that image only: it is killed, and another takes
 """
 
 import asyncio
+import json
+import math
+import signal
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import structlog
 
 from worker.errors import ImageError, ImageReason
 from worker.images import decoder
@@ -22,11 +27,24 @@ START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
+DECODER = decoder.__name__
 MAX_MESSAGE_BYTES = 4096
+
+LAST_BREATH = 0.2
+"""Seconds that a process whose connection has ended gets to end as well, before it is killed."""
+
+SEND_BUFFER = 1 << 20
+"""Bytes; the kernel grants what it grants. A photo or a cell that fits wakes the other side once."""
 
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {"PYTHONPATH": _PACKAGE_ROOT, "LANG": "C.UTF-8"}
 """All that a decoder is told: no credentials, no proxies, no settings."""
+
+
+_STATUSES = frozenset(Status)
+_REASONS = frozenset(ImageReason)
+
+_log = structlog.get_logger()
 
 
 class DecoderBroken(RuntimeError):
@@ -40,16 +58,25 @@ class _BadAnswer(Exception):
 class DecodePool:
     """Turns images into cells in `children` processes, for as long as the context lasts.
 
-    An image may take `decode_timeout` seconds, and `memory_limit` bytes of address space with all of Python and Pillow.
+    An image may take `decode_timeout` seconds by the clock and `cpu_seconds` of a processor (as many, unless told), and
+    `memory_limit` bytes of address space with all of Python and Pillow.
     """
 
-    def __init__(self, children: int, decode_timeout: float = 20.0, memory_limit: int = 2 << 30) -> None:
+    def __init__(
+        self,
+        children: int,
+        decode_timeout: float = 20.0,
+        memory_limit: int = 2 << 30,
+        cpu_seconds: int | None = None,
+    ) -> None:
         self._count = children
+        self._limits = (memory_limit, cpu_seconds or math.ceil(decode_timeout))
         self._decode_timeout = decode_timeout
-        self._memory_limit = memory_limit
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._children: set[_Child] = set()
         self._open = False
+        self.sandbox: dict[str, Any] = {}
+        """What keeps the processes in, as they told at their start."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,6 +87,8 @@ class DecodePool:
             raise failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure from None
         for task in tasks:
             self._idle.put_nowait(task.result())
+            self.sandbox = task.result().sandbox
+        _log_sandbox(self.sandbox)
         self._open = True
         return self
 
@@ -97,7 +126,7 @@ class DecodePool:
         failure = ""
         for _ in range(START_TRIES):
             try:
-                child = await _Child.spawned(self._memory_limit)
+                child = await _Child.spawned(*self._limits)
                 self._children.add(child)
                 await child.be_ready()
             except (OSError, _BadAnswer) as error:
@@ -119,12 +148,17 @@ class _Child:
 
     process: asyncio.subprocess.Process
     connection: socket.socket
+    sandbox: dict[str, Any] = field(default_factory=dict)
+    buffer: bytearray = field(default_factory=bytearray)
+    """Where answers arrive; kept, because fresh memory costs more than what is copied into it."""
 
     @classmethod
-    async def spawned(cls, memory_limit: int) -> Self:
+    async def spawned(cls, memory_limit: int, cpu_seconds: int) -> Self:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        command = (sys.executable, "-P", "-B", "-m", decoder.__name__, str(memory_limit))
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        command = (sys.executable, "-P", "-B", "-m", DECODER, str(memory_limit), str(cpu_seconds))
         try:
             # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the thread
             # that started it ends
@@ -149,6 +183,7 @@ class _Child:
         if status is not Status.READY:
             self.end()
             raise _BadAnswer(f"it answered {status!r}: {body.decode(errors='replace')}")
+        self.sandbox.update(json.loads(body))
 
     async def decode(self, data: bytes, spec: CellSpec, timeout: float) -> Cell:  # noqa: ASYNC109 -- part of the rule
         try:
@@ -162,11 +197,26 @@ class _Child:
                 ImageReason.DECODE_TIMEOUT, f"decoding took longer than the {timeout:g} s allowed"
             ) from None
         except (OSError, _BadAnswer) as error:
-            self.end()
-            raise ImageError(ImageReason.DECODER_CRASHED, f"the decoder process was lost: {error}") from error
+            raise await self._lost(error) from error
         except BaseException:
             self.end()  # half an exchange is left in the socket
             raise
+
+    async def _lost(self, error: Exception) -> ImageError:
+        """End the process, and tell what became of it: the kernel may have done so for its CPU seconds."""
+        self.connection.close()
+        try:
+            async with asyncio.timeout(LAST_BREATH):
+                await self.process.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.kill()
+        code = await self.process.wait()
+        if code == -signal.SIGXCPU:
+            return ImageError(ImageReason.DECODE_TIMEOUT, "decoding took more CPU seconds than allowed")
+        fate = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return ImageError(ImageReason.DECODER_CRASHED, f"the decoder process was lost ({fate}): {error}")
 
     def is_waiting(self) -> bool:
         """Tell whether the process lives and has nothing to say, as it should between two images."""
@@ -194,30 +244,45 @@ class _Child:
     async def _exchange(self, data: bytes, spec: CellSpec) -> Cell:
         loop = asyncio.get_running_loop()
         header = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
-        await loop.sock_sendall(self.connection, header)
-        await loop.sock_sendall(self.connection, data)
+        sent = self.connection.sendmsg((header, data))  # a photo goes at once, as a rule
+        if sent < len(header) + len(data):
+            rest = memoryview(data)[sent - len(header) :] if sent >= len(header) else header[sent:] + data
+            await loop.sock_sendall(self.connection, rest)
         pixel_bytes = spec.size * spec.size * 3
         status, label, width, height, body = await self._receive(max(pixel_bytes, MAX_MESSAGE_BYTES))
-        if status is Status.REFUSED and label in set(ImageReason):
+        if status is Status.REFUSED and label in _REASONS:
             raise ImageError(ImageReason(label), body[:MAX_MESSAGE_BYTES].decode(errors="replace"))
         if status is not Status.CELL or len(body) != pixel_bytes or label not in ALLOWED_FORMATS:
             raise _BadAnswer(f"it answered {status!r} {label!r} with {len(body)} bytes")
         return Cell(body, width, height, label)
 
     async def _receive(self, most: int) -> tuple[Status, str, int, int, bytes]:
-        number, label, width, height, length = ANSWER.unpack(await self._receive_exactly(ANSWER.size))
-        if number not in set(Status) or length > most:
-            raise _BadAnswer(f"it answered status {number} with {length} bytes")
-        body = await self._receive_exactly(length)
+        """Receive one answer of at most `most` bytes, which has to be the last thing that the process says."""
+        if len(self.buffer) < ANSWER.size + most:
+            self.buffer.extend(bytes(ANSWER.size + most - len(self.buffer)))
+        with memoryview(self.buffer) as buffer:
+            received = await self._receive_into(buffer, 0, ANSWER.size)
+            number, label, width, height, length = ANSWER.unpack_from(buffer)
+            if number not in _STATUSES or length > most:
+                raise _BadAnswer(f"it answered status {number} with {length} bytes")
+            end = ANSWER.size + length
+            if await self._receive_into(buffer, received, end) > end:
+                raise _BadAnswer("it went on after its answer")
+            body = bytes(buffer[ANSWER.size : end])
         return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, body
 
-    async def _receive_exactly(self, length: int) -> bytes:
+    async def _receive_into(self, buffer: memoryview, received: int, wanted: int) -> int:
+        """Receive until `wanted` bytes are in the buffer, where `received` are already; returns how many there are."""
         loop = asyncio.get_running_loop()
-        buffer = memoryview(bytearray(length))
-        received = 0
-        while received < length:
+        while received < wanted:
             count = await loop.sock_recv_into(self.connection, buffer[received:])
             if count == 0:
                 raise _BadAnswer("it closed the connection")
             received += count
-        return bytes(buffer)
+        return received
+
+
+def _log_sandbox(levels: dict[str, Any]) -> None:
+    """Tell once what the decoders are kept in by; a kernel without the filter is worth a warning."""
+    tell = _log.info if levels.get("seccomp") else _log.warning
+    tell("sandbox.entered", **levels)
