@@ -154,6 +154,14 @@ class S3:
                     return None
                 raise
 
+    async def presigned(self, bucket: str, key: str, seconds: int) -> str:
+        """Return a link with which anyone may read an object for so many seconds. It is a secret while it lasts."""
+        async with aws_call(f"signing a link to s3://{bucket}/{key}"):
+            link: str = await self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            )
+        return link
+
     async def move(self, bucket: str, source: str, head: ObjectHead, target: str) -> None:
         """Move the very object that `head` saw; a newer upload under the same key stays where it is.
 

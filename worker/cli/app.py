@@ -38,12 +38,18 @@ Set = Annotated[
 @app.command()
 def run() -> None:
     """Run the worker: receive jobs from SQS until told to stop. This is what the container starts."""
+    import structlog
+
     from worker.logs import configure
     from worker.service.app import serve
 
     settings = _settings("SQS_QUEUE_URL")
     configure(settings.log_level, settings.log_format)
-    _until_done(serve(settings))
+    try:
+        _until_done(serve(settings))
+    except Exception:
+        structlog.get_logger(__name__).exception("worker.died")
+        raise typer.Exit(FAILED) from None
 
 
 @app.command()
@@ -86,11 +92,12 @@ def status(
     *,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is done.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="Add links that anyone may open for a while.")] = False,
 ) -> None:
     """Tell how a batch stands: progress, counts, failures by reason."""
     from worker.cli.status import show_status
 
-    raise typer.Exit(_until_done(show_status(_settings(), batch_id, as_json=as_json, watch=watch)))
+    raise typer.Exit(_until_done(show_status(_settings(), batch_id, as_json=as_json, watch=watch, links=links)))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.aws.clients import open_clients
 from worker.aws.dynamodb import StateTable
+from worker.aws.s3 import S3
 from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
 from worker.jobs.keys import iso
 from worker.model import BatchRecord, BatchState
@@ -16,21 +17,35 @@ LOOK_EVERY = 1.0
 """Seconds between looks at a batch that is followed."""
 
 
-async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch: bool) -> int:
-    """Show a batch; returns the exit code."""
+async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch: bool, links: bool) -> int:
+    """Show a batch; returns the exit code. `links` adds presigned ones to its summary and report."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
         table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
         if watch:
             return await follow(table, batch_id)
         record = await table.batch(batch_id)
+        opened = await _links(settings, S3(clients.s3), record) if record and links else {}
     if record is None:
         stderr.print(f"there is no batch {batch_id}: it waits in the queue, or the id is wrong", markup=False)
         return 1
     if as_json:
-        stdout.print(json.dumps(_as_json(record), ensure_ascii=False), markup=False)
+        stdout.print(
+            json.dumps(_as_json(record) | ({"links": opened} if links else {}), ensure_ascii=False), markup=False
+        )
     else:
         _show(record)
+        for name, link in opened.items():
+            stdout.print(f"{name:<8} {link}", markup=False)
     return 0
+
+
+async def _links(settings: Settings, s3: S3, record: BatchRecord) -> dict[str, str]:
+    """Return links that anyone may open for S3_PRESIGNED_URL_EXPIRATION seconds; none before the batch is done."""
+    if record.summary_key is None:
+        return {}
+    keys = {"summary": record.summary_key, "report": record.summary_key.removesuffix("json") + "html"}
+    seconds = settings.s3_presigned_url_expiration
+    return {name: await s3.presigned(settings.output_bucket, key, seconds) for name, key in keys.items()}
 
 
 async def follow(table: StateTable, batch_id: str) -> int:

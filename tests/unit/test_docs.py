@@ -1,0 +1,57 @@
+"""The documentation says what the code says."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
+from worker.jobs import explain
+from worker.model import ProcessingConfig
+from worker.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name != "ecs_agent_uri"])
+def test_the_readme_lists_every_setting(name: str) -> None:
+    assert f"`{name.upper()}`" in README
+
+
+@pytest.mark.parametrize("name", ProcessingConfig.model_fields)
+def test_the_readme_lists_every_key_of_processing_config(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+def test_the_readme_names_no_setting_that_there_is_not() -> None:
+    section = README[README.index("## Settings") : README.index("## Further")]
+    named = set(re.findall(r"`([A-Z][A-Z0-9_]{3,})`", section))
+    assert named <= {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        (ImageReason, explain.IMAGES),
+        (CreatorReason, explain.CREATORS),
+        (RejectReason, explain.REJECTS),
+        (JobReason, explain.JOBS),
+    ],
+)
+def test_every_reason_code_is_explained(reasons: type, told: dict[str, str]) -> None:
+    assert set(told) == set(reasons)
+
+
+def test_the_page_of_reason_codes_is_up_to_date() -> None:
+    written = (ROOT / "docs/reasons.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "scripts/list_reasons.py"))["page"]() == written
+
+
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda page: page.name
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
