@@ -47,7 +47,9 @@ def run() -> None:
     configure(settings.log_level, settings.log_format)
     try:
         _until_done(serve(settings))
-    except Exception:
+    except typer.Exit:
+        raise
+    except Exception:  # noqa: BLE001 -- whatever it was, the log is where an operator looks for it
         structlog.get_logger(__name__).exception("worker.died")
         raise typer.Exit(FAILED) from None
 

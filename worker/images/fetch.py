@@ -1,7 +1,7 @@
 """From a URL to its bytes: one session for the worker, bounded in every direction, with retries.
 
-One try holds a slot of the worker's limiter and one of the job's; both are free while it waits for the next try.
-Redirects are followed by hand, so that every hop is judged like the first URL. Addresses are judged where sockets are
+One try holds a slot of the worker's limiter, one of the job's and one of its host's; all are free while it waits for
+the next try. Redirects are followed by hand, so that every hop is judged like the first URL. Addresses are judged where sockets are
 made: that sees literal addresses, redirects and names that resolve to something else the second time alike.
 """
 
@@ -23,8 +23,9 @@ from yarl import URL
 from worker.errors import ImageError, ImageReason
 from worker.images.answers import check_headers, check_status, too_large
 from worker.images.limiter import Limiter
+from worker.images.politeness import Politeness
 from worker.images.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
-from worker.images.urls import ImageUrl, expired, parse_image_url, redacted, redirect_target
+from worker.images.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
 
 _MAX_CONNECT_SECONDS = 10.0
 _MAX_SILENT_SECONDS = 10.0
@@ -54,8 +55,10 @@ _log = structlog.get_logger()
 class FetchPolicy:
     """What the worker allows itself. Sizes are in bytes, `backoff_factor` and `max_delay` in seconds.
 
-    `connections` is the worker-wide cap on tries at a time. With `allow_private` (local runs) loopback and private
-    addresses, any port, and redirects from https to http are let through.
+    `connections` is the worker-wide cap on tries at a time, `connections_per_host` that of one host; 0 stands for three
+    quarters of them, so that no host can take them all. `allowed_hosts` are patterns as `host_is_allowed` reads them;
+    none allow every host. With `allow_private` (local runs) loopback and private addresses, any port, and redirects
+    from https to http are let through.
     """
 
     max_bytes: int
@@ -66,6 +69,8 @@ class FetchPolicy:
     connections: int
     allowed_ports: frozenset[int] = frozenset({80, 443})
     max_redirects: int = 3
+    connections_per_host: int = 0
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class Fetcher:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
+        self._politeness = Politeness(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -152,33 +158,54 @@ class Fetcher:
         return Fetched(body=tried[0], attempts=retrying.statistics["attempt_number"], seconds=tried[1])
 
     async def _try(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float]:
-        # The job's slot first: a try that waits for its job must not keep other jobs' tries out.
-        async with slots, self.slots:
-            began = time.perf_counter()
-            try:
-                async with asyncio.timeout(seconds):
-                    body = await self._follow(start, _timeouts(seconds))
-            except TimeoutError:
-                raise _timed_out(start, f"the try took longer than the {seconds:g} s allowed") from None
-            return body, time.perf_counter() - began
+        """Make one try of at most `seconds`, in which waiting for slots does not count.
 
-    async def _follow(self, start: ImageUrl, timeouts: aiohttp.ClientTimeout) -> bytes:
-        url = start
-        for _ in range(self._policy.max_redirects + 1):
+        Where a redirect leads to another host, the slots are given back and that host's are waited for.
+        """
+        url, hops, spent = start, 0, 0.0
+        while True:
             self._check_link(url)
+            async with self._politeness.admitted(url.host, url.port, seconds, slots, self.slots):
+                began = time.perf_counter()
+                try:
+                    async with asyncio.timeout(seconds - spent):
+                        answer, hops = await self._follow(url, hops, _timeouts(seconds))
+                except TimeoutError:
+                    raise _timed_out(url, f"the try took longer than the {seconds:g} s allowed") from None
+                spent += time.perf_counter() - began
+            if isinstance(answer, bytes):
+                return answer, spent
+            url = answer
+
+    async def _follow(self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout) -> tuple[bytes | ImageUrl, int]:
+        """Follow redirects as long as they stay with the host; returns the image, or where on another host it is.
+
+        `hops` counts the redirects of this try so far, and comes back counted on.
+        """
+        while True:
             answer = await self._get(url, timeouts)
             if isinstance(answer, bytes):
-                return answer
+                return answer, hops
+            hops += 1
+            if hops > self._policy.max_redirects:
+                raise ImageError(
+                    ImageReason.SERVER_ERROR,
+                    f"{redacted(url.text)} redirects again and again; allowed are {self._policy.max_redirects} redirects",
+                )
+            if (answer.host, answer.port) != (url.host, url.port):
+                return answer, hops
             url = answer
-        raise ImageError(
-            ImageReason.SERVER_ERROR,
-            f"{redacted(start.text)} redirects again and again; allowed are {self._policy.max_redirects} redirects",
-        )
+            self._check_link(url)
 
     def _check_link(self, url: ImageUrl) -> None:
         if expired(url.text, self._clock()):
             raise ImageError(
                 ImageReason.EXPIRED, f"the link expired: x-expires of {redacted(url.text)} has passed; get a fresh one"
+            )
+        if not host_is_allowed(url.host, self._policy.allowed_hosts):
+            raise ImageError(
+                ImageReason.ADDRESS_REFUSED,
+                f"the host of {redacted(url.text)} is refused; allowed: {', '.join(self._policy.allowed_hosts)}",
             )
         if not self._policy.allow_private and url.port not in self._policy.allowed_ports:
             allowed = ", ".join(str(port) for port in sorted(self._policy.allowed_ports))

@@ -40,9 +40,20 @@ class Limiter:
         """Tasks that wait for a slot."""
         return len(self._waiters)
 
+    def enter_now(self) -> bool:
+        """Take a slot if one is free, and tell whether there was; `leave` gives it back."""
+        if self._in_use >= self._limit:
+            return False
+        self._in_use += 1
+        return True
+
+    def leave(self) -> None:
+        """Give a slot back, to the first who waits."""
+        self._in_use -= 1
+        self._hand_over()
+
     async def __aenter__(self) -> None:
-        if self._in_use < self._limit:
-            self._in_use += 1
+        if self.enter_now():
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -53,17 +64,13 @@ class Limiter:
                 with suppress(ValueError):  # passed over meanwhile
                     self._waiters.remove(waiter)
             else:
-                self._release()  # the slot came in the same turn of the loop as the cancellation
+                self.leave()  # the slot came in the same turn of the loop as the cancellation
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
-
-    def _release(self) -> None:
-        self._in_use -= 1
-        self._hand_over()
+        self.leave()
 
     def _hand_over(self) -> None:
         while self._waiters and self._in_use < self._limit:

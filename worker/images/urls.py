@@ -89,6 +89,18 @@ def redirect_target(url: ImageUrl, location: str) -> ImageUrl:
     return parse_image_url(urljoin(url.text, location))
 
 
+def host_is_allowed(host: str, patterns: tuple[str, ...]) -> bool:
+    """Say whether a host matches one of the patterns, or there are none.
+
+    `cdn.example` matches that host alone, `*.cdn.example` every host below it, at any depth, and not itself. Compared as
+    a whole, without case or a final dot: `evil-cdn.example` and `cdn.example.evil` do not match.
+    """
+    name = host.lower().rstrip(".")
+    return not patterns or any(
+        name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern for pattern in patterns
+    )
+
+
 def expired(url: str, now: float) -> bool:
     """Whether `x-expires` (epoch seconds) in the query of `url` lies before `now`; a malformed one says nothing."""
     query = url.partition("#")[0].partition("?")[2]
