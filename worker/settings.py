@@ -20,6 +20,7 @@ from worker.model import (
 )
 
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 20_971_520
     max_image_pixels: Annotated[int, Field(ge=10_000, le=500_000_000)] = 50_000_000
     max_concurrent_downloads: Annotated[int, Field(ge=1, le=1_024)] = 64
+    max_connections_per_host: Annotated[int, Field(ge=0, le=1_024)] = 0
+    allowed_image_hosts: Annotated[tuple[HostPattern, ...], NoDecode] = ()
+    allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = (80, 443)
     user_agent: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")] = "collage-worker/1.0"
     retry_backoff_factor: Annotated[float, Field(ge=0, le=60)] = 0.5
     retry_max_delay: Annotated[float, Field(ge=0, le=300)] = 30.0
@@ -93,7 +97,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 
-    @field_validator("allowed_input_buckets", mode="before")
+    @field_validator("allowed_input_buckets", "allowed_image_hosts", "allowed_ports", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -177,7 +181,9 @@ def _problem(item: Mapping[str, Any]) -> str:
     if not location:  # a relation between two settings: its text names both
         return str(item["msg"]).removeprefix("Value error, ")
     name = str(location[0]).upper()
-    allowed = str(item["msg"]).removeprefix("Input should ").removeprefix("Value error, ")
+    allowed = (
+        str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
+    )
     return f"{name}: got {_shown(item['input'])}; it should {allowed}"
 
 

@@ -40,17 +40,22 @@ def run() -> None:
     """Run the worker: receive jobs from SQS until told to stop. This is what the container starts."""
     import structlog
 
+    from worker.errors import WorkerError
     from worker.logs import configure
     from worker.service.app import serve
 
     settings = _settings("SQS_QUEUE_URL")
     configure(settings.log_level, settings.log_format)
+    log = structlog.get_logger(__name__)
     try:
-        _until_done(serve(settings))
-    except typer.Exit:
-        raise
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        _fail(f"the settings are wrong:\n{error}", WRONG_CALL)
+    except WorkerError as error:
+        log.error("worker.failed", reason=error.reason, error=str(error))  # noqa: TRY400 -- the text says it all
+        raise typer.Exit(FAILED) from None
     except Exception:  # noqa: BLE001 -- whatever it was, the log is where an operator looks for it
-        structlog.get_logger(__name__).exception("worker.died")
+        log.exception("worker.died")
         raise typer.Exit(FAILED) from None
 
 

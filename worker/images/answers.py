@@ -18,6 +18,11 @@ _STATUS_REASONS = {
     429: ImageReason.RATE_LIMITED,
 }
 _LASTING_SERVER_ERRORS = frozenset({501, 505})
+_BUSY = frozenset({429, 503})
+
+
+class HostBusy(ImageError):
+    """The host asks for fewer requests: 429 or 503. Other failures may be the image's own."""
 
 
 def seconds_asked(retry_after: str | None, now: float) -> float | None:
@@ -46,7 +51,8 @@ def check_status(url: ImageUrl, status: int, retry_after: str | None, now: float
     if 200 <= status <= 299 and status not in _WITHOUT_IMAGE:
         return
     reason, transient = reason_for_status(status)
-    raise ImageError(
+    failure = HostBusy if status in _BUSY else ImageError
+    raise failure(
         reason,
         f"{redacted(url.text)} answered HTTP {status}; an image comes with 200",
         transient=transient,

@@ -147,6 +147,9 @@ async def creator_work(
         backoff_factor=settings.retry_backoff_factor,
         max_delay=settings.retry_max_delay,
         connections=settings.max_concurrent_downloads,
+        connections_per_host=settings.max_connections_per_host,
+        allowed_hosts=settings.allowed_image_hosts,
+        allowed_ports=frozenset(settings.allowed_ports),
     )
     rules = ImageRules(
         min_side=settings.min_image_size,
