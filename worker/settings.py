@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.failpoints import parse_failpoints
 from worker.model import (
     Cols,
     MaxImages,
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
 
     # the queue
     batch_coordination_enabled: bool = True
+    chunk_creators: Annotated[int, Field(ge=1, le=10_000)] = 50
     max_concurrent_jobs: Annotated[int, Field(ge=1, le=64)] = 4
     visibility_timeout: Annotated[float, Field(ge=2, le=43_200)] = 120.0
     wait_time_seconds: Annotated[int, Field(ge=0, le=20)] = 20
@@ -96,6 +98,8 @@ class Settings(BaseSettings):
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    failpoints: str = ""
+    """For tests only: where the process is to end itself; see `worker.failpoints`."""
 
     @field_validator("allowed_input_buckets", "allowed_image_hosts", "allowed_ports", mode="before")
     @classmethod
@@ -106,6 +110,12 @@ class Settings(BaseSettings):
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("failpoints")
+    @classmethod
+    def _can_be_armed(cls, value: str) -> str:
+        parse_failpoints(value)
+        return value
 
     @field_validator("default_output_prefix")
     @classmethod

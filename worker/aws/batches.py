@@ -106,11 +106,14 @@ class Batches(Table):
         )
 
     async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
-        """Close the batch as failed as a whole. Raises `LeaseLost`."""
+        """Close the batch as failed as a whole. Raises `LeaseLost`.
+
+        Should it be run again, it is planned again; chunks that are done stay so, and stay counted.
+        """
         await self._held(
             batch,
             "SET #state = :failed, lease_expires = :zero, error_code = :code, error_message = :message, "
-            "updated_at = :stamp, #ttl = :ttl",
+            "updated_at = :stamp, #ttl = :ttl REMOVE chunks_total, chunks_sent",
             {":failed": BatchState.FAILED, ":zero": 0, ":code": code, ":message": message[:2_000]},
         )
 

@@ -54,7 +54,7 @@ def run() -> None:
     except WorkerError as error:
         log.error("worker.failed", reason=error.reason, error=str(error))  # noqa: TRY400 -- the text says it all
         raise typer.Exit(FAILED) from None
-    except Exception:  # noqa: BLE001 -- whatever it was, the log is where an operator looks for it
+    except Exception:
         log.exception("worker.died")
         raise typer.Exit(FAILED) from None
 

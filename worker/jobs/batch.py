@@ -17,6 +17,7 @@ from typing import BinaryIO
 import structlog
 
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError, WorkerError
+from worker.failpoints import failpoint
 from worker.jobs.chunks import MESSAGES_AT_A_TIME, Chunks
 from worker.jobs.finish import Finisher, all_done
 from worker.jobs.grouping import Grouping
@@ -101,9 +102,11 @@ class BatchWork:
             record, ours = await self._ledger.take(
                 identifier, owner=self._owner, source_csv="", lease=self._lease_seconds
             )
+            failpoint("batch.refusal_taken")
             if ours:
                 lease = Lease(identifier, self._owner, record.fence)
                 await self._ledger.fail(lease, code=error.reason, message=str(error))
+                failpoint("batch.refusal_noted")
         except RetryableError as failure:  # the dead letter says the same
             log.warning("batch.record_failed", error=str(failure))
         return identifier
@@ -113,6 +116,7 @@ class BatchWork:
         if isinstance(job.manifest, InlineManifest):
             return job, None
         head = await self._manifests.head(job.manifest)
+        failpoint("batch.manifest_seen")
         if head is None:
             return job, None
         return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
@@ -122,11 +126,13 @@ class BatchWork:
     ) -> Outcome:
         if head is None and job.from_event:
             known = await self._ledger.batch(identifier)
+            failpoint("batch.gone_looked_up")
             if known is not None and known.state is not BatchState.RUNNING:
                 return await self._answered(job, None, known)
         record, ours = await self._ledger.take(
             identifier, owner=self._owner, source_csv=manifest_name(job), lease=self._lease_seconds
         )
+        failpoint("batch.taken")
         if not ours:
             return await self._answered(job, head, record)
         batch = Batch(identifier, job, record.started_at, self._owner, record.fence, message_id, manifest_name(job))
@@ -151,6 +157,7 @@ class BatchWork:
         completed = record.state is BatchState.COMPLETED
         if completed and head is not None and job.from_event and isinstance(job.manifest, S3Manifest):
             await self._manifests.archive(job.manifest, head, failed=False)
+            failpoint("batch.archived_again")
         return Succeeded()
 
     # --- the work ---------------------------------------------------------------------------------------------------
@@ -172,14 +179,17 @@ class BatchWork:
         with tempfile.TemporaryFile(prefix="manifest-") as file, Grouping() as plan:
             async with lease_kept(self._ledger, batch, self._lease_seconds, tally.counts):
                 await self._fetch_manifest(batch.job, head, file)
-                tally.creators_total = await asyncio.to_thread(_fill, plan, file, batch.job)
+                tally.creators_total = await _filled(plan, file, batch.job)
                 tally.rows_total, tally.rejects_total = plan.rows, plan.reject_count
                 rejects = Rejects({str(reason): n for reason, n in plan.rejects.items()}, plan.kept_rejects)
                 self._on_plan(tally)
                 log.info("batch.planned", creators=tally.creators_total, rows=plan.rows, rejects=rejects.by_reason)
+                failpoint("batch.planned")
                 if self._chunks is not None and self._split and self._chunks.needed(tally.creators_total, plan.rows):
                     chunks = await self._chunks.write(batch, plan, rejects, tally.creators_total, stop)
+                    failpoint("batch.chunks_written")
                     await self._ledger.note_plan(batch, chunks=chunks, counts=tally.counts())
+                    failpoint("batch.plan_noted")
                     return chunks
                 await self._hands.work_through(batch, PlanSource(plan), plan.rows, done, stop)
                 await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)
@@ -196,14 +206,18 @@ class BatchWork:
                 )
             last = min(first + MESSAGES_AT_A_TIME - 1, total)
             await self._chunks.send(batch.id, first, last)
+            failpoint("batch.chunks_sent")
             if last == total or last % NOTE_SENT_EVERY < MESSAGES_AT_A_TIME:
                 await self._ledger.note_sent(batch, chunks=last, lease=self._lease_seconds)
+                failpoint("batch.sent_noted")
         log.info("batch.split", chunks=total)
         now = await self._ledger.batch(batch.id)
+        failpoint("batch.looked_again")
         if now is not None and all_done(now):
             await self._finisher.finish_taken(batch.id, now)
         else:
             await self._ledger.release(batch)
+            failpoint("batch.released")
         return Succeeded()
 
     async def _fetch_manifest(self, job: Job, head: Head | None, file: BinaryIO) -> None:
@@ -217,6 +231,7 @@ class BatchWork:
             )
         else:
             await self._manifests.download(job.manifest, head, file)
+            failpoint("batch.manifest_fetched")
 
     async def _fail(self, batch: Batch, head: Head | None, error: TerminalError) -> None:
         """Close the batch as failed: why goes beside the archived manifest and into the record."""
@@ -233,10 +248,24 @@ class BatchWork:
                 "etag": manifest.etag,
             }
             await self._manifests.put_error(manifest, json.dumps(document, indent=1).encode())
+            failpoint("batch.error_written")
         # Before the manifest moves: whoever finds it gone has to find the reason in the record.
         await self._ledger.fail(batch, code=error.reason, message=str(error))
+        failpoint("batch.failure_noted")
         if batch.job.from_event and isinstance(manifest, S3Manifest) and head is not None:
             await self._manifests.archive(manifest, head, failed=True)
+            failpoint("batch.failed_archived")
+
+
+async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> int:
+    """Read the manifest into the plan, in a thread; where this is cancelled, end the thread before file and plan go."""
+    reading = asyncio.create_task(asyncio.to_thread(_fill, plan, file, job))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        plan.interrupt()
+        await asyncio.wait({reading})
+        raise
 
 
 def _fill(plan: Grouping, file: BinaryIO, job: Job) -> int:

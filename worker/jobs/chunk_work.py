@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from worker.errors import JobReason, TerminalError, WorkerError
+from worker.failpoints import failpoint
 from worker.jobs.chunks import Chunks, chunk_part
 from worker.jobs.finish import Finisher
 from worker.jobs.hands import Done, Hands, ListSource
@@ -44,12 +45,17 @@ class ChunkWork:
         """Do a chunk, or what is left of it, and say what becomes of its message."""
         with structlog.contextvars.bound_contextvars(batch_id=chunk.batch_id, chunk=chunk.number):
             try:
-                return await self._run(chunk, stop)
+                try:
+                    return await self._run(chunk, stop)
+                except TerminalError as error:
+                    await self._finisher.give_up(chunk.batch_id, error)
+                    raise
             except WorkerError as error:
                 return outcome_of(error, chunk.batch_id)
 
     async def _run(self, chunk: ChunkJob, stop: asyncio.Event) -> Outcome:
         known = await self._ledger.batch(chunk.batch_id)
+        failpoint("chunk.batch_known")
         if known is None:
             raise TerminalError(
                 JobReason.BATCH_UNKNOWN, f"there is no batch {chunk.batch_id}; submit its manifest again"
@@ -66,6 +72,7 @@ class ChunkWork:
             part=part,
             fence_above=known.fence,
         )
+        failpoint("chunk.taken")
         if ours:
             await self._do(chunk, record.fence, part, stop)
         elif record.state is BatchState.RUNNING:
@@ -78,6 +85,7 @@ class ChunkWork:
 
     async def _do(self, chunk: ChunkJob, fence: int, part: str, stop: asyncio.Event) -> None:
         header, groups = await self._chunks.read(chunk)
+        failpoint("chunk.read")
         batch = header.batch(owner=self._owner, fence=fence, part=part)
         done = Done()
         done.tally.creators_total = len(groups)
@@ -86,6 +94,9 @@ class ChunkWork:
             async with lease_kept(self._ledger, batch, self._lease_seconds, done.tally.counts):
                 rows = sum(len(group.rows) for group in groups)
                 await self._hands.work_through(batch, ListSource(groups), rows, done, stop)
+                failpoint("chunk.worked")
                 await self._chunks.write_part(batch.id, chunk.number, done.records)
+            failpoint("chunk.part_written")
             await self._ledger.complete_chunk(batch, counts=done.tally.sums(), errors=done.tally.errors)
+            failpoint("chunk.completed")
         log.info("chunk.completed", **done.tally.counts())

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from worker.errors import Interrupted, JobReason, TerminalError
+from worker.failpoints import failpoint
 from worker.jobs.grouping import Grouping
 from worker.jobs.hands import MAX_ROWS
 from worker.jobs.keys import chunk_key, from_iso, iso
@@ -98,6 +99,7 @@ class Chunks:
                 raise Interrupted(JobReason.INTERRUPTED, "the worker is stopping; the batch is planned anew")
             count += 1
             await self._store.put(chunk_key(batch.id, count), body)
+            failpoint("chunks.file_written")
         told = header | {
             "rejects": {
                 "by_reason": dict(rejects.by_reason),
@@ -107,11 +109,13 @@ class Chunks:
             "creators": creators,
         }
         await self._store.put(f"processing/{batch.id}/plan.json", _dumped(told))
+        failpoint("chunks.plan_written")
         return count
 
     async def send(self, batch_id: str, first: int, last: int) -> None:
         """Send the messages of the chunks `first` to `last` (up to ten)."""
         await self._queue.send_many([_message(batch_id, number) for number in range(first, last + 1)], group=batch_id)
+        failpoint("chunks.messages_sent")
 
     async def read(self, chunk: ChunkJob) -> tuple[Header, list[CreatorGroup]]:
         """Return a chunk's header and groups. Raises `TerminalError` where its file is gone."""
@@ -129,6 +133,7 @@ class Chunks:
         """Write what came of a chunk, one creator a line."""
         body = b"".join(_dumped(creator_line(record)) + b"\n" for record in records)
         await self._store.put(_part_key(batch_id, number), body)
+        failpoint("chunks.part_stored")
 
     async def parts(self, batch_id: str, total: int) -> AsyncIterator[list[CreatorRecord]]:
         """Give what came of each chunk, in order; some are read ahead."""
@@ -140,6 +145,7 @@ class Chunks:
 
     async def _needed(self, key: str) -> bytes:
         body = await self._store.get(key)
+        failpoint("chunks.object_read")
         if body is None:
             raise TerminalError(
                 JobReason.CHUNK_MISSING,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from worker.errors import CreatorReason, ImageError, ImageReason, RetryableError
+from worker.failpoints import failpoint
 from worker.images.cell import Cell, CellSpec
 from worker.images.collage import compose, parse_background
 from worker.images.fetch import Fetched
@@ -84,6 +85,7 @@ class CreatorWork:
         (S3 or DynamoDB out of reach) and `LeaseLost`.
         """
         done = await self._ledger.begin_creator(batch, group.name)
+        failpoint("creator.begun")
         if done is not None:
             log.info("creator.found_done", status=done.status)
             return done
@@ -91,6 +93,7 @@ class CreatorWork:
         record = await self._in_a_mode_that_fits(batch, group, mode, slots)
         record = replace(record, duration=time.monotonic() - started)
         await self._ledger.finish_creator(batch, record)
+        failpoint("creator.recorded")
         self._report(record)
         return record
 
@@ -117,6 +120,7 @@ class CreatorWork:
         downloads = LIMITS[mode].downloads
         obtain = partial(self._obtain, batch, group.name, config, Limiter(downloads) if downloads else slots)
         fates = await gather_covers(group.rows, config.max_images_per_creator, obtain, dedupe=self._rules.dedupe)
+        failpoint("creator.covers_gathered")
         cells = [fate.pixels for fate in fates if isinstance(fate, Cover)]
         keys, fingerprint = await self._write_pages(batch, group.name, config, cells)
         record = CreatorRecord(
@@ -133,6 +137,7 @@ class CreatorWork:
             _metadata(batch, record, group.rows, fates),
             "application/json",
         )
+        failpoint("creator.metadata_written")
         return record
 
     async def _obtain(self, batch: Batch, creator: str, config: ProcessingConfig, slots: Limiter, row: Row) -> Cover:
@@ -147,6 +152,7 @@ class CreatorWork:
             if error.reason is ImageReason.DECODE_MEMORY:
                 log.warning("image.decode_memory_ran_out", line=row.line)
             await self._results.put_debug(batch.id, f"{safe_name(creator)}/{row.line}.{error.reason}", fetched.body)
+            failpoint("creator.debug_kept")
             raise
         return Cover(
             pixels=cell.pixels,
@@ -208,6 +214,7 @@ class CreatorWork:
                     content_type=CONTENT_TYPES[config.format],
                 )
             )
+            failpoint("creator.collage_written")
             hashes.append(content_hash(body, self._rules.hash_algorithm))
         together = content_hash("".join(hashes).encode(), self._rules.hash_algorithm) if len(hashes) > 1 else None
         return tuple(keys), together or (hashes[0] if hashes else None)

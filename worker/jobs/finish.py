@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason
+from worker.errors import JobReason, RetryableError, TerminalError
+from worker.failpoints import failpoint
 from worker.jobs.chunks import Chunks, Plan
 from worker.jobs.hands import Done
 from worker.jobs.keys import summary_key
@@ -24,6 +25,7 @@ from worker.model import (
     BatchRecord,
     BatchState,
     CreatorRecord,
+    Lease,
     Outcome,
     Retryable,
     S3Manifest,
@@ -65,26 +67,33 @@ class Finisher:
         await self._write_report(batch, document)
         key = summary_key(batch.job.output_prefix, batch.id)
         await self._results.put_document(key, dumped(document), "application/json")
+        failpoint("finish.summary_written")
         await self._ledger.note_summary(batch, summary_key=key, counts=done.tally.counts())
+        failpoint("finish.summary_noted")
 
     async def close(self, batch: Batch) -> None:
         """Archive the manifest where an event started the batch, and close its record."""
         manifest = batch.job.manifest
         if batch.job.from_event and isinstance(manifest, S3Manifest):
             found = await self._manifests.head(manifest)
+            failpoint("finish.manifest_seen")
             if found is not None and found.etag == manifest.etag:  # else moved already, or replaced by a newer upload
                 await self._manifests.archive(manifest, found, failed=False)
+                failpoint("finish.archived")
         await self._ledger.complete(batch)
+        failpoint("finish.completed")
         log.info("batch.completed")
 
     async def finish_split(self, batch_id: str) -> Outcome:
         """Finish a split batch if all of its chunks are done and nobody else is at it."""
         record = await self._ledger.batch(batch_id)
+        failpoint("finish.looked")
         if record is None or not all_done(record):
             return Succeeded()
         record, ours = await self._ledger.take(
             batch_id, owner=self._owner, source_csv=record.source_csv, lease=self._lease_seconds
         )
+        failpoint("finish.taken")
         if not ours:
             if record.state is not BatchState.RUNNING:
                 return Succeeded()
@@ -98,12 +107,35 @@ class Finisher:
         if self._chunks is None:
             raise RuntimeError("a batch was split, but there is nothing to read its chunks with")
         plan = await self._chunks.read_plan(batch_id)
+        failpoint("finish.plan_read")
         batch = plan.header.batch(owner=self._owner, fence=record.fence, part=WHOLE)
         async with given_back(self._ledger, batch):
             async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
                 if record.summary_key is None:
-                    await self._merge(batch, plan, record.chunks_total or 0)
+                    try:
+                        await self._merge(batch, plan, record.chunks_total or 0)
+                    except TerminalError as error:
+                        await self._ledger.fail(batch, code=error.reason, message=str(error))
+                        raise
             await self.close(batch)
+
+    async def give_up(self, batch_id: str, error: TerminalError) -> None:
+        """Close a split batch as failed: without one of its chunks it would never end.
+
+        Raises `RetryableError` while another worker holds its lease.
+        """
+        known = await self._ledger.batch(batch_id)
+        if known is None or known.state is not BatchState.RUNNING:
+            return
+        record, ours = await self._ledger.take(
+            batch_id, owner=self._owner, source_csv=known.source_csv, lease=self._lease_seconds
+        )
+        if not ours:
+            raise RetryableError(
+                JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it"
+            )
+        log.error("batch.failed", reason=error.reason, error=str(error))
+        await self._ledger.fail(Lease(batch_id, self._owner, record.fence), code=error.reason, message=str(error))
 
     async def _merge(self, batch: Batch, plan: Plan, chunks: int) -> None:
         """Write the summary from the parts, through a local file: memory does not grow with the batch."""
@@ -113,6 +145,7 @@ class Finisher:
         with tempfile.TemporaryFile(prefix="parts-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
             async for records in self._chunks.parts(batch.id, chunks):
                 _gather(records, tally, lines, shown)
+            failpoint("finish.parts_merged")
             worked = (self._now() - batch.started_at).total_seconds()
             top = head(batch, tally, plan.rejects, finished_at=self._now(), worked=worked)
             await self._write_report(batch, {**top, "creators": shown[True] + shown[False]})
@@ -120,12 +153,15 @@ class Finisher:
             whole.seek(0)
             key = summary_key(batch.job.output_prefix, batch.id)
             await self._results.put_document(key, whole, "application/json")
+            failpoint("finish.merged_summary_written")
         await self._ledger.note_summary(batch, summary_key=key, counts=tally.counts())
+        failpoint("finish.merged_summary_noted")
 
     async def _write_report(self, batch: Batch, document: Mapping[str, Any]) -> None:
         page = report(document).encode()
         key = summary_key(batch.job.output_prefix, batch.id, "html")
         await self._results.put_document(key, page, "text/html; charset=utf-8")
+        failpoint("finish.report_written")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

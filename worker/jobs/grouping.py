@@ -46,6 +46,7 @@ class Grouping:
         self.rejects: Counter[RejectReason] = Counter()
         self.kept_rejects: list[Reject] = []
         self._keep_rejects = keep_rejects
+        self._interrupted = False
         with _spilling():
             self._database = _open_database()
 
@@ -62,8 +63,15 @@ class Grouping:
         """How many lines were rejects, kept or not."""
         return self.rejects.total()
 
+    def interrupt(self) -> None:
+        """Make whatever another thread does here end soon, with `RetryableError`. Safe from any thread."""
+        self._interrupted = True
+        self._database.interrupt()
+
     def add(self, batch: ManifestBatch) -> None:
         """Take a batch. Raises `RetryableError` where the disk under TMPDIR is full."""
+        if self._interrupted:
+            raise RetryableError(JobReason.INTERRUPTED, "planning was interrupted")
         with _spilling():
             self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", batch.entries)
         self.rows += len(batch.entries)

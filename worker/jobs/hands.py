@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from worker.errors import Interrupted, JobReason
+from worker.failpoints import failpoint
 from worker.images.limiter import Limiter
 from worker.jobs.admission import CREATORS_PER_JOB
 from worker.jobs.creator import CreatorWork
@@ -107,6 +108,7 @@ class Hands:
                     with structlog.contextvars.bound_contextvars(creator=group.name):
                         record = await self._creators.run(batch, group, mode, slots)
                 done.add(record)
+                failpoint("hands.creator_done")
                 self._on_creator(record)
 
         with unwrapped():

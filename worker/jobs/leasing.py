@@ -71,15 +71,17 @@ async def _keep(ledger: Ledger, batch: Batch, seconds: float, counts: Callable[[
             continue
         try:
             asked = time.monotonic()
-            await ledger.extend(batch, lease=seconds, counts=told)
+            # An answer that comes after the lease's end is none: by then another worker may have taken the batch.
+            async with asyncio.timeout(min(seconds / 3, extended + seconds - SAFETY_MARGIN - asked)):
+                await ledger.extend(batch, lease=seconds, counts=told)
             extended, reported = asked, told
             if due and batch.part != WHOLE:
                 await _check_still_wanted(ledger, batch)
         except LeaseLost:
             raise
-        except RetryableError as error:
-            log.warning("lease.extension_failed", error=str(error))
-            if time.monotonic() - extended > seconds - SAFETY_MARGIN:
+        except (RetryableError, TimeoutError) as error:
+            log.warning("lease.extension_failed", error=str(error) or "no answer in time")
+            if time.monotonic() - extended >= seconds - SAFETY_MARGIN:
                 raise LeaseLost(JobReason.LEASE_LOST, "the lease ran out: DynamoDB did not answer") from error
 
 

@@ -20,6 +20,7 @@ from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue, dead_letter_url_of
+from worker.failpoints import arm, parse_failpoints
 from worker.images.fetch import Fetcher, FetchPolicy
 from worker.images.pool import DecodePool
 from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
@@ -51,6 +52,7 @@ DEAF_AFTER = 60.0
 
 async def serve(settings: Settings) -> None:
     """Run the worker until SIGTERM or SIGINT. Raises what makes going on pointless: the container starts anew."""
+    arm(parse_failpoints(settings.failpoints))
     stop, hurry = asyncio.Event(), asyncio.Event()
     with signals_set(stop, hurry):
         async with AsyncExitStack() as stack:
@@ -90,7 +92,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         creator_work(settings, results=results, ledger=ledger, record_metric=metrics.record)
     )
     manifests = S3Manifests(s3)
-    chunks = Chunks(TempObjects(s3, settings.temp_bucket), queue)
+    chunks = Chunks(TempObjects(s3, settings.temp_bucket), queue, creators=settings.chunk_creators)
     hands = Hands(creators, gate(settings, gauge))
     whose: Any = {
         "owner": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",

@@ -8,6 +8,7 @@ import structlog
 
 from worker.aws.sqs import Message, Queue
 from worker.errors import RetryableError
+from worker.failpoints import failpoint
 from worker.model import Outcome, Retryable, Succeeded, Terminal
 
 log = structlog.get_logger(__name__)
@@ -27,10 +28,13 @@ async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
     try:
         match outcome:
             case Succeeded():
+                failpoint("fate.before_delete")
                 await queue.delete(message)
+                failpoint("fate.deleted")
                 log.info("message.deleted")
             case Terminal():
                 log.error("message.failed", reason=outcome.reason, error=outcome.message, batch_id=outcome.batch_id)
+                failpoint("fate.before_dead_letter")
                 await queue.send_dead_letter(
                     message,
                     code=outcome.reason,
@@ -38,14 +42,21 @@ async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
                     batch_id=outcome.batch_id,
                     failed_at=datetime.now(UTC),
                 )
+                failpoint("fate.dead_letter_sent")
                 await queue.delete(message)
+                failpoint("fate.failed_deleted")
             case Retryable(costs_attempt=False):
+                failpoint("fate.before_copy")
                 await queue.send_copy(message, delay=outcome.delay)
+                failpoint("fate.copy_sent")
                 await queue.delete(message)
+                failpoint("fate.copied_deleted")
                 log.info("message.handed_back", reason=outcome.reason, why=outcome.message, delay=outcome.delay)
             case Retryable():
                 delay = retry_delay(message.receives)
+                failpoint("fate.before_release")
                 await queue.change_visibility(message, delay)
+                failpoint("fate.released")
                 log.warning(
                     "message.released",
                     reason=outcome.reason,

@@ -37,9 +37,10 @@ async def _beat(queue: Queue, message: Message, visibility: float) -> None:
             raise Interrupted(JobReason.INTERRUPTED, "the message was held as long as SQS allows")
         try:
             asked = time.monotonic()
-            await queue.change_visibility(message, visibility)
+            async with asyncio.timeout(min(visibility / 3, extended + visibility - asked)):
+                await queue.change_visibility(message, visibility)
             extended = asked
-        except RetryableError as error:
-            log.warning("heartbeat.failed", error=str(error))
+        except (RetryableError, TimeoutError) as error:
+            log.warning("heartbeat.failed", error=str(error) or "no answer in time")
             if time.monotonic() - extended > visibility * 0.9:
                 raise HeartbeatLost(JobReason.AWS_UNAVAILABLE, "the message's visibility has run out") from error

@@ -11,6 +11,7 @@ import structlog
 from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
+from worker.failpoints import failpoint
 from worker.jobs.covers import first_of
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.outcomes import combined
@@ -171,6 +172,7 @@ class Receiver:
         with structlog.contextvars.bound_contextvars(message_id=message.id):
             self._metrics.record("QueueDelay", max(0.0, time.time() - message.sent_at))
             log.info("message.received", receives=message.receives)
+            failpoint("receive.received")
             work = asyncio.create_task(self._outcome(message, stop))
             self._work.add(work)
             work.add_done_callback(self._work.discard)
@@ -180,6 +182,7 @@ class Receiver:
             else:
                 outcome = work.result()
             if outcome is not None:
+                failpoint("receive.decided")
                 await settle(self._queue, message, outcome)
 
     async def _outcome(self, message: Message, stop: asyncio.Event) -> Outcome | None:
@@ -206,7 +209,10 @@ class Receiver:
             try:
                 parsed = parse(message.body, self._defaults)
             except TerminalError as error:
-                return Terminal(error.reason, str(error), await self._jobs.refuse(message.id, error))
+                identifier = await self._jobs.refuse(message.id, error)
+                failpoint("receive.refused")
+                return Terminal(error.reason, str(error), identifier)
             for reason in parsed.ignored:
                 log.info("message.asks_for_nothing", reason=reason)
+            failpoint("receive.understood")
             return combined([await self._jobs.run(job, message.id, stop) for job in parsed.jobs])

@@ -1,0 +1,384 @@
+"""Stand-ins for what lies outside: a ledger with leases and fences, stores, a fetcher, a decoder, a queue.
+
+Each step that would leave the process is noted in a `Journal`, which tells the order of steps and can break one: with
+an outage, after which the work goes on, or with `Killed`, after which nothing leaves the process any more.
+"""
+
+# ruff: noqa: ARG002 -- a fake has the arguments of the port it stands for
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from worker.aws.sqs import Message
+from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
+from worker.images.cell import Cell, CellSpec
+from worker.images.fetch import Fetched
+from worker.images.limiter import Limiter
+from worker.jobs.folder import FileHead
+from worker.model import (
+    WHOLE,
+    Batch,
+    BatchRecord,
+    BatchState,
+    CreatorRecord,
+    CreatorStatus,
+    Job,
+    Lease,
+    Outcome,
+    ProcessingConfig,
+    S3Manifest,
+)
+
+NOON = datetime(2025, 1, 19, 12, 0, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+def outage(what: str) -> RetryableError:
+    return RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: no answer")
+
+
+class Clock:
+    """Epoch seconds that move when told to."""
+
+    def __init__(self) -> None:
+        self.now = NOON.timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Journal:
+    """Notes steps. `kill_after` n steps ends the process; `failing` names steps that have an outage, once each."""
+
+    def __init__(self, *, kill_after: int | None = None, failing: tuple[str, ...] = ()) -> None:
+        self.steps: list[str] = []
+        self.kill_after = kill_after
+        self.failing = list(failing)
+        self._noted = asyncio.Event()
+
+    async def reached(self, step: str) -> None:
+        """Wait until a step was done."""
+        async with asyncio.timeout(5):
+            while step not in self.steps:
+                self._noted.clear()
+                await self._noted.wait()
+
+    def before(self, step: str) -> None:
+        if self.kill_after is not None and len(self.steps) >= self.kill_after:
+            raise Killed  # the dead do nothing
+        if step in self.failing:
+            self.failing.remove(step)
+            raise outage(step)
+
+    def after(self, step: str) -> None:
+        self.steps.append(step)
+        self._noted.set()
+        if self.kill_after is not None and len(self.steps) >= self.kill_after:
+            raise Killed
+
+
+class FakeLedger:
+    """Batches and creators in memory, under the state table's conditions. `finished` counts final records written."""
+
+    def __init__(self, clock: Clock, journal: Journal | None = None) -> None:
+        self.clock = clock
+        self.journal = journal or Journal()
+        self.batches: dict[str, BatchRecord] = {}
+        self.creators: dict[tuple[str, str], tuple[CreatorRecord, int]] = {}
+        self.finished: Counter[str] = Counter()
+
+    async def take(
+        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+    ) -> tuple[BatchRecord, bool]:
+        self.journal.before("take")
+        name = _named(batch_id, part)
+        old = self.batches.get(name)
+        if old is not None and not _may_be_taken(old, self.clock()):
+            return old, False
+        started = old.started_at if old else datetime.fromtimestamp(self.clock(), UTC).replace(microsecond=0)
+        fence = max(old.fence if old else 0, fence_above) + 1
+        key = old.summary_key if old else None
+        self.batches[name] = BatchRecord(
+            batch_id, BatchState.RUNNING, started, owner, fence, self.clock() + lease, source_csv, summary_key=key
+        )
+        self.journal.after("take")
+        return self.batches[name], True
+
+    def _held(self, step: str, batch: Batch | Lease, **changes: Any) -> None:
+        self.journal.before(step)
+        name = _named(batch.id, batch.part)
+        record = self.batches[name]
+        if (record.owner, record.fence, record.state) != (batch.owner, batch.fence, BatchState.RUNNING):
+            raise LeaseLost(JobReason.LEASE_LOST, "taken over")
+        self.batches[name] = replace(record, **changes)
+        self.journal.after(step)
+
+    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
+        self._held("extend", batch, lease_expires=self.clock() + lease, counts=counts)
+
+    async def release(self, batch: Batch | Lease) -> None:
+        self._held("release", batch, lease_expires=0.0)
+
+    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        self._held("note_summary", batch, summary_key=summary_key, counts=counts)
+
+    async def complete(self, batch: Batch | Lease) -> None:
+        self._held("complete", batch, state=BatchState.COMPLETED, lease_expires=0.0)
+
+    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
+        self._held(
+            "fail", batch, state=BatchState.FAILED, lease_expires=0.0, error_code=str(code), error_message=message
+        )
+
+    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
+        self.journal.before("batch")
+        return self.batches.get(_named(batch_id, part))
+
+    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+        self.journal.before("begin_creator")
+        old, fence = self.creators.get((batch.id, creator), (None, 0))
+        if old is not None and old.status is not CreatorStatus.PROCESSING:
+            return old
+        if fence > batch.fence:
+            raise LeaseLost(JobReason.LEASE_LOST, "taken over")
+        self.creators[batch.id, creator] = CreatorRecord(creator, CreatorStatus.PROCESSING), batch.fence
+        self.journal.after("begin_creator")
+        return None
+
+    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
+        self.journal.before("finish_creator")
+        old, fence = self.creators[batch.id, record.creator]
+        if old.status is not CreatorStatus.PROCESSING or fence != batch.fence:
+            raise LeaseLost(JobReason.LEASE_LOST, "taken over")
+        self.creators[batch.id, record.creator] = record, batch.fence
+        self.finished[record.creator] += 1
+        self.journal.after("finish_creator")
+
+
+def _named(batch_id: str, part: str) -> str:
+    return batch_id if part == WHOLE else f"{batch_id} {part}"
+
+
+def _may_be_taken(record: BatchRecord, now: float) -> bool:
+    if record.state is BatchState.RUNNING:
+        return record.lease_expires < now
+    return record.state is BatchState.FAILED
+
+
+class FakeManifests:
+    """Manifests by key; archiving moves them, errors stand beside."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.journal = journal or Journal()
+        self.objects: dict[str, bytes] = {}
+
+    async def head(self, manifest: S3Manifest) -> FileHead | None:
+        self.journal.before("head")
+        body = self.objects.get(manifest.key)
+        if body is None:
+            return None
+        return FileHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body))
+
+    async def download(self, manifest: S3Manifest, head: FileHead, file: BinaryIO) -> None:
+        self.journal.before("download")
+        body = self.objects[manifest.key]
+        assert hashlib.sha256(body).hexdigest() == head.etag
+        file.write(body)
+        file.seek(0)
+
+    async def archive(self, manifest: S3Manifest, head: FileHead, *, failed: bool) -> None:
+        self.journal.before("archive")
+        body = self.objects.pop(manifest.key, None)
+        if body is not None:
+            self.objects[f"archived/{'failed' if failed else 'processed'}/{manifest.key}"] = body
+        self.journal.after("archive")
+
+    async def put_error(self, manifest: S3Manifest, body: bytes) -> None:
+        self.journal.before("put_error")
+        self.objects[f"archived/failed/{manifest.key}.error.json"] = body
+        self.journal.after("put_error")
+
+
+class FakeResults:
+    """Collages by key with their batch, documents by key, debug captures by name; nothing is overwritten."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.journal = journal or Journal()
+        self.collages: dict[str, tuple[str, bytes, int, str]] = {}
+        self.documents: dict[str, bytes] = {}
+        self.debug: dict[str, bytes] = {}
+
+    async def put_collage(
+        self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
+    ) -> str:
+        self.journal.before("put_collage")
+        for key in keys:
+            there = self.collages.setdefault(key, (batch_id, body, images, content_type))
+            if there[0] == batch_id:
+                assert there[1] == body, "another try of the same batch made other bytes"
+                self.journal.after("put_collage")
+                return key
+        raise outage("both keys are taken")
+
+    async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
+        step = "put_summary" if "processing-summaries" in key else "put_metadata"
+        self.journal.before(step)
+        self.documents[key] = body if isinstance(body, bytes) else body.read()
+        self.journal.after(step)
+
+    async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
+        self.debug[f"{batch_id}/{name}"] = body
+
+    def document(self, key: str) -> Any:
+        return json.loads(self.documents[key])
+
+
+class FakeFetcher:
+    """Gives each URL its own bytes, unless `answers` has bytes or an error for it. `gate` may hold tries back."""
+
+    def __init__(self, answers: Mapping[str, bytes | BaseException] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.asked: list[str] = []
+        self.slots: list[Limiter] = []
+        self.gate: Callable[[str], Awaitable[object]] | None = None
+
+    async def fetch(self, url: str, *, timeout: float, max_retries: int, slots: Limiter) -> Fetched:  # noqa: ASYNC109 -- the port has it
+        self.asked.append(url)
+        self.slots.append(slots)
+        async with slots:
+            if self.gate is not None:
+                await self.gate(url)
+        answer = self.answers.get(url, url.encode())
+        if isinstance(answer, BaseException):
+            raise answer
+        return Fetched(answer, 1, 0.25)
+
+
+class FakeDecoder:
+    """Paints a cell in a colour of its bytes. `failing` bytes cannot be decoded."""
+
+    def __init__(self, failing: Mapping[bytes, BaseException] | None = None) -> None:
+        self.failing = dict(failing or {})
+        self.specs: list[CellSpec] = []
+
+    async def decode(self, data: bytes, spec: CellSpec) -> Cell:
+        self.specs.append(spec)
+        if data in self.failing:
+            raise self.failing[data]
+        return Cell(hashlib.sha256(data).digest()[:3] * spec.size**2, 300, 400, "JPEG")
+
+
+class Here(Executor):
+    """Runs what is submitted at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 -- the future carries it
+            future.set_exception(error)
+        return future
+
+
+class FakeQueue:
+    """Waits for polls to be fed, notes what is done to messages; `failing` operations have outages until removed."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+        self.failing: dict[str, Exception] = {}
+        self.polls: list[int] = []
+        self.polled = asyncio.Event()
+        self.did = asyncio.Event()
+        self._answers: asyncio.Queue[list[Message] | Exception] = asyncio.Queue()
+
+    def feed(self, *messages: Message) -> None:
+        self._answers.put_nowait(list(messages))
+
+    def feed_failure(self, error: Exception) -> None:
+        self._answers.put_nowait(error)
+
+    async def until(self, *operation: Any) -> None:
+        """Wait until this was done, given by its first words."""
+        async with asyncio.timeout(5):
+            while not any(done[: len(operation)] == operation for done in self.done):
+                self.did.clear()
+                await self.did.wait()
+
+    async def receive(self, limit: int, *, wait: int, visibility: float) -> list[Message]:
+        self.polls.append(limit)
+        self.polled.set()
+        answer = await self._answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _do(self, *operation: Any) -> None:
+        if operation[0] in self.failing:
+            raise self.failing[operation[0]]
+        self.done.append(operation)
+        self.did.set()
+
+    async def delete(self, message: Message) -> None:
+        self._do("delete", message.id)
+
+    async def change_visibility(self, message: Message, seconds: float) -> None:
+        self._do("change_visibility", message.id, seconds)
+
+    async def send_copy(self, message: Message, *, delay: float) -> None:
+        self._do("send_copy", message.id, delay)
+
+    async def send_dead_letter(
+        self, message: Message, *, code: str, text: str, batch_id: str | None, failed_at: datetime
+    ) -> None:
+        self._do("send_dead_letter", message.id, str(code), text, batch_id)
+
+
+@dataclass
+class FakeBatches:
+    """Answers each job by `answer`, a coroutine function of the job and the stop event."""
+
+    answer: Callable[[Job, asyncio.Event], Awaitable[Outcome]]
+
+    async def run(self, job: Job, message_id: str, stop: asyncio.Event) -> Outcome:
+        return await self.answer(job, stop)
+
+    async def refuse(self, message_id: str, error: Exception) -> str:
+        return f"s3_message-{message_id}"
+
+
+def message(name: str = "m1", body: str = "{}", receives: int = 1) -> Message:
+    return Message(name, body, f"handle-{name}", receives, NOON.timestamp())
+
+
+def not_found(url: str = "it") -> ImageError:
+    return ImageError(ImageReason.NOT_FOUND, f"{url} answered 404")
+
+
+def job(
+    key: str = "csv-files/covers.csv",
+    *,
+    from_event: bool = True,
+    prefix: str = "",
+    version: str | None = None,
+    **config: Any,
+) -> Job:
+    return Job(
+        S3Manifest("tiktok-image-input", key, version),
+        prefix,
+        ProcessingConfig(**{"cell_size": 16, **config}),
+        from_event,
+    )
+
+
+def batch_of(asked: Job, identifier: str = "s3_covers-1f3a9c52", fence: int = 1) -> Batch:
+    return Batch(identifier, asked, NOON, "me", fence, "m1", "covers.csv")

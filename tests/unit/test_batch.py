@@ -1,0 +1,631 @@
+"""One batch, from its manifest to its summary: what its message comes to, and that it converges after any end."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.fakes import (
+    Clock,
+    FakeDecoder,
+    FakeFetcher,
+    FakeLedger,
+    FakeManifests,
+    FakeResults,
+    Here,
+    Journal,
+    Killed,
+    job,
+    not_found,
+)
+from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
+from worker.jobs import finish, leasing
+from worker.jobs.admission import Thresholds
+from worker.jobs.batch import BatchWork
+from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.finish import Finisher
+from worker.jobs.gate import Gate, Memory
+from worker.jobs.hands import Hands
+from worker.jobs.outcomes import combined
+from worker.model import (
+    BatchState,
+    CreatorRecord,
+    CreatorStatus,
+    InlineManifest,
+    Job,
+    Outcome,
+    ProcessingConfig,
+    Retryable,
+    Succeeded,
+    Terminal,
+)
+
+if TYPE_CHECKING:
+    from worker.jobs.summary import Tally
+
+MANIFEST = b"creator,url\nann,https://h/a1\nbob,https://h/b1\nann,https://h/a2\ncid,https://h/gone\n,https://h/nobody\n"
+KEY = "csv-files/covers.csv"
+ARCHIVED = f"archived/processed/{KEY}"
+FAILED = f"archived/failed/{KEY}"
+LEASE = 120.0
+GONE = "https://h/gone"
+
+
+class Shop:
+    """Everything a batch needs, faked, and workers that come and go."""
+
+    def __init__(self, manifest: bytes | None = MANIFEST) -> None:
+        self.clock = Clock()
+        self.ledger = FakeLedger(self.clock)
+        self.manifests = FakeManifests()
+        self.results = FakeResults()
+        self.fetcher = FakeFetcher({GONE: not_found(GONE)})
+        self.stop = asyncio.Event()
+        self.plans: list[Tally] = []
+        self.done: list[CreatorRecord] = []
+        if manifest is not None:
+            self.manifests.objects[KEY] = manifest
+        self.keep_journal(Journal())
+
+    def keep_journal(self, journal: Journal) -> None:
+        self.journal = self.ledger.journal = self.manifests.journal = self.results.journal = journal
+
+    def worker(self, owner: str = "me", lease: float = LEASE) -> BatchWork:
+        rules = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
+        creators = CreatorWork(
+            fetcher=self.fetcher,
+            decoder=FakeDecoder(),
+            composer=Here(),
+            results=self.results,
+            ledger=self.ledger,
+            rules=rules,
+            record_metric=lambda _name, _value: None,
+        )
+        whose: Any = {"ledger": self.ledger, "owner": owner, "lease_seconds": lease, "clock": self.clock}
+        finisher = Finisher(manifests=self.manifests, results=self.results, chunks=None, **whose)
+        gate = Gate(8, Thresholds(80.0, 90.0), lambda: Memory(10.0, None))
+        return BatchWork(
+            manifests=self.manifests,
+            hands=Hands(creators, gate, on_creator=self.done.append),
+            finisher=finisher,
+            chunks=None,
+            on_plan=self.plans.append,
+            **whose,
+        )
+
+    async def run(self, asked: Job | None = None, **of_worker: Any) -> Outcome:
+        return await self.worker(**of_worker).run(asked or job(KEY), "m1", self.stop)
+
+    @property
+    def batch_id(self) -> str:
+        (identifier,) = self.ledger.batches
+        return identifier
+
+    @property
+    def record(self) -> Any:
+        return self.ledger.batches[self.batch_id]
+
+    def summary(self) -> Any:
+        return self.results.document(self.record.summary_key)
+
+    def lease_runs_out(self) -> None:
+        self.clock.now += LEASE + 1
+
+
+async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+# --- a batch that goes well -----------------------------------------------------------------------------------------
+
+
+async def test_a_batch_makes_a_collage_for_each_creator_a_summary_and_is_closed() -> None:
+    shop = Shop()
+    assert await shop.run() == Succeeded()
+    assert sorted(shop.results.collages) == [
+        "collages/by-creator/ann/collage_20250119_120000.jpg",
+        "collages/by-creator/bob/collage_20250119_120000.jpg",
+    ]
+    assert {record.creator: record.status.value for record in shop.done} == {
+        "ann": "completed",
+        "bob": "completed",
+        "cid": "failed",
+    }
+    assert shop.record.state is BatchState.COMPLETED
+    assert shop.manifests.objects == {ARCHIVED: MANIFEST}
+    summary = shop.summary()
+    assert summary["counts"] == {
+        "creators_total": 3,
+        "creators_completed": 2,
+        "creators_failed": 1,
+        "images_processed": 3,
+        "images_failed": 1,
+        "collages_written": 2,
+        "rows_total": 4,
+        "rejects_total": 1,
+    }
+    assert summary["failures_by_reason"] == {"not_found": 1}
+    assert summary["rejects"]["by_reason"] == {"no_creator": 1}
+    assert [told["creator"] for told in summary["creators"]] == ["ann", "bob", "cid"]
+    assert shop.record.counts["creators_completed"] == 2
+
+
+async def test_the_summary_comes_before_the_archive_and_the_archive_before_the_end() -> None:
+    shop = Shop()
+    await shop.run()
+    steps = [step for step in dict.fromkeys(shop.journal.steps) if step != "extend"]
+    assert steps[0] == "take"
+    assert steps[-4:] == ["put_summary", "note_summary", "archive", "complete"]
+    assert shop.journal.steps.count("note_summary") == 1
+    assert shop.journal.steps.index("put_summary") > max(
+        index for index, step in enumerate(shop.journal.steps) if step == "finish_creator"
+    )
+
+
+async def test_a_manifest_that_a_message_named_stays_where_it_is() -> None:
+    shop = Shop()
+    assert await shop.run(job(KEY, from_event=False)) == Succeeded()
+    assert shop.manifests.objects == {KEY: MANIFEST}
+
+
+async def test_an_inline_manifest_needs_no_bucket() -> None:
+    shop = Shop(manifest=None)
+    inline = Job(InlineManifest(MANIFEST.decode()), "x/", ProcessingConfig(cell_size=16), from_event=False)
+    assert await shop.run(inline) == Succeeded()
+    assert len(shop.results.collages) == 2
+    assert shop.batch_id.startswith("s3_inline-")
+
+
+async def test_without_grouping_all_rows_are_one_group_named_after_the_manifest() -> None:
+    shop = Shop()
+    await shop.run(job(KEY, group_by_creator=False))
+    assert [record.creator for record in shop.done] == ["covers"]
+
+
+async def test_whoever_started_the_batch_is_told_of_the_plan_and_of_each_creator() -> None:
+    shop = Shop()
+    await shop.run()
+    assert [(plan.creators_total, plan.rows_total) for plan in shop.plans] == [(3, 4)]
+    assert len(shop.done) == 3
+
+
+async def test_another_version_of_the_manifest_is_another_batch() -> None:
+    shop = Shop()
+    await shop.run(job(KEY, from_event=False))
+    shop.manifests.objects[KEY] = MANIFEST + b"dan,https://h/d1\n"
+    await shop.run(job(KEY, from_event=False))
+    assert len(shop.ledger.batches) == 2
+
+
+# --- a batch that is known ------------------------------------------------------------------------------------------
+
+
+async def test_a_finished_batch_is_answered_from_its_record() -> None:
+    shop = Shop()
+    await shop.run(job(KEY, from_event=False))
+    before = (dict(shop.results.collages), dict(shop.results.documents), list(shop.fetcher.asked))
+    assert await shop.run(job(KEY, from_event=False), owner="you") == Succeeded()
+    assert (shop.results.collages, shop.results.documents, shop.fetcher.asked) == before
+
+
+async def test_a_finished_batch_that_is_notified_again_is_answered_though_its_manifest_is_gone() -> None:
+    shop = Shop()
+    asked = job(KEY, version="v1")
+    assert await shop.run(asked) == Succeeded()
+    assert KEY not in shop.manifests.objects
+    assert await shop.run(asked) == Succeeded()
+    assert shop.record.state is BatchState.COMPLETED
+
+
+async def test_a_manifest_dropped_again_as_it_was_is_archived_again_and_nothing_is_rendered() -> None:
+    shop = Shop()
+    await shop.run()
+    shop.manifests.objects[KEY] = MANIFEST
+    asked = len(shop.fetcher.asked)
+    assert await shop.run() == Succeeded()
+    assert (len(shop.fetcher.asked), KEY in shop.manifests.objects) == (asked, False)
+
+
+async def test_a_batch_that_another_worker_is_at_waits_at_the_cost_of_no_attempt() -> None:
+    shop = Shop()
+    shop.keep_journal(Journal(kill_after=3))
+    with pytest.raises(Killed):
+        await shop.run(owner="first")
+    shop.keep_journal(Journal())
+    shop.clock.now += 20
+    outcome = await shop.run(owner="second")
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt, outcome.delay) == (JobReason.LEASE_HELD, False, 100.0)
+    assert "first" in outcome.message
+    shop.lease_runs_out()
+    assert await shop.run(owner="second") == Succeeded()
+    assert shop.record.fence == 2
+
+
+# --- a batch that fails ---------------------------------------------------------------------------------------------
+
+
+async def test_a_manifest_without_its_columns_fails_the_batch_and_says_why_beside_it() -> None:
+    shop = Shop(b"who,what\nann,https://h/a\n")
+    outcome = await shop.run()
+    assert isinstance(outcome, Terminal)
+    assert (outcome.reason, outcome.batch_id) == (JobReason.MANIFEST_COLUMNS, shop.batch_id)
+    assert (shop.record.state, shop.record.error_code) == (BatchState.FAILED, "manifest_columns")
+    assert set(shop.manifests.objects) == {FAILED, f"{FAILED}.error.json"}
+    told = json.loads(shop.manifests.objects[f"{FAILED}.error.json"])
+    assert told["error_code"] == "manifest_columns"
+    assert told["error_message"] == outcome.message
+    assert told["batch_id"] == shop.batch_id
+    assert told["failed_at"] == "2025-01-19T12:00:00Z"
+    assert shop.results.documents == {}
+
+
+async def test_a_failed_manifest_that_a_message_named_stays_where_it_is() -> None:
+    shop = Shop(b"who,what\nann,https://h/a\n")
+    assert isinstance(await shop.run(job(KEY, from_event=False)), Terminal)
+    assert set(shop.manifests.objects) == {KEY}
+    assert shop.record.state is BatchState.FAILED
+
+
+@pytest.mark.parametrize("from_event", [True, False])
+async def test_a_manifest_that_is_not_there_is_terminal_and_named(from_event: bool) -> None:
+    shop = Shop(manifest=None)
+    outcome = await shop.run(job(KEY, from_event=from_event))
+    assert isinstance(outcome, Terminal)
+    assert outcome.reason is JobReason.MANIFEST_MISSING
+    assert f"s3://tiktok-image-input/{KEY}" in outcome.message
+    assert shop.record.state is BatchState.FAILED
+
+
+async def test_a_failed_batch_runs_again_when_its_message_is_sent_back() -> None:
+    shop = Shop(b"who,what\nann,https://h/a\n")
+    asked = job(KEY, from_event=False)
+    assert isinstance(await shop.run(asked), Terminal)
+    assert isinstance(await shop.run(asked), Terminal)
+    assert shop.record.fence == 2
+
+
+async def test_a_failed_batch_whose_manifest_is_archived_fails_again_with_the_same_reason() -> None:
+    """The dead letter may not have got away the first time: nothing else would make up for it."""
+    shop = Shop(b"who,what\nann,https://h/a\n")
+    asked = job(KEY, version="v1")
+    first = await shop.run(asked)
+    objects = dict(shop.manifests.objects)
+    again = await shop.run(asked)
+    assert isinstance(first, Terminal)
+    assert isinstance(again, Terminal)
+    assert (again.reason, again.message) == (first.reason, first.message)
+    assert shop.manifests.objects == objects
+
+
+async def test_a_message_that_cannot_be_understood_is_recorded_as_a_failed_batch() -> None:
+    shop = Shop()
+    identifier = await shop.worker().refuse("m1", TerminalError(JobReason.BAD_JSON, "it is not JSON"))
+    assert identifier == shop.batch_id
+    assert (shop.record.state, shop.record.error_code, shop.record.error_message) == (
+        BatchState.FAILED,
+        "bad_json",
+        "it is not JSON",
+    )
+
+
+@pytest.mark.parametrize("step", ["take", "fail"])
+async def test_a_message_that_cannot_be_understood_is_refused_even_when_it_cannot_be_recorded(step: str) -> None:
+    shop = Shop()
+    shop.keep_journal(Journal(failing=(step,)))
+    assert await shop.worker().refuse("m1", TerminalError(JobReason.BAD_JSON, "it is not JSON"))
+
+
+# --- a batch that is interrupted ------------------------------------------------------------------------------------
+
+
+async def test_asked_to_stop_it_finishes_what_is_in_flight_and_hands_back_the_rest() -> None:
+    shop = Shop(b"creator,url\n" + b"".join(b"c%02d,https://h/%d\n" % (n, n) for n in range(20)))
+
+    async def stopping(_url: str) -> None:
+        shop.stop.set()
+
+    shop.fetcher.gate = stopping
+    outcome = await within(5, shop.run(job(KEY, max_workers=2)))
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt, outcome.delay) == (JobReason.INTERRUPTED, False, 0.0)
+    assert 1 <= len(shop.done) <= 2
+    assert f"{len(shop.done)} of 20 creators" in outcome.message
+    assert shop.record.lease_expires == 0.0, "the next worker need not wait"
+    assert (shop.record.summary_key, shop.record.state) == (None, BatchState.RUNNING)
+
+    shop.stop.clear()
+    shop.fetcher.gate = None
+    assert await shop.run(owner="next") == Succeeded()
+    assert shop.summary()["counts"]["creators_completed"] == 20
+    assert set(shop.ledger.finished.values()) == {1}
+    assert len(shop.fetcher.asked) == 20, "what was done is found done"
+
+
+async def test_asked_to_stop_while_the_last_creators_are_in_flight_it_finishes_the_batch() -> None:
+    shop = Shop()
+
+    async def stopping(url: str) -> None:
+        if url == GONE:
+            shop.stop.set()
+
+    shop.fetcher.gate = stopping
+    assert await within(5, shop.run()) == Succeeded()
+
+
+async def test_a_cancelled_run_gives_the_lease_back() -> None:
+    shop = Shop()
+    begun = asyncio.Event()
+
+    async def hang(_url: str) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    shop.fetcher.gate = hang
+    work = asyncio.create_task(shop.run())
+    await within(5, begun.wait())
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert shop.record.lease_expires == 0.0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    shop.fetcher.gate = None
+    assert await shop.run(owner="next") == Succeeded()
+
+
+async def test_a_cancelled_run_ends_though_the_lease_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "LAST_WORDS", 0.01)
+    shop = Shop()
+    begun = asyncio.Event()
+
+    async def hang(_what: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    shop.fetcher.gate = hang
+    monkeypatch.setattr(shop.ledger, "release", hang)
+    work = asyncio.create_task(shop.run())
+    await within(5, begun.wait())
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(5, work)
+
+
+# --- the lease ------------------------------------------------------------------------------------------------------
+
+
+def gate_of(shop: Shop) -> tuple[asyncio.Event, Callable[[str], Awaitable[object]]]:
+    """Hold downloads until the event is set."""
+    open_now = asyncio.Event()
+
+    async def hold(_url: str) -> None:
+        await open_now.wait()
+
+    shop.fetcher.gate = hold
+    return open_now, hold
+
+
+class StandingTime:
+    """Time that moves when told to, in place of the lease keeper's."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000.0
+        monkeypatch.setattr(leasing, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(leasing, "SAFETY_MARGIN", 0.0)
+
+
+async def test_the_lease_is_extended_while_the_work_goes_on_and_progress_with_it() -> None:
+    shop = Shop()
+    open_now, _ = gate_of(shop)
+    extended = asyncio.Event()
+    extend = shop.ledger.extend
+
+    async def extending(*args: Any, **options: Any) -> None:
+        await extend(*args, **options)
+        extended.set()
+
+    shop.ledger.extend = extending  # type: ignore[method-assign]
+    work = asyncio.create_task(shop.run(lease=0.02))
+    await within(5, extended.wait())
+    assert shop.record.counts["creators_total"] == 3
+    open_now.set()
+    assert await within(5, work) == Succeeded()
+
+
+async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = StandingTime(monkeypatch)
+    shop = Shop()
+    open_now, _ = gate_of(shop)
+    work = asyncio.create_task(shop.run(lease=0.02))
+    await shop.journal.reached("begin_creator")
+    shop.lease_runs_out()
+    taken, _ = await shop.ledger.take(shop.batch_id, owner="thief", source_csv="covers.csv", lease=LEASE)
+    refused = 0
+    extend = shop.ledger.extend
+
+    async def extending(*args: Any, **options: Any) -> None:
+        nonlocal refused
+        refused += 1
+        await extend(*args, **options)
+
+    shop.ledger.extend = extending  # type: ignore[method-assign]
+    time.now += 0.01  # an extension is due, and the lease as the worker knows it is not over
+    outcome = await within(5, work)
+    assert refused == 1, "a lease that is lost is not asked for again"
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt) == (JobReason.LEASE_LOST, False)
+    assert outcome.delay > 0
+    assert shop.record == taken, "the new owner's lease is not touched"
+    assert (shop.results.collages, shop.results.documents, shop.done) == ({}, {}, [])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    open_now.set()
+
+
+async def test_a_lease_that_cannot_be_extended_until_it_ends_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "SAFETY_MARGIN", 0.0)
+    shop = Shop()
+    gate_of(shop)
+
+    async def no_answer(*_: object, **__: object) -> None:
+        raise RetryableError(JobReason.AWS_UNAVAILABLE, "no answer")
+
+    monkeypatch.setattr(shop.ledger, "extend", no_answer)
+    outcome = await within(5, shop.run(lease=0.03))
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason is JobReason.LEASE_LOST
+
+
+async def test_an_extension_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    StandingTime(monkeypatch)
+    shop = Shop()
+    open_now, _ = gate_of(shop)
+    shop.keep_journal(Journal(failing=("extend",)))
+    work = asyncio.create_task(shop.run(lease=0.04))
+    await shop.journal.reached("extend")
+    open_now.set()
+    assert await within(5, work) == Succeeded()
+
+
+async def test_a_creator_that_was_taken_over_hands_the_batch_to_its_new_owner() -> None:
+    shop = Shop()
+    begin = shop.ledger.begin_creator
+
+    async def taken_over(batch: Any, creator: str) -> Any:
+        if creator == "bob":
+            raise LeaseLost(JobReason.LEASE_LOST, "taken over")
+        return await begin(batch, creator)
+
+    shop.ledger.begin_creator = taken_over  # type: ignore[method-assign]
+    outcome = await shop.run()
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt) == (JobReason.LEASE_LOST, False)
+
+
+# --- whatever happens, the next try ends well -----------------------------------------------------------------------
+
+
+def is_as_after_an_undisturbed_run(shop: Shop) -> None:
+    """Check that nothing is lost, nothing is there twice, and nothing is left to be mended by hand."""
+    assert shop.record.state is BatchState.COMPLETED
+    assert shop.manifests.objects == {ARCHIVED: MANIFEST}
+    assert len(shop.results.collages) == 2
+    assert shop.ledger.finished == {"ann": 1, "bob": 1, "cid": 1}
+    assert {record.status for record, _ in shop.ledger.creators.values()} == {
+        CreatorStatus.COMPLETED,
+        CreatorStatus.FAILED,
+    }
+    assert shop.summary()["counts"]["creators_completed"] == 2
+    assert shop.summary()["counts"]["images_processed"] == 3
+
+
+async def steps_of_a_run(manifest: bytes = MANIFEST) -> list[str]:
+    shop = Shop(manifest)
+    await shop.run(job(KEY, version="v1", max_workers=1))
+    return shop.journal.steps
+
+
+async def test_killed_after_any_step_the_next_worker_brings_the_batch_to_the_same_end() -> None:
+    total = len(await steps_of_a_run())
+    assert total > 15
+    for killed_after in range(1, total + 1):
+        shop = Shop()
+        asked = job(KEY, version="v1", max_workers=1)
+        shop.keep_journal(Journal(kill_after=killed_after))
+        with pytest.raises(Killed):
+            await shop.run(asked, owner="first")
+        shop.keep_journal(Journal())
+        shop.lease_runs_out()
+        shop.clock.now += 3_600
+        assert await shop.run(asked, owner="second") == Succeeded(), killed_after
+        is_as_after_an_undisturbed_run(shop)
+        assert all("20250119_120000" in key for key in shop.results.collages), "named after the first start"
+
+
+async def test_killed_after_any_step_of_failing_the_next_worker_fails_it_for_the_same_reason() -> None:
+    bad = b"who,what\nann,https://h/a\n"
+    asked = job(KEY, version="v1")
+    steps = await steps_of_a_run(bad)
+    assert {"put_error", "archive", "fail"} <= set(steps)
+    for killed_after in range(1, len(steps) + 1):
+        shop = Shop(bad)
+        shop.keep_journal(Journal(kill_after=killed_after))
+        with pytest.raises(Killed):
+            await shop.run(asked, owner="first")
+        shop.keep_journal(Journal())
+        shop.lease_runs_out()
+        outcome = await shop.run(asked, owner="second")
+        assert isinstance(outcome, Terminal), steps[:killed_after]
+        assert outcome.reason is JobReason.MANIFEST_COLUMNS, steps[:killed_after]
+        assert set(shop.manifests.objects) == {FAILED, f"{FAILED}.error.json"}
+        assert json.loads(shop.manifests.objects[f"{FAILED}.error.json"])["error_code"] == "manifest_columns"
+        assert shop.record.error_code == "manifest_columns"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "head",
+        "take",
+        "download",
+        "begin_creator",
+        "put_collage",
+        "put_metadata",
+        "finish_creator",
+        "put_summary",
+        "note_summary",
+        "archive",
+        "complete",
+    ],
+)
+async def test_an_outage_at_any_step_gives_the_message_back_and_the_next_try_ends_well(step: str) -> None:
+    shop = Shop()
+    shop.keep_journal(Journal(failing=(step,)))
+    outcome = await shop.run(job(KEY, version="v1"))
+    assert isinstance(outcome, Retryable), step
+    assert (outcome.reason, outcome.costs_attempt) == (JobReason.AWS_UNAVAILABLE, True)
+    if shop.ledger.batches:
+        assert shop.record.lease_expires == 0.0, "the lease is given back"
+    assert await shop.run(job(KEY, version="v1"), owner="next") == Succeeded()
+    is_as_after_an_undisturbed_run(shop)
+
+
+async def test_an_outage_while_the_lease_is_given_back_changes_nothing() -> None:
+    shop = Shop()
+    shop.keep_journal(Journal(failing=("put_summary", "release")))
+    outcome = await shop.run()
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason is JobReason.AWS_UNAVAILABLE
+
+
+async def test_an_error_nobody_thought_of_gives_the_message_back_and_the_lease_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop()
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(finish, "summary", broken)
+    outcome = await shop.run()
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.message, outcome.costs_attempt) == (
+        JobReason.INTERNAL_ERROR,
+        "RuntimeError: a bug",
+        True,
+    )
+    assert shop.record.lease_expires == 0.0
+
+
+def test_a_message_with_several_batches_is_retried_if_any_must_be_and_else_failed_if_any_did() -> None:
+    good, bad = Succeeded(), Terminal(JobReason.MANIFEST_EMPTY, "empty", "b1")
+    again = Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False)
+    assert combined([]) == good
+    assert combined([good, good]) == good
+    assert combined([good, bad, good]) == bad
+    assert combined([bad, again, good]) == again

@@ -1,0 +1,342 @@
+"""One creator: from rows to pages, documents and a record, and what becomes of it when something fails."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.unit.fakes import (
+    Clock,
+    FakeDecoder,
+    FakeFetcher,
+    FakeLedger,
+    FakeResults,
+    Here,
+    batch_of,
+    job,
+    not_found,
+    outage,
+)
+from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
+from worker.images.fingerprint import content_hash
+from worker.images.limiter import Limiter
+from worker.jobs import creator as module
+from worker.jobs.creator import CreatorWork, ImageRules
+from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode, Row
+
+RULES = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
+
+
+class Studio:
+    """A creator's work with everything about it faked."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, bytes | BaseException] | None = None,
+        undecodable: Mapping[bytes, BaseException] | None = None,
+        rules: ImageRules = RULES,
+        **config: Any,
+    ) -> None:
+        self.fetcher = FakeFetcher(answers)
+        self.decoder = FakeDecoder(undecodable)
+        self.results = FakeResults()
+        self.ledger = FakeLedger(Clock())
+        self.metrics: Counter[str] = Counter()
+        self.batch: Batch = batch_of(job(prefix="p/", **config))
+        self.slots = Limiter(8)
+        self.work = CreatorWork(
+            fetcher=self.fetcher,
+            decoder=self.decoder,
+            composer=Here(),
+            results=self.results,
+            ledger=self.ledger,
+            rules=rules,
+            record_metric=self.record_metric,
+        )
+
+    def record_metric(self, name: str, value: float) -> None:
+        self.metrics[name] += value  # type: ignore[assignment]
+        self.metrics[f"{name} times"] += 1
+
+    async def run(self, *urls: str, name: str = "ann", mode: Mode = Mode.NORMAL) -> CreatorRecord:
+        rows = tuple(Row(line, url) for line, url in enumerate(urls, start=2))
+        return await self.work.run(self.batch, CreatorGroup(name, rows), mode, self.slots)
+
+    def metadata(self, name: str = "ann") -> dict[str, Any]:
+        found: dict[str, Any] = self.results.document(f"p/results/metadata/{self.batch.id}/{name}.json")
+        return found
+
+    def picture(self, key: str) -> Image.Image:
+        return Image.open(io.BytesIO(self.results.collages[key][1]), formats=("JPEG", "PNG", "WEBP"))
+
+
+FIRST = "p/collages/by-creator/ann/collage_20250119_120000.jpg"
+
+
+async def test_a_creator_becomes_a_collage_a_document_and_a_record() -> None:
+    studio = Studio()
+    record = await studio.run("a", "b", "c")
+    assert record.status is CreatorStatus.COMPLETED
+    assert (record.creator, record.images_processed, record.error_count, record.mode) == ("ann", 3, 0, Mode.NORMAL)
+    assert record.collage_keys == (FIRST,)
+    assert record.duration > 0
+    batch_id, body, images, content_type = studio.results.collages[FIRST]
+    assert (batch_id, images, content_type) == (studio.batch.id, 3, "image/jpeg")
+    assert record.content_hash == content_hash(body, "sha256")
+    assert studio.picture(FIRST).size == (7 * 16, 16)
+    assert studio.ledger.creators[studio.batch.id, "ann"] == (record, 1)
+
+
+async def test_images_that_fail_are_left_out_and_counted_by_reason() -> None:
+    broken = ImageError(ImageReason.TRUNCATED, "cut short")
+    studio = Studio({"a": not_found("a"), "b": not_found("b"), "d": b"broken"}, {b"broken": broken})
+    record = await studio.run("a", "b", "c", "d", "c")
+    assert record.status is CreatorStatus.COMPLETED
+    assert record.images_processed == 1
+    assert record.errors == {"duplicate": 1, "not_found": 2, "truncated": 1}
+    assert record.error_count == 4
+
+
+async def test_a_creator_without_a_usable_image_is_a_failed_record_with_its_document() -> None:
+    studio = Studio({"a": not_found("a")})
+    record = await studio.run("a")
+    assert (record.status, record.collage_keys, record.content_hash) == (CreatorStatus.FAILED, (), None)
+    assert record.errors == {"not_found": 1}
+    assert studio.results.collages == {}
+    assert studio.metadata()["status"] == "failed"
+    assert studio.ledger.finished == {"ann": 1}
+
+
+async def test_the_document_tells_every_rows_fate() -> None:
+    studio = Studio({"b": not_found("b")}, max_images_per_creator=2)
+    await studio.run("a", "b", "c", "d", name="ann/é")
+    document = studio.metadata("ann%2F%C3%A9")
+    used = {
+        "outcome": "used",
+        "format": "JPEG",
+        "width": 300,
+        "height": 400,
+        "bytes": 1,
+        "attempts": 1,
+        "seconds": 0.25,
+    }
+    assert document == {
+        "creator": "ann/é",
+        "batch_id": studio.batch.id,
+        "status": "completed",
+        "mode": "normal",
+        "collages": ["p/collages/by-creator/ann%2F%C3%A9/collage_20250119_120000.jpg"],
+        "images": [
+            {"line": 2, "url": "a", "fingerprint": content_hash(b"a", "sha256"), **used},
+            {"line": 3, "url": "b", "outcome": "failed", "reason": "not_found", "message": "b answered 404"},
+            {"line": 4, "url": "c", "fingerprint": content_hash(b"c", "sha256"), **used},
+            {"line": 5, "url": "d", "outcome": "not_needed"},
+        ],
+    }
+
+
+async def test_a_document_is_json_even_with_a_name_that_is_no_unicode() -> None:
+    studio = Studio()
+    await studio.run("a", name="x\ud800")
+    (body,) = studio.results.documents.values()
+    assert json.loads(body.decode())["creator"] == "x\ud800"
+
+
+async def test_covers_beyond_a_page_go_to_further_pages() -> None:
+    studio = Studio(rows=2, cols=2, max_images_per_creator=9)
+    record = await studio.run(*"abcdefghijk")
+    assert record.images_processed == 9
+    assert record.collage_keys == (FIRST, FIRST.replace(".jpg", "_p2.jpg"), FIRST.replace(".jpg", "_p3.jpg"))
+    assert [studio.results.collages[key][2] for key in record.collage_keys] == [4, 4, 1]
+    assert [studio.picture(key).size for key in record.collage_keys] == [(32, 32), (32, 32), (32, 16)]
+    bodies = [studio.results.collages[key][1] for key in record.collage_keys]
+    assert record.content_hash not in {content_hash(body, "sha256") for body in bodies}
+
+
+async def test_covers_stand_in_manifest_order() -> None:
+    studio = Studio(format="png", gutter=2, background="#102030")
+    (key,) = (await studio.run("a", "b", "c")).collage_keys
+    picture = studio.picture(key).convert("RGB")
+    colours = [content_hash(url.encode(), "sha256")[:6] for url in "abc"]
+    assert [bytes(picture.getpixel((left, 8))).hex() for left in (8, 26, 44)] == colours  # type: ignore[arg-type]
+    assert picture.getpixel((17, 8)) == (0x10, 0x20, 0x30)
+
+
+@pytest.mark.parametrize(
+    ("asked", "extension", "content_type"),
+    [("jpeg", "jpg", "image/jpeg"), ("png", "png", "image/png"), ("webp", "webp", "image/webp")],
+)
+async def test_the_format_decides_name_and_content_type(asked: str, extension: str, content_type: str) -> None:
+    studio = Studio(format=asked)
+    (key,) = (await studio.run("a")).collage_keys
+    assert key.endswith(f".{extension}")
+    assert studio.results.collages[key][3] == content_type
+    assert studio.picture(key).format == asked.upper()
+
+
+async def test_a_key_that_another_batch_has_is_left_alone_and_ours_gets_the_batchs_hash() -> None:
+    studio = Studio()
+    theirs = ("s3_other-00000000", b"theirs", 1, "image/jpeg")
+    studio.results.collages[FIRST] = theirs
+    record = await studio.run("a")
+    assert record.collage_keys == (FIRST.replace(".jpg", "_1f3a9c52.jpg"),)
+    assert studio.results.collages[FIRST] == theirs
+
+
+async def test_a_creator_that_is_done_is_not_done_again() -> None:
+    studio = Studio()
+    first = await studio.run("a")
+    studio.fetcher.asked.clear()
+    before = studio.metrics.copy()
+    assert await studio.run("a") == first
+    assert (studio.fetcher.asked, studio.metrics) == ([], before)
+    assert studio.ledger.finished == {"ann": 1}
+
+
+async def test_deduplication_can_be_turned_off() -> None:
+    studio = Studio({"b": b"a"}, rules=replace(RULES, dedupe=False))
+    assert (await studio.run("a", "b", "a")).images_processed == 3
+    assert studio.fetcher.asked == ["a", "b"]
+
+
+async def test_cells_are_cut_by_the_settings_and_the_jobs_wishes() -> None:
+    studio = Studio(background="red")
+    await studio.run("a")
+    (spec,) = studio.decoder.specs
+    assert (spec.size, spec.background, spec.min_side, spec.max_pixels, spec.keep_side) == (
+        16,
+        (255, 0, 0),
+        50,
+        1_000_000,
+        800,
+    )
+
+
+async def test_an_image_that_cannot_be_decoded_is_handed_to_debug_and_one_that_did_not_come_is_not() -> None:
+    broken = ImageError(ImageReason.NOT_AN_IMAGE, "it is HTML")
+    studio = Studio({"a": b"<html>", "b": not_found("b")}, {b"<html>": broken})
+    await studio.run("a", "b", name="a/b")
+    assert studio.results.debug == {f"{studio.batch.id}/a%2Fb/2.not_an_image": b"<html>"}
+
+
+async def test_metrics_tell_of_images_and_creators() -> None:
+    studio = Studio({"c": not_found("c"), "a": b"12345"})
+    record = await studio.run("a", "b", "c")
+    assert studio.metrics["ProcessingDuration"] == pytest.approx(record.duration)
+    assert {name: studio.metrics[name] for name in ("ImagesProcessed", "ErrorCount", "CollagesWritten")} == {
+        "ImagesProcessed": 2,
+        "ErrorCount": 1,
+        "CollagesWritten": 1,
+    }
+    assert (studio.metrics["BytesDownloaded"], studio.metrics["DownloadLatency"]) == (6, 0.5)
+
+
+# --- when memory runs out -------------------------------------------------------------------------------------------
+
+
+def running_out(monkeypatch: pytest.MonkeyPatch, times: int) -> list[tuple[int, int]]:
+    """Have composing run out of memory so many times; returns what it was asked: (quality, cells)."""
+    asked: list[tuple[int, int]] = []
+    compose = module.compose
+
+    def composing(cells: Any, **options: Any) -> bytes:
+        asked.append((options["quality"], len(cells)))
+        if len(asked) <= times:
+            raise MemoryError
+        return compose(cells, **options)
+
+    monkeypatch.setattr(module, "compose", composing)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("times", "mode", "asked"),
+    [
+        (0, Mode.NORMAL, [(95, 25)]),
+        (1, Mode.SAFE, [(95, 25), (75, 20)]),
+        (2, Mode.MINIMAL, [(95, 25), (75, 20), (75, 10)]),
+    ],
+)
+async def test_when_memory_runs_out_a_creator_is_tried_more_carefully(
+    monkeypatch: pytest.MonkeyPatch, times: int, mode: Mode, asked: list[tuple[int, int]]
+) -> None:
+    found = running_out(monkeypatch, times)
+    studio = Studio()
+    record = await studio.run(*(f"u{i}" for i in range(25)))
+    assert (record.mode, record.status, found) == (mode, CreatorStatus.COMPLETED, asked)
+    assert record.images_processed == asked[-1][1]
+    assert studio.metadata()["mode"] == mode
+
+
+async def test_when_memory_runs_out_in_every_mode_the_creator_fails_and_only_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running_out(monkeypatch, 3)
+    studio = Studio()
+    record = await studio.run("a")
+    assert (record.status, record.errors, record.mode) == (CreatorStatus.FAILED, {"out_of_memory": 1}, Mode.MINIMAL)
+    assert studio.ledger.finished == {"ann": 1}
+
+
+async def test_a_creator_that_begins_careful_has_slots_of_its_own() -> None:
+    studio = Studio()
+    await studio.run("a", "b", mode=Mode.SAFE)
+    assert {slots.limit for slots in studio.fetcher.slots} == {2}
+    assert studio.slots not in studio.fetcher.slots
+    await studio.run("a", name="bob", mode=Mode.MINIMAL)
+    assert studio.fetcher.slots[-1].limit == 1
+    await studio.run("a", name="cid")
+    assert studio.fetcher.slots[-1] is studio.slots
+
+
+async def test_a_download_that_runs_out_of_memory_counts_as_well() -> None:
+    studio = Studio({"a": MemoryError()})
+    assert (await studio.run("a")).errors == {"out_of_memory": 1}
+    assert studio.fetcher.asked == ["a", "a", "a"]
+
+
+# --- when something fails -------------------------------------------------------------------------------------------
+
+
+async def test_an_error_nobody_thought_of_is_a_failed_record_and_ends_nothing_else() -> None:
+    studio = Studio({"a": RuntimeError("a bug")})
+    record = await studio.run("a", "b")
+    assert (record.status, record.errors) == (CreatorStatus.FAILED, {"internal_error": 1})
+    assert studio.ledger.finished == {"ann": 1}
+    assert studio.metrics["ErrorCount"] == 1
+
+
+@pytest.mark.parametrize("step", ["begin_creator", "put_collage", "put_metadata", "finish_creator"])
+async def test_an_outage_is_not_the_creators_fault(step: str) -> None:
+    studio = Studio()
+    store = studio.results if step.startswith("put") else studio.ledger
+    store.journal.failing.append(step)
+    with pytest.raises(RetryableError) as caught:
+        await studio.run("a")
+    assert caught.value.reason is JobReason.AWS_UNAVAILABLE
+    assert studio.ledger.finished == {}
+    assert (await studio.run("a")).status is CreatorStatus.COMPLETED, "another try finds nothing in its way"
+
+
+async def test_an_outage_while_keeping_a_debug_copy_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = Studio({}, {b"a": ImageError(ImageReason.TRUNCATED, "cut short")})
+
+    async def no_answer(*_: object) -> None:
+        raise outage("debug")
+
+    monkeypatch.setattr(studio.results, "put_debug", no_answer)
+    with pytest.raises(RetryableError):
+        await studio.run("a")
+
+
+async def test_a_creator_of_a_batch_that_was_taken_over_is_left_to_its_new_owner() -> None:
+    studio = Studio()
+    studio.ledger.creators[studio.batch.id, "ann"] = CreatorRecord("ann", CreatorStatus.PROCESSING), 2
+    with pytest.raises(LeaseLost):
+        await studio.run("a")
+    assert studio.fetcher.asked == []
