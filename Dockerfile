@@ -1,0 +1,73 @@
+# The worker's image: one stage compiles, one runs. docs/docker.md tells what is in it and why.
+
+FROM python:3.13-slim-trixie AS build
+
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends \
+      gcc libc6-dev libjpeg62-turbo-dev liblcms2-dev libwebp-dev zlib1g-dev \
+ && rm -rf /var/lib/apt/lists/*
+
+# Dependencies before code: they change seldom, and this is the step that takes minutes.
+WORKDIR /build
+COPY requirements/build.lock requirements/runtime.lock ./
+COPY docker/slim docker/
+# The flags go into CC, because CFLAGS would drop the -O3 of Python's own build. Nothing but Pillow-SIMD is compiled,
+# and on other machines than x86-64 the lock's markers take Pillow's wheel in its place.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/venv \
+ && pip="/opt/venv/bin/python -m pip --disable-pip-version-check --quiet" \
+ && $pip install --no-compile --require-hashes --requirement build.lock \
+ && CC="cc -mavx2" $pip install --no-compile --require-hashes --no-build-isolation \
+      --only-binary :all: --no-binary pillow-simd \
+      --config-settings webp=enable --config-settings jpeg=enable --config-settings lcms=enable \
+      --requirement runtime.lock \
+ && docker/slim /opt/venv \
+ && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+COPY worker /app/worker
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+
+FROM python:3.13-slim-trixie
+
+# The libraries that Pillow-SIMD was linked with. Besides, what only an installer needs goes: a worker installs nothing.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends \
+      ca-certificates libjpeg62-turbo liblcms2-2 libwebp7 libwebpdemux2 libwebpmux3 zlib1g \
+ && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
+      /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip \
+      /usr/bin/pip* /usr/lib/python3/dist-packages/pip* \
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin worker
+
+COPY --from=build /opt/venv /opt/venv
+COPY docker/healthcheck.py /app/docker/
+COPY --from=build /app/worker /app/worker
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp
+
+# The last chance to write bytecode: the root is read-only from here on.
+RUN --mount=type=bind,source=docker/warm.py,target=/tmp/warm.py python /tmp/warm.py
+ENV PYTHONDONTWRITEBYTECODE=1
+
+WORKDIR /app
+USER 10001:10001
+STOPSIGNAL SIGTERM
+
+# Not `python -m worker health`: that looks at S3, SQS and DynamoDB, and an outage there is no reason to kill a worker.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python", "-IS", "/app/docker/healthcheck.py"]
+
+ENTRYPOINT ["python", "-m", "worker"]
+CMD ["run"]
+
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="collage-worker" \
+      org.opencontainers.image.description="Turns manifests of cover URLs into one grid collage per creator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="python:3.13-slim-trixie" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
