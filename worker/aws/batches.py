@@ -44,7 +44,8 @@ class Batches(Table):
             "SET started_at = if_not_exists(started_at, :started), source_csv = :source, #state = :running, "
             "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :above) + :one, "
             "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
-            condition="attribute_not_exists(creator_name) OR #state = :failed "
+            # A request that was under way while the batch failed must not set it going: nobody would be at it.
+            condition="attribute_not_exists(creator_name) OR (#state = :failed AND updated_at <= :stamp) "
             "OR (#state = :running AND lease_expires < :now)",
             values={
                 ":started": stamp(now),

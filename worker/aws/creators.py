@@ -96,7 +96,7 @@ class Creators(Table):
 def _processing_dates(batch: Batch) -> tuple[str, str]:
     """Return the sort keys a creator may have: the batch's start and, where another batch has that, one of our own."""
     start = f"{batch.started_at:%Y-%m-%dT%H:%M:%S}"
-    return f"{start}Z", f"{start}.{int(batch.id[-8:], 16) % 1_000_000:06d}Z"
+    return f"{start}Z", f"{start}.{int(batch.id[-8:], 16):010d}Z"
 
 
 def _creator_record(found: Mapping[str, Any]) -> CreatorRecord:

@@ -1,0 +1,163 @@
+"""What a person types: exit codes, and what goes to stdout and what to stderr."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.pictures import SMALL, Origin, manifest, token
+from tests.integration.places import Place
+from tests.integration.processes import Worker, command
+
+BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]+-[0-9a-f]{8}")
+
+
+@pytest.fixture
+def place(shared_place: Place) -> Place:
+    return shared_place
+
+
+def file_of(tmp_path: Path, origin: Origin, name: str) -> Path:
+    path = tmp_path / f"{name}.csv"
+    rows = [(name, origin.photo(SMALL[0], name)), (name, f"{origin.base}/status/404?{name}")]
+    path.write_text(manifest(rows), encoding="utf-8")
+    return path
+
+
+def test_wrong_settings_end_a_command_with_2_and_each_is_named(place: Place) -> None:
+    wrong = {
+        "DEFAULT_ROWS": "0",
+        "DEFAULT_QUALITY": "high",
+        "MEMORY_WARNING_THRESHOLD": "101",
+        "CONTENT_HASH_ALGORITHM": "crc",
+        "INPUT_BUCKET": "Not A Bucket",
+        "ENABLE_DEDUPLICATION": "perhaps",
+    }
+    env = place.env(**wrong)
+    del env["SQS_QUEUE_URL"]
+    found = command("run", env=env)
+    assert found.returncode == 2
+    assert found.stdout == ""
+    for name, value in wrong.items():
+        (line,) = [line for line in found.stderr.splitlines() if line.startswith(f"{name}:")]
+        assert value in line
+    assert "SQS_QUEUE_URL:" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_settings_that_do_not_go_together_are_named_too(place: Place) -> None:
+    found = command("run", env=place.env(MEMORY_WARNING_THRESHOLD=95, MEMORY_CRITICAL_THRESHOLD=90))
+    assert found.returncode == 2
+    assert "MEMORY_WARNING_THRESHOLD" in found.stderr
+    assert "MEMORY_CRITICAL_THRESHOLD" in found.stderr
+
+
+def test_bootstrap_can_be_repeated(place: Place) -> None:
+    first, second = command("bootstrap", env=place.env()), command("bootstrap", env=place.env())
+    assert (first.returncode, second.returncode) == (0, 0)
+    for name in (place.input, place.output, place.table, place.queue_url, place.dlq_url):
+        assert name.rpartition("/")[2] in second.stdout
+    assert second.stderr == ""
+    attributes = place.aws.sqs.get_queue_attributes(QueueUrl=place.queue_url, AttributeNames=["All"])["Attributes"]
+    assert attributes["VisibilityTimeout"] == "900"
+    assert str(json.loads(attributes["RedrivePolicy"])["maxReceiveCount"]) == "3"
+
+
+def test_bootstrap_without_a_local_endpoint_is_a_wrong_call(place: Place) -> None:
+    env = place.env()
+    del env["AWS_ENDPOINT_URL"]
+    assert command("bootstrap", env=env).returncode == 2
+
+
+def test_submit_status_and_wait_follow_a_batch_to_its_end(place: Place, origin: Origin, tmp_path: Path) -> None:
+    name = token()
+    path = file_of(tmp_path, origin, name)
+    submitted = command("submit", str(path), "--set", "rows=2", "--output-prefix", "p/", env=place.env())
+    assert submitted.returncode == 0
+    batch_id = submitted.stdout.strip()
+    assert BATCH_ID.fullmatch(batch_id), "stdout holds the batch id and nothing else"
+    assert place.listed(place.input, f"manual-uploads/{name}") == [f"manual-uploads/{name}.csv"]
+
+    unknown = command("status", batch_id, env=place.env())
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert batch_id in unknown.stderr
+
+    with Worker(place.env()):
+        waited = command("submit", str(path), "--set", "rows=2", "--output-prefix", "p/", "--wait", env=place.env())
+        assert waited.returncode == 0
+        assert waited.stdout.splitlines()[0].strip() == batch_id, "the same file is the same batch"
+
+        told = command("status", batch_id, "--json", env=place.env())
+        assert (told.returncode, told.stderr) == (0, "")
+        document = json.loads(told.stdout)
+        assert (document["batch_id"], document["state"]) == (batch_id, "completed")
+        assert document["counts"]["creators_completed"] == 1
+        assert document["counts"]["errors"] == {"not_found": 1}
+        assert document["summary_key"] == f"p/results/processing-summaries/{batch_id}.json"
+
+        shown = command("status", batch_id, env=place.env())
+        assert shown.returncode == 0
+        assert batch_id in shown.stdout
+        assert "not_found" in shown.stdout
+
+        bad = tmp_path / f"{name}-bad.csv"
+        bad.write_text("who,what\n1,2\n", encoding="utf-8")
+        failed = command("submit", str(bad), "--wait", env=place.env())
+        assert failed.returncode == 1, "the batch failed as a whole"
+        assert "manifest_columns" in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("submit", "nowhere.csv"), "nowhere.csv"),
+        (("submit", "s3://somebody-elses/x.csv"), "somebody-elses"),
+        (("submit", "nowhere.csv", "--set", "rowz=1"), "rowz"),
+    ],
+)
+def test_a_wrong_submit_ends_with_2_and_sends_nothing(place: Place, arguments: tuple[str, ...], words: str) -> None:
+    before = place.waiting()
+    found = command(*arguments, env=place.env())
+    assert (found.returncode, found.stdout) == (2, "")
+    assert words in found.stderr
+    assert place.waiting() == before
+
+
+def test_health_is_0_where_everything_is_there(place: Place) -> None:
+    found = command("health", "--json", env=place.env(MEMORY_CRITICAL_THRESHOLD=99))
+    assert (found.returncode, found.stderr) == (0, "")
+    document = json.loads(found.stdout)
+    assert document["healthy"] is True
+    assert {"memory", "s3", "sqs", "dynamodb", "network"} <= document["checks"].keys()
+
+
+def test_health_is_1_where_something_is_missing_and_tells_what(place: Place) -> None:
+    found = command("health", env=place.env(DYNAMODB_TABLE_NAME="no-such-table", MEMORY_CRITICAL_THRESHOLD=99))
+    assert found.returncode == 1
+    lines = {line.split()[1]: line.split()[0] for line in found.stdout.splitlines() if line.strip()}
+    assert lines["dynamodb"] == "failed"
+    assert lines["s3"] == lines["sqs"] == "ok"
+
+
+def test_process_does_a_whole_job_without_aws(origin: Origin, tmp_path: Path) -> None:
+    name = token()
+    env = {"ALLOW_PRIVATE_ADDRESSES": "true", "RETRY_BACKOFF_FACTOR": "0.05"}
+    out = tmp_path / "out"
+    found = command("process", str(file_of(tmp_path, origin, name)), "-o", str(out), "--set", "cell_size=32", env=env)
+    assert found.returncode == 0, found.stderr
+    (collage,) = out.glob(f"collages/by-creator/{name}/collage_*.jpg")
+    assert found.stdout.split() == [str(collage)], "stdout holds the collages' paths and nothing else"
+    (summary,) = out.glob("results/processing-summaries/*.json")
+    assert json.loads(summary.read_bytes())["failures_by_reason"] == {"not_found": 1}
+    assert list(out.glob("results/processing-summaries/*.html"))
+    assert list(out.glob(f"results/metadata/*/{name}.json"))
+
+
+def test_process_of_what_is_no_manifest_fails(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+    found = command("process", str(path), "-o", str(tmp_path / "out"), env={})
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "manifest_not_csv" in found.stderr
+    assert command("process", str(tmp_path / "none.csv"), "-o", str(tmp_path), env={}).returncode == 2

@@ -1,0 +1,386 @@
+"""`worker.aws.dynamodb` against an emulator: who may write what, and what an item looks like."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.integration.faulty import Faulty, json_error
+from tests.integration.pictures import token
+from tests.integration.places import Place, plain
+from worker.aws.clients import Clients
+from worker.aws.dynamodb import StateTable
+from worker.errors import JobReason, LeaseLost
+from worker.model import (
+    Batch,
+    BatchRecord,
+    BatchState,
+    CreatorRecord,
+    CreatorStatus,
+    InlineManifest,
+    Job,
+    Mode,
+    ProcessingConfig,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LEASE = 120.0
+JOB = Job(InlineManifest("a,b\n"), "", ProcessingConfig(), from_event=False)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_737_288_000.25  # 2025-01-19T12:00:00.25Z
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def table(clients: Clients, shared_place: Place, clock: Clock) -> StateTable:
+    return StateTable(clients.dynamodb, shared_place.table, ttl_days=30, clock=clock)
+
+
+@pytest.fixture
+def shaky_table(shaky_clients: Clients, shared_place: Place, clock: Clock) -> StateTable:
+    return StateTable(shaky_clients.dynamodb, shared_place.table, ttl_days=30, clock=clock)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"s3_{token()}-{token()[:8]}"
+
+
+async def taken(table: StateTable, name: str, owner: str = "first") -> Batch:
+    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE)
+    assert ours
+    return batch_of(record)
+
+
+def batch_of(record: BatchRecord) -> Batch:
+    return Batch(record.id, JOB, record.started_at, record.owner, record.fence, "m-1", record.source_csv)
+
+
+def done(creator: str, **more: object) -> CreatorRecord:
+    record = CreatorRecord(
+        creator,
+        CreatorStatus.COMPLETED,
+        images_processed=35,
+        collage_keys=("collages/by-creator/a/collage_20250119_120000.jpg",),
+        errors={"expired": 2},
+        duration=23.5,
+        content_hash="c0ffee",
+    )
+    return replace(record, **more)  # type: ignore[arg-type]
+
+
+# --- the lease ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_taker_gets_the_lease_and_names_the_start(table: StateTable, name: str, clock: Clock) -> None:
+    record, ours = await table.take(name, owner="first", source_csv="rows.csv", lease=LEASE)
+    assert ours
+    assert record == await table.batch(name)
+    assert (record.state, record.owner, record.fence) == (BatchState.RUNNING, "first", 1)
+    assert record.started_at == datetime(2025, 1, 19, 12, tzinfo=UTC)
+    assert record.lease_expires == pytest.approx(clock.now + LEASE)
+    assert record.source_csv == "rows.csv"
+
+
+async def test_there_is_no_batch_before_it_is_taken(table: StateTable, name: str) -> None:
+    assert await table.batch(name) is None
+
+
+async def test_a_second_owner_is_refused_until_the_lease_ends(table: StateTable, name: str, clock: Clock) -> None:
+    first = await taken(table, name)
+    clock.now += LEASE - 1
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    assert not ours
+    assert (record.owner, record.fence) == ("first", 1)
+    clock.now += 2
+    second = await taken(table, name, "second")
+    assert second.fence == 2
+    assert second.started_at == first.started_at, "keys are named after the first start"
+
+
+async def test_of_many_takers_at_once_one_gets_the_lease(table: StateTable, name: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        takes = [group.create_task(table.take(name, owner=f"o-{i}", source_csv="", lease=LEASE)) for i in range(6)]
+    assert sum(task.result()[1] for task in takes) == 1
+
+
+async def test_extending_keeps_the_lease_and_reports_progress(table: StateTable, name: str, clock: Clock) -> None:
+    first = await taken(table, name)
+    clock.now += LEASE - 1
+    await table.extend(first, lease=LEASE, counts={"creators_total": 3, "errors": {"expired": 1}})
+    clock.now += LEASE - 1
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    assert not ours
+    assert record.counts == {"creators_total": 3, "errors": {"expired": 1}}
+
+
+async def test_a_released_lease_can_be_taken_at_once(table: StateTable, name: str) -> None:
+    await table.release(await taken(table, name))
+    assert (await taken(table, name, "second")).fence == 2
+
+
+async def test_a_completed_batch_is_never_taken_again(table: StateTable, name: str, clock: Clock) -> None:
+    first = await taken(table, name)
+    await table.note_summary(first, summary_key="results/x.json", counts={"creators_total": 1})
+    await table.complete(first)
+    clock.now += 10 * LEASE
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    assert not ours
+    assert (record.state, record.summary_key) == (BatchState.COMPLETED, "results/x.json")
+    assert record.counts == {"creators_total": 1}
+
+
+async def test_a_failed_batch_tells_why_and_may_be_tried_again(table: StateTable, name: str) -> None:
+    await table.fail(await taken(table, name), code=JobReason.MANIFEST_EMPTY, message="no rows")
+    record = await table.batch(name)
+    assert record is not None
+    assert (record.state, record.error_code, record.error_message) == (BatchState.FAILED, "manifest_empty", "no rows")
+    again = await taken(table, name, "second")
+    assert again.fence == 2
+    record = await table.batch(name)
+    assert record is not None
+    assert (record.state, record.error_code, record.error_message) == (BatchState.RUNNING, None, None)
+
+
+WRITES: dict[str, Callable[[StateTable, Batch], Awaitable[object]]] = {
+    "extend": lambda table, batch: table.extend(batch, lease=LEASE, counts={}),
+    "release": lambda table, batch: table.release(batch),
+    "note_summary": lambda table, batch: table.note_summary(batch, summary_key="k", counts={}),
+    "complete": lambda table, batch: table.complete(batch),
+    "fail": lambda table, batch: table.fail(batch, code="bad_json", message="m"),
+    "begin_creator": lambda table, batch: table.begin_creator(batch, "alice"),
+    "finish_creator": lambda table, batch: table.finish_creator(batch, done("alice")),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_after_a_take_over_the_old_owner_can_write_nothing(
+    table: StateTable, shared_place: Place, name: str, clock: Clock, write: str
+) -> None:
+    first = await taken(table, name)
+    assert await table.begin_creator(first, "alice") is None
+    clock.now += LEASE + 1
+    second = await taken(table, name, "second")
+    assert await table.begin_creator(second, "alice") is None
+    before = (await table.batch(name), shared_place.records(name))
+    with pytest.raises(LeaseLost):
+        await WRITES[write](table, first)
+    assert (await table.batch(name), shared_place.records(name)) == before
+    await table.finish_creator(second, done("alice"))
+    await table.complete(second)
+
+
+async def test_the_same_owner_with_an_older_fence_can_write_nothing(table: StateTable, name: str, clock: Clock) -> None:
+    first = await taken(table, name)
+    clock.now += LEASE + 1
+    await taken(table, name, "first")
+    with pytest.raises(LeaseLost):
+        await table.complete(first)
+
+
+async def test_an_old_owner_does_not_overwrite_what_the_new_one_finished(
+    table: StateTable, shared_place: Place, name: str, clock: Clock
+) -> None:
+    first = await taken(table, name)
+    await table.begin_creator(first, "alice")
+    clock.now += LEASE + 1
+    second = await taken(table, name, "second")
+    await table.begin_creator(second, "alice")
+    await table.finish_creator(second, done("alice", images_processed=7))
+    with pytest.raises(LeaseLost):
+        await table.finish_creator(first, done("alice", images_processed=1))
+    assert shared_place.records(name)["alice"]["images_processed"] == 7
+
+
+async def test_a_taking_whose_answer_got_lost_is_ours_all_the_same(
+    shaky_table: StateTable, proxy: Faulty, name: str
+) -> None:
+    lost = proxy.lose_answer(rf"dynamodb\.UpdateItem.*{name}")
+    assert (await taken(shaky_table, name)).fence == 1
+    assert lost.reached.is_set()
+
+
+async def test_throttling_is_sat_out(shaky_table: StateTable, proxy: Faulty, name: str) -> None:
+    slow = json_error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
+    proxy.refuse(rf"dynamodb\.UpdateItem.*{name}", slow, times=2)
+    assert (await taken(shaky_table, name)).fence == 1
+
+
+# --- creators -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_creator_is_begun_once_and_then_answered_from_its_record(table: StateTable, name: str) -> None:
+    batch = await taken(table, name)
+    assert await table.begin_creator(batch, "alice") is None
+    assert await table.begin_creator(batch, "alice") is None, "begun but not finished: to be done"
+    record = done("alice", collage_keys=("k1", "k2"), mode=Mode.SAFE)
+    await table.finish_creator(batch, record)
+    assert await table.begin_creator(batch, "alice") == record
+
+
+async def test_a_failed_creator_is_answered_from_its_record_too(table: StateTable, name: str) -> None:
+    batch = await taken(table, name)
+    await table.begin_creator(batch, "alice")
+    record = CreatorRecord("alice", CreatorStatus.FAILED, errors={"expired": 2, "not_found": 1}, duration=0.5)
+    await table.finish_creator(batch, record)
+    assert await table.begin_creator(batch, "alice") == record
+
+
+async def test_a_creator_left_by_a_crash_is_begun_by_the_next_owner(table: StateTable, name: str, clock: Clock) -> None:
+    await table.begin_creator(await taken(table, name), "alice")
+    clock.now += LEASE + 1
+    second = await taken(table, name, "second")
+    assert await table.begin_creator(second, "alice") is None
+    await table.finish_creator(second, done("alice"))
+
+
+@pytest.mark.parametrize("what", ["processing", "completed"])
+async def test_a_creators_write_whose_answer_got_lost_counts_once(
+    shaky_table: StateTable, proxy: Faulty, shared_place: Place, name: str, what: str
+) -> None:
+    batch, creator = await taken(shaky_table, name), token()
+    lost = proxy.lose_answer(rf'dynamodb\.PutItem.*"{what}"')
+    assert await shaky_table.begin_creator(batch, creator) is None
+    await shaky_table.finish_creator(batch, done(creator))
+    assert lost.reached.is_set()
+    assert list(shared_place.records(name)) == [creator]
+    assert shared_place.records(name)[creator]["status"] == "completed"
+
+
+async def test_two_batches_of_the_same_second_both_keep_a_record_of_the_same_creator(
+    table: StateTable, shared_place: Place, name: str
+) -> None:
+    other = f"s3_{token()}-{token()[:8]}"
+    creator = token()
+    for each in (name, other):
+        batch = await taken(table, each)
+        assert await table.begin_creator(batch, creator) is None
+        await table.finish_creator(batch, done(creator, images_processed=len(each)))
+    first, second = shared_place.records(name)[creator], shared_place.records(other)[creator]
+    assert (first["batch_id"], second["batch_id"]) == (name, other)
+    assert first["processing_date"] == "2025-01-19T12:00:00Z"
+    assert second["processing_date"] != first["processing_date"]
+    assert second["processing_date"].startswith("2025-01-19T12:00:00")
+    assert second["processing_date"].endswith("Z")
+    assert await table.begin_creator(await fresh(table, other), creator) is not None, "found again under its own date"
+
+
+async def fresh(table: StateTable, name: str) -> Batch:
+    record = await table.batch(name)
+    assert record is not None
+    return batch_of(record)
+
+
+# --- items ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_creators_item_has_the_keys_and_types_of_the_contract(
+    table: StateTable, shared_place: Place, name: str, clock: Clock
+) -> None:
+    creator = token()
+    batch = await taken(table, name)
+    await table.begin_creator(batch, creator)
+    await table.finish_creator(batch, done(creator))
+    raw = shared_place.aws.dynamodb.get_item(
+        TableName=shared_place.table,
+        Key={"creator_name": {"S": creator}, "processing_date": {"S": "2025-01-19T12:00:00Z"}},
+    )["Item"]
+    fence = raw.pop("fence")
+    assert fence == {"N": "1"}
+    assert raw == {
+        "creator_name": {"S": creator},
+        "processing_date": {"S": "2025-01-19T12:00:00Z"},
+        "batch_id": {"S": name},
+        "status": {"S": "completed"},
+        "images_processed": {"N": "35"},
+        "collage_s3_key": {"S": "collages/by-creator/a/collage_20250119_120000.jpg"},
+        "processing_duration": {"N": "23.5"},
+        "error_count": {"N": "2"},
+        "errors": {"M": {"expired": {"N": "2"}}},
+        "content_hash": {"S": "c0ffee"},
+        "updated_at": {"S": "2025-01-19T12:00:00Z"},
+        "metadata": {"M": {"source_csv": {"S": "rows.csv"}, "message_id": {"S": "m-1"}, "mode": {"S": "normal"}}},
+        "ttl": {"N": str(int(clock.now) + 30 * 86_400)},
+    }
+
+
+async def test_a_creator_of_several_pages_lists_them_all_and_one_of_none_lists_none(
+    table: StateTable, shared_place: Place, name: str
+) -> None:
+    batch = await taken(table, name)
+    for record in (
+        done("many", collage_keys=("k1", "k2", "k3")),
+        CreatorRecord("none", CreatorStatus.FAILED, errors={"not_found": 1}),
+    ):
+        await table.begin_creator(batch, record.creator)
+        await table.finish_creator(batch, record)
+    found = shared_place.records(name)
+    assert (found["many"]["collage_s3_key"], found["many"]["collage_s3_keys"]) == ("k1", ["k1", "k2", "k3"])
+    assert not {"collage_s3_key", "collage_s3_keys", "content_hash"} & found["none"].keys()
+    assert found["none"]["status"] == "failed"
+
+
+async def test_a_batchs_item_shows_up_in_neither_index(table: StateTable, shared_place: Place, name: str) -> None:
+    batch = await taken(table, name)
+    await table.begin_creator(batch, "alice")
+    await table.note_summary(batch, summary_key="k", counts={})
+    await table.complete(batch)
+    assert list(shared_place.records(name)) == ["alice"]
+    for index in ("batch-id-index", "status-date-index"):
+        found = shared_place.aws.dynamodb.scan(TableName=shared_place.table, IndexName=index)["Items"]
+        assert [plain(item)["creator_name"] for item in found if plain(item)["creator_name"].startswith(" ")] == []
+
+
+async def test_creators_are_found_by_status_and_date(table: StateTable, shared_place: Place, name: str) -> None:
+    creator = token()
+    batch = await taken(table, name)
+    await table.begin_creator(batch, creator)
+    found = shared_place.aws.dynamodb.query(
+        TableName=shared_place.table,
+        IndexName="status-date-index",
+        KeyConditionExpression="#s = :s AND processing_date BETWEEN :a AND :b",
+        ExpressionAttributeNames={"#s": "status"},
+        ExpressionAttributeValues={
+            ":s": {"S": "processing"},
+            ":a": {"S": "2025-01-19T00:00:00Z"},
+            ":b": {"S": "2025-01-20T00:00:00Z"},
+        },
+    )["Items"]
+    assert creator in {plain(item)["creator_name"] for item in found}
+
+
+async def test_the_table_forgets_by_its_ttl_attribute(table: StateTable, shared_place: Place, name: str) -> None:
+    told = shared_place.aws.dynamodb.describe_time_to_live(TableName=shared_place.table)["TimeToLiveDescription"]
+    assert (told["TimeToLiveStatus"], told["AttributeName"]) == ("ENABLED", "ttl")
+    real = StateTable(table._client, shared_place.table, ttl_days=2)
+    await real.take(name, owner="o", source_csv="", lease=1)
+    ttl = shared_place.batches(name)[name]["ttl"]
+    assert int(ttl) == ttl
+    assert abs(int(ttl) - time.time() - 2 * 86_400) < 60
+
+
+async def test_names_with_any_characters_are_kept_as_they_are(
+    table: StateTable, shared_place: Place, name: str
+) -> None:
+    batch = await taken(table, name)
+    names = ["a/b", "..", "\U0001f408 café", "x" * 1_000, 'quo"te', "batch " + name]
+    for creator in names:
+        assert await table.begin_creator(batch, creator) is None
+        await table.finish_creator(batch, done(creator))
+    assert set(shared_place.records(name)) == set(names)

@@ -1,0 +1,338 @@
+"""`worker.aws.s3` and what `worker.jobs.results` makes of it, against an emulator."""
+
+import io
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty
+from tests.integration.pictures import token
+from tests.integration.places import Place
+from worker.aws import s3 as s3_module
+from worker.aws.clients import Clients
+from worker.aws.s3 import S3, ObjectHead
+from worker.errors import JobReason, RetryableError, TerminalError
+from worker.jobs.results import S3Results
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HEADERS = {
+    "ContentType": "image/jpeg",
+    "CacheControl": "max-age=31536000",
+    "ServerSideEncryption": "AES256",
+    "Metadata": {"batch-id": "b-1"},
+}
+
+
+@pytest.fixture
+def s3(clients: Clients) -> S3:
+    return S3(clients.s3)
+
+
+@pytest.fixture
+def shaky_s3(shaky_clients: Clients) -> S3:
+    return S3(shaky_clients.s3)
+
+
+@pytest.fixture
+def key() -> str:
+    return f"csv-of-nobody/{token()}.csv"
+
+
+@pytest.fixture(scope="module")
+def versioned(shared_place: Place) -> str:
+    """A bucket that keeps versions."""
+    name = f"it-{token()}-versioned"
+    shared_place.aws.s3.create_bucket(Bucket=name)
+    shared_place.aws.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+async def downloaded(s3: S3, bucket: str, key: str, head: ObjectHead) -> bytes:
+    file = io.BytesIO()
+    await s3.download(bucket, key, head, file)
+    return file.read()
+
+
+async def head_of(s3: S3, bucket: str, key: str, version: str | None = None) -> ObjectHead:
+    found = await s3.head(bucket, key, version)
+    assert found is not None
+    return found
+
+
+def versions(place: Place, bucket: str, key: str) -> list[str]:
+    found = place.aws.s3.list_object_versions(Bucket=bucket, Prefix=key)
+    return [version["VersionId"] for version in found.get("Versions", [])]
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_head_of_nothing_is_none(s3: S3, shared_place: Place, key: str) -> None:
+    assert await s3.head(shared_place.input, key) is None
+
+
+async def test_the_head_in_a_bucket_without_versions_names_none(s3: S3, shared_place: Place, key: str) -> None:
+    etag = shared_place.put(key, "12345")
+    assert await s3.head(shared_place.input, key) == ObjectHead(etag, None, 5)
+
+
+async def test_the_head_of_a_version_is_that_versions(s3: S3, shared_place: Place, versioned: str, key: str) -> None:
+    old = shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"old")
+    new = shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"newer")
+    assert (await head_of(s3, versioned, key)).version == new["VersionId"]
+    found = await head_of(s3, versioned, key, old["VersionId"])
+    assert (found.version, found.size) == (old["VersionId"], 3)
+    assert await downloaded(s3, versioned, key, found) == b"old"
+
+
+async def test_a_deleted_version_and_a_delete_marker_are_nothing(
+    s3: S3, shared_place: Place, versioned: str, key: str
+) -> None:
+    old = shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"old")
+    shared_place.aws.s3.delete_object(Bucket=versioned, Key=key)
+    assert await s3.head(versioned, key) is None
+    shared_place.aws.s3.delete_object(Bucket=versioned, Key=key, VersionId=old["VersionId"])
+    assert await s3.head(versioned, key, old["VersionId"]) is None
+
+
+async def test_a_version_is_read_although_a_newer_one_came(
+    s3: S3, shared_place: Place, versioned: str, key: str
+) -> None:
+    shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"first")
+    head = await head_of(s3, versioned, key)
+    shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"second")
+    assert await downloaded(s3, versioned, key, head) == b"first"
+
+
+async def test_an_object_that_was_replaced_is_not_read(s3: S3, shared_place: Place, key: str) -> None:
+    shared_place.put(key, "first")
+    head = await head_of(s3, shared_place.input, key)
+    shared_place.put(key, "second")
+    with pytest.raises(RetryableError) as caught:
+        await downloaded(s3, shared_place.input, key, head)
+    assert caught.value.reason is JobReason.MANIFEST_CHANGED
+
+
+async def test_an_object_that_was_deleted_since_its_head_has_changed(s3: S3, shared_place: Place, key: str) -> None:
+    shared_place.put(key, "first")
+    head = await head_of(s3, shared_place.input, key)
+    shared_place.aws.s3.delete_object(Bucket=shared_place.input, Key=key)
+    with pytest.raises(RetryableError) as caught:
+        await downloaded(s3, shared_place.input, key, head)
+    assert caught.value.reason is JobReason.MANIFEST_CHANGED
+
+
+async def test_a_download_goes_to_the_end_of_a_long_object(s3: S3, shared_place: Place, key: str) -> None:
+    body = bytes(range(256)) * 20_000
+    shared_place.put(key, body)
+    assert await downloaded(s3, shared_place.input, key, await head_of(s3, shared_place.input, key)) == body
+
+
+@pytest.mark.parametrize(
+    ("method", "attempt"),
+    [
+        ("HEAD", lambda s3, bucket, key: s3.head(bucket, key)),
+        ("GET", lambda s3, bucket, key: s3.download(bucket, key, ObjectHead("e", None, 1), io.BytesIO())),
+    ],
+)
+async def test_a_manifest_that_may_not_be_read_is_terminal(
+    shaky_s3: S3,
+    proxy: Faulty,
+    shared_place: Place,
+    key: str,
+    method: str,
+    attempt: Callable[[S3, str, str], Awaitable[object]],
+) -> None:
+    proxy.refuse(rf"s3\.{method} .*{key}", FORBIDDEN)
+    with pytest.raises(TerminalError) as caught:
+        await attempt(shaky_s3, shared_place.input, key)
+    assert caught.value.reason is JobReason.MANIFEST_FORBIDDEN
+    assert f"s3://{shared_place.input}/{key}" in str(caught.value)
+
+
+async def test_a_download_that_breaks_off_is_retryable(
+    shaky_s3: S3, s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    shared_place.put(key, "x" * 1_000)
+    head = await head_of(s3, shared_place.input, key)
+    proxy.drop(rf"s3\.GET .*{key}", times=2)
+    assert await downloaded(shaky_s3, shared_place.input, key, head) == b"x" * 1_000
+    assert proxy.seen(rf"s3\.GET .*{key}") == 3
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_put_of_a_key_is_refused_and_leaves_the_object_alone(
+    s3: S3, shared_place: Place, key: str
+) -> None:
+    assert await s3.put_new(shared_place.output, key, b"first", headers=HEADERS) is True
+    other = HEADERS | {"ContentType": "text/plain", "Metadata": {"batch-id": "b-2"}}
+    assert await s3.put_new(shared_place.output, key, b"second", headers=other) is False
+    assert shared_place.read(key) == b"first"
+    head = shared_place.head(key)
+    assert head["ContentType"] == "image/jpeg"
+    assert head["CacheControl"] == "max-age=31536000"
+    assert head["ServerSideEncryption"] == "AES256"
+    assert await s3.metadata(shared_place.output, key) == {"batch-id": "b-1"}
+
+
+async def test_a_put_without_the_collision_check_replaces(s3: S3, shared_place: Place, key: str) -> None:
+    for body in (b"first", b"second"):
+        assert await s3.put_new(shared_place.output, key, body, headers=HEADERS, only_new=False) is True
+    assert shared_place.read(key) == b"second"
+
+
+async def test_a_lost_answer_to_a_put_ends_in_one_object_that_counts_as_ours(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, versioned: str, key: str
+) -> None:
+    lost = proxy.lose_answer(rf"s3\.PUT .*{key}")
+    assert await collage(shaky_s3, versioned, (key, "never")) == key
+    assert lost.reached.is_set()
+    assert proxy.seen(rf"s3\.PUT .*{key}") == 2
+    assert len(versions(shared_place, versioned, key)) == 1
+
+
+async def test_a_put_in_conflict_with_another_is_tried_again(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    proxy.refuse(rf"s3\.PUT .*{key}", CONFLICT, times=1)
+    assert await shaky_s3.put_new(shared_place.output, key, b"ours", headers=HEADERS) is True
+    assert shared_place.read(key) == b"ours"
+
+
+async def test_a_key_in_lasting_conflict_is_retryable_and_never_counts_as_written(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    proxy.refuse(rf"s3\.PUT .*{key}", CONFLICT)
+    with pytest.raises(RetryableError):
+        await shaky_s3.put_new(shared_place.output, key, b"ours", headers=HEADERS)
+
+
+async def test_a_key_of_another_batch_is_left_alone_and_ours_gets_the_second(
+    s3: S3, shared_place: Place, key: str
+) -> None:
+    second = key.replace(".csv", "_hash.csv")
+    assert await collage(s3, shared_place.output, (key, second), batch="theirs") == key
+    assert await collage(s3, shared_place.output, (key, second), batch="ours") == second
+    assert await collage(s3, shared_place.output, (key, second), batch="ours") == second, "a retry finds its own"
+    assert await s3.metadata(shared_place.output, key) == {"batch-id": "theirs", "creator": "a%20b", "images": "3"}
+    with pytest.raises(RetryableError):
+        await collage(s3, shared_place.output, (key, second), batch="a third")
+
+
+async def collage(s3: S3, bucket: str, keys: tuple[str, str], *, batch: str = "ours") -> str:
+    results = S3Results(s3, bucket=bucket, temp_bucket="none", only_new=True, debug=False)
+    return await results.put_collage(
+        keys, batch.encode(), batch_id=batch, creator="a b", images=3, content_type="image/jpeg"
+    )
+
+
+# --- in parts -------------------------------------------------------------------------------------------------------
+
+PART = 5 * 1024 * 1024
+BIG = bytes(range(256)) * (2 * PART // 256) + b"and the rest"
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_module, "MULTIPART_FROM", PART)
+    monkeypatch.setattr(s3_module, "PART_SIZE", PART)
+
+
+def uploads(place: Place) -> int:
+    return len(place.aws.s3.list_multipart_uploads(Bucket=place.output).get("Uploads", []))
+
+
+async def test_a_big_body_goes_up_in_parts_with_the_same_headers(
+    small_parts: None, shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    assert await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS) is True
+    assert proxy.seen(r"s3\.PUT .*partNumber=") == 3
+    assert shared_place.read(key) == BIG
+    head = shared_place.head(key)
+    assert (head["ContentType"], head["CacheControl"]) == ("image/jpeg", "max-age=31536000")
+    assert head["ServerSideEncryption"] == "AES256"
+    assert head["Metadata"] == {"batch-id": "b-1"}
+    assert uploads(shared_place) == 0
+
+
+async def test_the_condition_of_a_put_in_parts_goes_with_its_completion(
+    small_parts: None, shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    taken = b"<Error><Code>PreconditionFailed</Code><Message>taken</Message></Error>"
+    proxy.refuse(rf"s3\.POST .*{key}\?uploadId", type(CONFLICT)(412, taken, "application/xml"))
+    assert await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS) is False
+    assert uploads(shared_place) == 0, "the parts are thrown away"
+
+
+async def test_an_upload_in_parts_that_fails_leaves_no_parts_behind(
+    small_parts: None, shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    proxy.refuse(rf"s3\.PUT .*{key}.*partNumber=2", FORBIDDEN)
+    with pytest.raises(RetryableError):
+        await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS)
+    assert uploads(shared_place) == 0
+    assert key not in shared_place.listed()
+
+
+async def test_a_lost_answer_to_the_completion_of_parts_ends_in_the_object_counted_as_ours(
+    small_parts: None, shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    proxy.lose_answer(rf"s3\.POST .*{key}\?uploadId")
+    await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS)
+    assert shared_place.read(key) == BIG
+    assert uploads(shared_place) == 0
+
+
+# --- moving ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_move_without_versions_leaves_one_object_at_the_target(s3: S3, shared_place: Place, key: str) -> None:
+    shared_place.put(key, "rows")
+    head = await head_of(s3, shared_place.input, key)
+    for _ in range(2):  # the second time there is nothing to do
+        await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+        assert shared_place.listed(shared_place.input, key) == []
+        assert shared_place.read(f"archived/processed/{key}", shared_place.input) == b"rows"
+
+
+async def test_a_move_without_versions_leaves_a_newer_upload_where_it_is(s3: S3, shared_place: Place, key: str) -> None:
+    shared_place.put(key, "rows")
+    head = await head_of(s3, shared_place.input, key)
+    shared_place.put(key, "newer rows")
+    await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    assert shared_place.read(key, shared_place.input) == b"newer rows"
+
+
+async def test_a_move_with_versions_takes_the_one_that_was_read(
+    s3: S3, shared_place: Place, versioned: str, key: str
+) -> None:
+    shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"rows")
+    head = await head_of(s3, versioned, key)
+    newer = shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"newer rows")
+    for _ in range(2):
+        await s3.move(versioned, key, head, f"archived/processed/{key}")
+        assert versions(shared_place, versioned, key) == [newer["VersionId"]]
+        assert shared_place.read(key, versioned) == b"newer rows"
+        assert shared_place.read(f"archived/processed/{key}", versioned) == b"rows"
+
+
+async def test_a_move_keeps_spaces_and_unicode_in_keys(s3: S3, shared_place: Place) -> None:
+    key = f"csv-of-nobody/{token()} über + 100%/b & c?.csv"
+    shared_place.put(key, "rows")
+    await s3.move(shared_place.input, key, await head_of(s3, shared_place.input, key), f"archived/failed/{key}")
+    assert shared_place.read(f"archived/failed/{key}", shared_place.input) == b"rows"
+    assert key not in shared_place.listed(shared_place.input)
+
+
+async def test_a_move_whose_copy_was_done_but_not_answered_is_finished(
+    shaky_s3: S3, s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    shared_place.put(key, "rows")
+    head = await head_of(s3, shared_place.input, key)
+    proxy.lose_answer(rf"s3\.PUT .*archived/processed/{key}")
+    await shaky_s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    assert shared_place.listed(shared_place.input, key) == []
+    assert shared_place.read(f"archived/processed/{key}", shared_place.input) == b"rows"
