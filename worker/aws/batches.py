@@ -45,7 +45,7 @@ class Batches(Table):
             "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :above) + :one, "
             "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
             # A request that was under way while the batch failed must not set it going: nobody would be at it.
-            condition="attribute_not_exists(creator_name) OR (#state = :failed AND updated_at <= :stamp) "
+            condition="attribute_not_exists(creator_name) OR (#state = :failed AND lease_expires <= :now) "
             "OR (#state = :running AND lease_expires < :now)",
             values={
                 ":started": stamp(now),
@@ -113,9 +113,9 @@ class Batches(Table):
         """
         await self._held(
             batch,
-            "SET #state = :failed, lease_expires = :zero, error_code = :code, error_message = :message, "
+            "SET #state = :failed, lease_expires = :now, error_code = :code, error_message = :message, "
             "updated_at = :stamp, #ttl = :ttl REMOVE chunks_total, chunks_sent",
-            {":failed": BatchState.FAILED, ":zero": 0, ":code": code, ":message": message[:2_000]},
+            {":failed": BatchState.FAILED, ":now": self._clock(), ":code": code, ":message": message[:2_000]},
         )
 
     async def cancel(self, batch_id: str) -> BatchRecord | None:

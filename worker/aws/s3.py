@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -111,7 +112,8 @@ class S3:
                 try:
                     await put(bucket, key, body, headers, condition)
                 except ClientError as error:
-                    if status_of(error) == PRECONDITION_FAILED:
+                    # An upload that is gone was completed by a try whose answer got lost: the caller looks whose it is.
+                    if status_of(error) == PRECONDITION_FAILED or code_of(error) == "NoSuchUpload":
                         return False
                     if status_of(error) != CONFLICT or pause is None:
                         raise
@@ -141,7 +143,8 @@ class S3:
                 parts.append({"ETag": part["ETag"], "PartNumber": number})
             await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts}, **condition)
         except BaseException:
-            await self._client.abort_multipart_upload(**name)
+            with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
+                await self._client.abort_multipart_upload(**name)
             raise
 
     async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
