@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system up down image lint format lock clean
+.PHONY: help setup demo test test-system test-crash test-soak up down image lint format lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -42,10 +42,16 @@ down: ## stop them, and forget what they hold
 test-system: setup ## black-box tests of the built image through docker compose
 	@$(PY) -m pytest tests/system
 
+test-crash: setup ## the crash matrix: the worker killed at every step, twice (some minutes)
+	@$(PY) -m pytest tests/crash -m crash
+
+test-soak: setup ## a thousand messages through one worker: memory must stay flat (some minutes)
+	@$(PY) -m pytest tests/integration -m soak
+
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade
 
 clean: ## remove what the other targets made
 	@rm -rf .venv demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
--include infra.mk
+include infra.mk security.mk bench.mk

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Set the largest message of one SQS queue, and check that SQS took it. Called by infra/data/message_size.tf.
 
-Reads QUEUE_URL, MAX_MESSAGE_SIZE (bytes) and AWS_REGION; credentials and endpoint come from the environment as everywhere.
+Reads QUEUE_URL, MAX_MESSAGE_SIZE (bytes) and AWS_REGION; credentials and endpoint are found as by every AWS tool.
 """
 
 import os

@@ -14,6 +14,8 @@ An error's text says what was got, what is allowed and what to do.
 
 from enum import StrEnum
 
+from worker.masks import without_signatures
+
 
 class ImageReason(StrEnum):
     """Why one image was not used. The codes appear in records, summaries and metadata."""
@@ -88,10 +90,13 @@ class JobReason(StrEnum):
 
 
 class WorkerError(Exception):
-    """A failure with a reason code; `str()` of it is the text for people."""
+    """A failure with a reason code; `str()` of it is the text for people, without the signatures of links.
+
+    Texts quote what a message or a manifest holds, and end in records, dead letters and logs.
+    """
 
     def __init__(self, reason: StrEnum, message: str) -> None:
-        super().__init__(message)
+        super().__init__(without_signatures(message))
         self.reason = reason
 
 

@@ -4,24 +4,17 @@ An event is `noun.verb_past` with its values as keys; `batch_id`, `message_id` a
 """
 
 import logging
-import re
 import sys
+import threading
+from types import TracebackType
 from typing import Any, Literal
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-SECRET_QUERY = re.compile(
-    r"(?i)([?&][a-z0-9_.%-]*(?:signature|sign|token|credential|secret|auth)[a-z0-9_.%-]*=)[^&\s\"'<>\x1b]+"
-)
-"""Query parameters of signed URLs. A link with its signature is a key to somebody's object: it stays out of logs."""
+from worker.masks import without_signatures
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-
-def without_signatures(text: str) -> str:
-    """Return the text with the values of signing query parameters masked."""
-    return SECRET_QUERY.sub(r"\1***", text)
 
 
 def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "auto") -> None:
@@ -56,6 +49,22 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
     root.setLevel(logging.WARNING)
     logging.getLogger("worker").setLevel(_LEVELS[level])
     logging.captureWarnings(capture=True)
+    _watch_for_crashes()
+
+
+def _watch_for_crashes() -> None:
+    """Tell in the same form what nobody caught: Python's own reports would show texts as they are."""
+    sys.excepthook = _tell_crash
+    if threading.excepthook is threading.__excepthook__:  # a test runner has its own, and needs it
+        threading.excepthook = lambda args: _tell_crash(args.exc_type, args.exc_value, args.exc_traceback)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = lambda args: _tell_crash(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _tell_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("worker").critical("process.crashed", exc_info=(kind, error or kind(), trace))
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

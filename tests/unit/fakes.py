@@ -98,7 +98,15 @@ class FakeLedger:
         self.finished: Counter[str] = Counter()
 
     async def take(
-        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+        self,
+        batch_id: str,
+        *,
+        owner: str,
+        source_csv: str,
+        lease: float,
+        part: str = WHOLE,
+        fence_above: int = 0,
+        as_of: float | None = None,
     ) -> tuple[BatchRecord, bool]:
         self.journal.before("take")
         name = _named(batch_id, part)

@@ -29,13 +29,23 @@ class Batches(Table):
     """What is known of batches and chunks. Every write is conditional on who may make it."""
 
     async def take(
-        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+        self,
+        batch_id: str,
+        *,
+        owner: str,
+        source_csv: str,
+        lease: float,
+        part: str = WHOLE,
+        fence_above: int = 0,
+        as_of: float | None = None,
     ) -> tuple[BatchRecord, bool]:
         """Take the lease on a batch or chunk for `lease` seconds; returns its record and whether the lease is ours.
 
         It is taken where there is no such batch, where it failed as a whole, or where the lease has run out. Each
         take-over raises the fence. The batch's start is the first taker's: keys and records are named after it.
         A chunk's fence begins above its batch's (`fence_above`), under which its creators may have been begun.
+        One that failed after the taker last looked (`as_of`, epoch seconds; else now) is not taken: whoever was away
+        meanwhile would set it going again, and its message may be gone.
         """
         now = self._clock()
         record, done = await self._update(
@@ -44,8 +54,7 @@ class Batches(Table):
             "SET started_at = if_not_exists(started_at, :started), source_csv = :source, #state = :running, "
             "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :above) + :one, "
             "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
-            # A request that was under way while the batch failed must not set it going: nobody would be at it.
-            condition="attribute_not_exists(creator_name) OR (#state = :failed AND lease_expires <= :now) "
+            condition="attribute_not_exists(creator_name) OR (#state = :failed AND lease_expires <= :looked) "
             "OR (#state = :running AND lease_expires < :now)",
             values={
                 ":started": stamp(now),
@@ -55,6 +64,7 @@ class Batches(Table):
                 ":owner": owner,
                 ":expires": now + lease,
                 ":now": now,
+                ":looked": now if as_of is None else as_of,
                 ":above": fence_above,
                 ":one": 1,
             },

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from io import BytesIO
 
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError, features
@@ -16,11 +17,17 @@ from PIL.ExifTags import Base as ExifTag
 from PIL.Image import Resampling, Transpose
 
 from worker.errors import ImageError, ImageReason
-from worker.images import geometry, profiles, sniff
+from worker.images import geometry, jpeg, profiles, sniff
 
-DRAFT_RESERVE = Fraction(7, 4)
-"""How much larger than needed a JPEG is decoded, at least, when decoding scales it down. Measured: at 1 the worst
-photograph falls to an SSIM of 0.94, at 3/2 grainy ones fall below 0.985 in the mean, at 7/4 the worst keeps 0.99."""
+DRAFT_RESERVE = Fraction(4, 3)
+"""How much larger than needed a JPEG is decoded, at least, when decoding scales it down. docs/performance.md has the
+measurements: below 5/4 grainy photographs fall under an SSIM of 0.96; at 4/3 all stay above, and covers of the usual
+sizes are decoded at a half or a quarter, where 3/2 would decode some of them whole."""
+
+_FloatBox = tuple[float, float, float, float]
+
+_JPEGS = ("JPEG", "MPO")
+"""What Pillow calls the pictures that may be scaled while they are decoded."""
 
 _TRANSPOSES = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -32,6 +39,10 @@ _TRANSPOSES = {
     8: Transpose.ROTATE_90,
 }
 """EXIF orientation → what shows a stored image upright."""
+
+
+# Asked once: the question is an import, which a sealed decoder cannot make any more.
+_DECODABLE = tuple(name for name in sniff.ALLOWED_FORMATS if name != "AVIF" or features.check("avif"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,15 @@ class Cell:
     format: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a cell is cut out of a picture: what to divide it by in decoding, and the rest in pixels after that."""
+
+    divisor: int
+    box: _FloatBox
+    looked_at: geometry.Box
+
+
 def make_cell(data: bytes, spec: CellSpec) -> Cell:
     """Return the cell of one image; the same bytes give the same cell.
 
@@ -69,7 +89,7 @@ def make_cell(data: bytes, spec: CellSpec) -> Cell:
     with _failures_told(image_format, spec), _opened(data, image_format, spec) as picture:
         orientation = _orientation(picture)
         width, height = geometry.shown_size(picture.size, orientation)
-        cell = _cut(picture, orientation, spec)
+        cell = _cut(data, picture, orientation, spec)
         if picture.mode in ("RGB", "P") and not picture.has_transparency_data:
             cell = profiles.in_srgb(cell, picture.info.get("icc_profile"))
         cell = _upright(cell.convert("RGB"), orientation)
@@ -80,9 +100,8 @@ def _allowed_format(data: bytes) -> str:
     found = sniff.sniffed_format(data)
     if found is None:
         raise ImageError(ImageReason.NOT_AN_IMAGE, f"the data begins with {data[:12]!r}, as no known image does")
-    decodable = [name for name in sniff.ALLOWED_FORMATS if name != "AVIF" or features.check("avif")]
-    if found not in decodable:
-        raise ImageError(ImageReason.UNSUPPORTED_FORMAT, f"the image is {found}; allowed are {', '.join(decodable)}")
+    if found not in _DECODABLE:
+        raise ImageError(ImageReason.UNSUPPORTED_FORMAT, f"the image is {found}; allowed are {', '.join(_DECODABLE)}")
     return found
 
 
@@ -147,32 +166,63 @@ def _orientation(picture: Image.Image) -> int:
     return orientation if orientation in _TRANSPOSES else geometry.UPRIGHT
 
 
-def _cut(picture: Image.Image, orientation: int, spec: CellSpec) -> Image.Image:
-    """Return the stored picture's part that the cell shows, `spec.size` px a side, as L or RGB."""
-    stored = picture.size
-    shown = geometry.shown_size(stored, orientation)
-    box = geometry.stored_box(geometry.source_box(*shown, spec.size), stored, orientation)
+def _cut(data: bytes, picture: Image.Image, orientation: int, spec: CellSpec) -> Image.Image:
+    """Return the stored picture's part that the cell shows, `spec.size` px a side, as L, RGB or RGBX."""
     if spec.size > spec.keep_side:
-        kept = geometry.kept_size(*stored, spec.keep_side)
-        picture, divisor = _decoded(picture, kept, spec)
-        picture = picture.resize(kept, Resampling.LANCZOS, box=(0, 0, stored[0] / divisor, stored[1] / divisor))
-        across, down = Fraction(kept[0], stored[0]), Fraction(kept[1], stored[1])
-    else:
-        needed = geometry.shown_size(geometry.scaled_size(*shown, spec.size), orientation)
-        picture, divisor = _decoded(picture, needed, spec)
-        across = down = Fraction(1, divisor)
-    left, top, right, bottom = box
-    part = (float(left * across), float(top * down), float(right * across), float(bottom * down))
-    return picture.resize((spec.size, spec.size), Resampling.LANCZOS, box=part)
+        return _cut_from_kept(picture, orientation, spec)
+    scales = picture.format in _JPEGS
+    plan = _planned(picture.size, orientation, spec.size, scales=scales)
+    part = jpeg.decoded_part(data, picture.size, plan.divisor, plan.looked_at) if scales else None
+    if part is None:
+        return _resized(_decoded(picture, plan.divisor, spec), plan.box, spec.size)
+    picture, left, top = part
+    return _resized(picture, (plan.box[0] - left, plan.box[1] - top, plan.box[2] - left, plan.box[3] - top), spec.size)
 
 
-def _decoded(picture: Image.Image, needed: geometry.Size, spec: CellSpec) -> tuple[Image.Image, int]:
-    """Decode, a JPEG scaled down as far as `needed` allows, into a mode that resizes well; and say by how much."""
+@lru_cache(maxsize=256)  # covers come in a few sizes, and fractions are slow
+def _planned(stored: geometry.Size, orientation: int, size: int, *, scales: bool) -> _Plan:
+    shown = geometry.shown_size(stored, orientation)
+    needed = geometry.shown_size(geometry.scaled_size(*shown, size), orientation)
+    divisor = geometry.draft_scale(stored, needed, DRAFT_RESERVE) if scales else 1
+    box = geometry.stored_box(geometry.source_box(*shown, size), stored, orientation)
+    box = _scaled_box(box, Fraction(1, divisor), Fraction(1, divisor))
+    whole = -(-stored[0] // divisor), -(-stored[1] // divisor)
+    return _Plan(divisor, _floats(box), geometry.looked_at(box, whole, size))
+
+
+def _cut_from_kept(picture: Image.Image, orientation: int, spec: CellSpec) -> Image.Image:
+    """Cut the cell out of the picture as it is reduced to `spec.keep_side` first."""
     stored = picture.size
-    divisor = geometry.draft_scale(stored, needed, DRAFT_RESERVE)
-    if picture.draft(None, (stored[0] // divisor, stored[1] // divisor)) is None:
-        divisor = 1
-    return _resizable(picture, spec.background), divisor
+    kept = geometry.kept_size(*stored, spec.keep_side)
+    divisor = geometry.draft_scale(stored, kept, DRAFT_RESERVE) if picture.format in _JPEGS else 1
+    picture = _decoded(picture, divisor, spec)
+    picture = picture.resize(kept, Resampling.LANCZOS, box=(0, 0, stored[0] / divisor, stored[1] / divisor))
+    box = geometry.source_box(*geometry.shown_size(stored, orientation), spec.size)
+    box = geometry.stored_box(box, stored, orientation)
+    box = _scaled_box(box, Fraction(kept[0], stored[0]), Fraction(kept[1], stored[1]))
+    return _resized(picture, _floats(box), spec.size)
+
+
+def _scaled_box(box: geometry.FractionBox, across: Fraction, down: Fraction) -> geometry.FractionBox:
+    left, top, right, bottom = box
+    return left * across, top * down, right * across, bottom * down
+
+
+def _floats(box: geometry.FractionBox) -> _FloatBox:
+    left, top, right, bottom = box
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _resized(picture: Image.Image, box: _FloatBox, size: int) -> Image.Image:
+    return picture.resize((size, size), Resampling.LANCZOS, box=box)
+
+
+def _decoded(picture: Image.Image, divisor: int, spec: CellSpec) -> Image.Image:
+    """Decode the whole, a JPEG scaled down by `divisor`, into a mode that resizes well."""
+    stored = picture.size
+    if divisor > 1:
+        picture.draft(None, (stored[0] // divisor, stored[1] // divisor))
+    return _resizable(picture, spec.background)
 
 
 def _resizable(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:

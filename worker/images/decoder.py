@@ -1,4 +1,4 @@
-"""The decoder process: `python -m worker.images.decoder MEMORY_LIMIT CPU_SECONDS`. Images in on fd 0, cells out on fd 1.
+"""The decoder process: `python -m worker.images.decoder MEMORY CPU_SECONDS`. Images in on fd 0, cells out on fd 1.
 
 It turns hostile bytes into pixels where they can do little harm: with no credentials in its environment, with limits
 that are set before Pillow is imported, in a sandbox that is sealed when everything is loaded (`sandbox`), and one image
@@ -13,7 +13,6 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
@@ -22,6 +21,8 @@ from worker.errors import ImageError
 from worker.images import sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.images.cell import Cell, CellSpec
 
 REQUEST = struct.Struct("<IIIQI3B")
@@ -37,7 +38,7 @@ _KEPT_BLOCK, _KEPT_IN_ALL = 16 << 20, 32 << 20
 
 
 class Status(IntEnum):
-    """What an answer is; READY (with what the sandbox is made of, as JSON) and BROKEN answer the start of the process."""
+    """What an answer is; READY (with what the sandbox is made of, in JSON) and BROKEN answer the process's start."""
 
     READY = 0
     BROKEN = 1

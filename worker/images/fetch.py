@@ -1,8 +1,8 @@
 """From a URL to its bytes: one session for the worker, bounded in every direction, with retries.
 
 One try holds a slot of the worker's limiter, one of the job's and one of its host's; all are free while it waits for
-the next try. Redirects are followed by hand, so that every hop is judged like the first URL. Addresses are judged where sockets are
-made: that sees literal addresses, redirects and names that resolve to something else the second time alike.
+the next try. Redirects are followed by hand, so that every hop is judged like the first URL. Addresses are judged where
+sockets are made: that sees literal addresses, redirects and names that resolve to something else the second time alike.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from worker.errors import ImageError, ImageReason
 from worker.images.answers import check_headers, check_status, too_large
 from worker.images.limiter import Limiter
 from worker.images.politeness import Politeness
+from worker.images.room import Room
 from worker.images.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
 from worker.images.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
 
@@ -32,6 +33,9 @@ _MAX_SILENT_SECONDS = 10.0
 _SLOW_AFTER_SECONDS = 5.0
 _SLOW_BYTES_PER_SECOND = 1_024
 _DNS_TTL_SECONDS = 300  # the VPC's resolver takes 1,024 packets a second from one network interface
+
+LARGE_BODIES = 4
+"""Bodies larger than `room.SMALL` that are held at a time, from their download to the end of their decoding."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -75,11 +79,15 @@ class FetchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An image's bytes, the tries it took, and the seconds of the one that succeeded (without waiting for slots)."""
+    """An image's bytes, the tries it took, and the seconds of the one that succeeded (without waiting for slots).
+
+    Whoever is done with the bytes calls `release`: there is room for few large ones at a time.
+    """
 
     body: bytes
     attempts: int
     seconds: float
+    release: Callable[[], None] = lambda: None
 
 
 class Fetcher:
@@ -102,6 +110,7 @@ class Fetcher:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
+        self._large_bodies = Limiter(LARGE_BODIES)
         self._politeness = Politeness(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
 
     async def __aenter__(self) -> Self:
@@ -154,10 +163,19 @@ class Fetcher:
             before_sleep=lambda state: _log_retry(state, start),
             reraise=True,
         )
-        tried: tuple[bytes, float] = await retrying(self._try, start, timeout, slots)
-        return Fetched(body=tried[0], attempts=retrying.statistics["attempt_number"], seconds=tried[1])
+        tried: tuple[bytes, float, Room] = await retrying(self._try_with_room, start, timeout, slots)
+        body, seconds, room = tried
+        return Fetched(body, retrying.statistics["attempt_number"], seconds, room.leave)
 
-    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float]:
+    async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, Room]:
+        room = Room(self._large_bodies)
+        try:
+            return *await self._try(start, seconds, slots, room), room
+        except BaseException:
+            room.leave()
+            raise
+
+    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, room: Room) -> tuple[bytes, float]:
         """Make one try of at most `seconds`, in which waiting for slots does not count.
 
         Where a redirect leads to another host, the slots are given back and that host's are waited for.
@@ -169,7 +187,7 @@ class Fetcher:
                 began = time.perf_counter()
                 try:
                     async with asyncio.timeout(seconds - spent):
-                        answer, hops = await self._follow(url, hops, _timeouts(seconds))
+                        answer, hops = await self._follow(url, hops, _timeouts(seconds), room)
                 except TimeoutError:
                     raise _timed_out(url, f"the try took longer than the {seconds:g} s allowed") from None
                 spent += time.perf_counter() - began
@@ -177,20 +195,22 @@ class Fetcher:
                 return answer, spent
             url = answer
 
-    async def _follow(self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout) -> tuple[bytes | ImageUrl, int]:
+    async def _follow(
+        self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout, room: Room
+    ) -> tuple[bytes | ImageUrl, int]:
         """Follow redirects as long as they stay with the host; returns the image, or where on another host it is.
 
         `hops` counts the redirects of this try so far, and comes back counted on.
         """
         while True:
-            answer = await self._get(url, timeouts)
+            answer = await self._get(url, timeouts, room)
             if isinstance(answer, bytes):
                 return answer, hops
             hops += 1
             if hops > self._policy.max_redirects:
                 raise ImageError(
                     ImageReason.SERVER_ERROR,
-                    f"{redacted(url.text)} redirects again and again; allowed are {self._policy.max_redirects} redirects",
+                    f"{redacted(url.text)} redirects again and again; allowed are {self._policy.max_redirects}",
                 )
             if (answer.host, answer.port) != (url.host, url.port):
                 return answer, hops
@@ -213,7 +233,7 @@ class Fetcher:
                 ImageReason.ADDRESS_REFUSED, f"port {url.port} of {redacted(url.text)} is refused; allowed: {allowed}"
             )
 
-    async def _get(self, url: ImageUrl, timeouts: aiohttp.ClientTimeout) -> bytes | ImageUrl:
+    async def _get(self, url: ImageUrl, timeouts: aiohttp.ClientTimeout, room: Room) -> bytes | ImageUrl:
         """Make one request. Return the image's bytes, or where the server sends us instead."""
         if self._session is None:
             raise RuntimeError("the fetcher is not open; use it as `async with Fetcher(...)`")
@@ -226,7 +246,7 @@ class Fetcher:
                     return self._next_hop(url, response.headers.get("Location"))
                 check_status(url, response.status, response.headers.get("Retry-After"), self._clock())
                 check_headers(url, response.headers, self._policy.max_bytes)
-                return await self._read(url, response)
+                return await self._read(url, response, room)
 
     def _next_hop(self, url: ImageUrl, location: str | None) -> ImageUrl:
         if not location:
@@ -236,7 +256,7 @@ class Fetcher:
             raise ImageError(ImageReason.BAD_URL, f"{redacted(url.text)} redirects to http: {redacted(following.text)}")
         return following
 
-    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse, room: Room) -> bytes:
         began = time.perf_counter()
         chunks: list[bytes] = []
         size = 0
@@ -247,6 +267,7 @@ class Fetcher:
                 raise too_large(url, f"more than {self._policy.max_bytes:,} bytes", self._policy.max_bytes)
             if is_too_slow(size, time.perf_counter() - began):
                 raise _timed_out(url, f"{size:,} bytes came at less than {_SLOW_BYTES_PER_SECOND:,} bytes/s")
+            began += await room.grow(size)  # while it waits, nothing more is taken off the connection
             chunks.append(chunk)
         if not chunks:
             raise ImageError(ImageReason.NOT_AN_IMAGE, f"{redacted(url.text)} answered with an empty body")

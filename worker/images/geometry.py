@@ -7,6 +7,7 @@ is scaled to `(int(w·cell/h), cell)`, any other to `(cell, int(h·cell/w))`, an
 Sizes are `(width, height)` and boxes `(left, top, right, bottom)`, in pixels, the right and lower edges left out.
 """
 
+import math
 from fractions import Fraction
 from typing import TypeVar
 
@@ -33,6 +34,12 @@ one; EXIF 2.32, 4.6.4, tag 0x0112."""
 
 DRAFT_SCALES = (8, 4, 2)
 """What a JPEG can be divided by while it is decoded, as far as Pillow's `draft` goes."""
+
+LANCZOS_REACH = 3
+"""How far the filter looks, in pixels of whichever of the two pictures has the larger ones."""
+
+EDGE = 3
+"""Pixels beside a part's edge that a decoder may get a little wrong, because it takes chroma from beyond."""
 
 
 def scaled_size(width: int, height: int, cell: int) -> Size:
@@ -84,6 +91,18 @@ def draft_scale(stored: Size, needed: Size, reserve: Fraction) -> int:
         if all(side >= scale * reserve * least for side, least in zip(stored, needed, strict=True)):
             return scale
     return 1
+
+
+def looked_at(part: FractionBox, whole: Size, cell: int) -> Box:
+    """Return the pixels of a picture of size `whole` that make the cell which shows `part` of it, and a few more.
+
+    LANCZOS looks three pixels of the cell far, and decoders are exact a pixel or two inside the edges of a part only.
+    """
+    scales = [max(Fraction(1), (part[2 + i] - part[i]) / cell) for i in (0, 1)]
+    reaches = [math.ceil(LANCZOS_REACH * scale) + EDGE for scale in scales]
+    left, top = (max(0, math.floor(part[i]) - reaches[i]) for i in (0, 1))
+    right, bottom = (min(whole[i], math.ceil(part[2 + i]) + reaches[i]) for i in (0, 1))
+    return left, top, right, bottom
 
 
 def kept_size(width: int, height: int, longest: int) -> Size:

@@ -92,8 +92,8 @@ def redirect_target(url: ImageUrl, location: str) -> ImageUrl:
 def host_is_allowed(host: str, patterns: tuple[str, ...]) -> bool:
     """Say whether a host matches one of the patterns, or there are none.
 
-    `cdn.example` matches that host alone, `*.cdn.example` every host below it, at any depth, and not itself. Compared as
-    a whole, without case or a final dot: `evil-cdn.example` and `cdn.example.evil` do not match.
+    `cdn.example` matches that host alone, `*.cdn.example` every host below it, at any depth, and not itself.
+    Compared as a whole, without case or a final dot: `evil-cdn.example` and `cdn.example.evil` do not match.
     """
     name = host.lower().rstrip(".")
     return not patterns or any(

@@ -83,6 +83,7 @@ class BatchWork:
         A batch of more than one chunk is planned and its chunks are sent; they are messages of their own. `stop` asks
         to begin no further creator. Cancelling gives the lease back and hands the rest to the next.
         """
+        looked = self._clock()
         with structlog.contextvars.bound_contextvars(source_csv=manifest_name(job)):
             try:
                 job, head = await self._identified(job)
@@ -91,7 +92,7 @@ class BatchWork:
             identifier = batch_id(job)
             with structlog.contextvars.bound_contextvars(batch_id=identifier):
                 try:
-                    return await self._run_identified(job, head, identifier, message_id, stop)
+                    return await self._run_identified(job, head, looked, identifier, message_id, stop)
                 except WorkerError as error:
                     return outcome_of(error, identifier)
 
@@ -122,7 +123,7 @@ class BatchWork:
         return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
 
     async def _run_identified(
-        self, job: Job, head: Head | None, identifier: str, message_id: str, stop: asyncio.Event
+        self, job: Job, head: Head | None, looked: float, identifier: str, message_id: str, stop: asyncio.Event
     ) -> Outcome:
         if head is None and job.from_event:
             known = await self._ledger.batch(identifier)
@@ -130,7 +131,7 @@ class BatchWork:
             if known is not None and known.state is not BatchState.RUNNING:
                 return await self._answered(job, None, known)
         record, ours = await self._ledger.take(
-            identifier, owner=self._owner, source_csv=manifest_name(job), lease=self._lease_seconds
+            identifier, owner=self._owner, source_csv=manifest_name(job), lease=self._lease_seconds, as_of=looked
         )
         failpoint("batch.taken")
         if not ours:
@@ -150,14 +151,18 @@ class BatchWork:
             left = max(1.0, record.lease_expires - self._clock())
             text = f"another worker ({record.owner}) holds the lease on this batch for {left:.0f} s more"
             return Retryable(JobReason.LEASE_HELD, text, costs_attempt=False, delay=left)
+        if (
+            record.state is not BatchState.CANCELLED
+            and head is not None
+            and job.from_event
+            and isinstance(job.manifest, S3Manifest)
+        ):  # whoever closed it may have died before this
+            await self._manifests.archive(job.manifest, head, failed=record.state is BatchState.FAILED)
+            failpoint("batch.archived_again")
         if record.state is BatchState.FAILED:  # its dead letter may not have got away the first time
             reason = JobReason(record.error_code or JobReason.INTERNAL_ERROR)
             return Terminal(reason, record.error_message or "it failed before", record.id)
         log.info("batch.found_done", state=record.state, summary_key=record.summary_key)
-        completed = record.state is BatchState.COMPLETED
-        if completed and head is not None and job.from_event and isinstance(job.manifest, S3Manifest):
-            await self._manifests.archive(job.manifest, head, failed=False)
-            failpoint("batch.archived_again")
         return Succeeded()
 
     # --- the work ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from worker.jobs.hands import Done, Hands, ListSource
 from worker.jobs.leasing import given_back, lease_kept
 from worker.jobs.outcomes import outcome_of
 from worker.jobs.ports import Ledger
-from worker.model import BatchState, ChunkJob, Outcome, Retryable, Succeeded
+from worker.model import BatchState, ChunkJob, Outcome, Retryable, Succeeded, Terminal
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +60,16 @@ class ChunkWork:
             raise TerminalError(
                 JobReason.BATCH_UNKNOWN, f"there is no batch {chunk.batch_id}; submit its manifest again"
             )
+        part = chunk_part(chunk.number)
+        if known.state is BatchState.FAILED:
+            begun = await self._ledger.batch(chunk.batch_id, part=part)
+            failpoint("chunk.failure_seen")
+            if begun is not None:  # whoever failed the batch over it may have died before the dead letter got away
+                reason = JobReason(known.error_code or JobReason.INTERNAL_ERROR)
+                return Terminal(reason, known.error_message or "it failed before", chunk.batch_id)
         if known.state is not BatchState.RUNNING:
             log.info("chunk.found_unneeded", state=known.state)
             return Succeeded()
-        part = chunk_part(chunk.number)
         record, ours = await self._ledger.take(
             chunk.batch_id,
             owner=self._owner,

@@ -69,7 +69,9 @@ async def _attempt(obtain: Callable[[Row], Awaitable[Cover]], row: Row) -> Cover
     try:
         return await obtain(row)
     except ImageError as error:
-        return error
+        # The error is kept until its creator is done; its traceback would keep the image's bytes as long.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
 
 
 async def _same_again(earlier: "asyncio.Task[Cover | ImageError]") -> Cover | ImageError:

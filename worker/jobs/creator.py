@@ -144,6 +144,12 @@ class CreatorWork:
         fetched = await self._fetcher.fetch(
             row.url, timeout=config.timeout, max_retries=config.max_retries, slots=slots
         )
+        try:
+            return await self._cover(batch, creator, config, row, fetched)
+        finally:
+            fetched.release()  # there is room for few large bodies
+
+    async def _cover(self, batch: Batch, creator: str, config: ProcessingConfig, row: Row, fetched: Fetched) -> Cover:
         self._metric("BytesDownloaded", len(fetched.body))
         self._metric("DownloadLatency", fetched.seconds)
         try:

@@ -116,6 +116,7 @@ class Finisher:
                         await self._merge(batch, plan, record.chunks_total or 0)
                     except TerminalError as error:
                         await self._ledger.fail(batch, code=error.reason, message=str(error))
+                        failpoint("finish.failure_noted")
                         raise
             await self.close(batch)
 
@@ -125,17 +126,20 @@ class Finisher:
         Raises `RetryableError` while another worker holds its lease.
         """
         known = await self._ledger.batch(batch_id)
+        failpoint("finish.given_up_looked")
         if known is None or known.state is not BatchState.RUNNING:
             return
         record, ours = await self._ledger.take(
             batch_id, owner=self._owner, source_csv=known.source_csv, lease=self._lease_seconds
         )
+        failpoint("finish.given_up_taken")
         if not ours:
             raise RetryableError(
                 JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it"
             )
         log.error("batch.failed", reason=error.reason, error=str(error))
         await self._ledger.fail(Lease(batch_id, self._owner, record.fence), code=error.reason, message=str(error))
+        failpoint("finish.given_up_noted")
 
     async def _merge(self, batch: Batch, plan: Plan, chunks: int) -> None:
         """Write the summary from the parts, through a local file: memory does not grow with the batch."""

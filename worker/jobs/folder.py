@@ -79,10 +79,18 @@ class MemoryLedger:
         self.counts: Mapping[str, Any] = {}
 
     async def take(
-        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+        self,
+        batch_id: str,
+        *,
+        owner: str,
+        source_csv: str,
+        lease: float,
+        part: str = WHOLE,
+        fence_above: int = 0,
+        as_of: float | None = None,
     ) -> tuple[BatchRecord, bool]:
         """Give the lease to whoever asks: there is nobody else."""
-        del part, fence_above
+        del part, fence_above, as_of
         now = datetime.now(UTC).replace(microsecond=0)
         return BatchRecord(batch_id, BatchState.RUNNING, now, owner, 1, time.time() + lease, source_csv), True
 

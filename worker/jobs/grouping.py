@@ -98,7 +98,10 @@ class Grouping:
 
     def _sorted_rows(self) -> Iterator[tuple[str, int, str]]:
         with _spilling():
-            yield from self._database.execute("SELECT creator, line, url FROM rows ORDER BY creator, line")
+            # The chain has no `close`: that of a cursor fails, where a plan is left half-way and its database closed.
+            yield from itertools.chain(
+                self._database.execute("SELECT creator, line, url FROM rows ORDER BY creator, line")
+            )
 
 
 def _open_database() -> sqlite3.Connection:

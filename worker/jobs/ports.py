@@ -63,7 +63,15 @@ class Ledger(Protocol):
     """What is known of batches and creators; see `worker.aws.dynamodb.StateTable`."""
 
     async def take(
-        self, batch_id: str, *, owner: str, source_csv: str, lease: float, part: str = WHOLE, fence_above: int = 0
+        self,
+        batch_id: str,
+        *,
+        owner: str,
+        source_csv: str,
+        lease: float,
+        part: str = WHOLE,
+        fence_above: int = 0,
+        as_of: float | None = None,
     ) -> tuple[BatchRecord, bool]:
         """Take the lease on a batch or chunk, if it is free."""
 

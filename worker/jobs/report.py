@@ -1,5 +1,6 @@
 """The summary as a page for people: one HTML file without scripts, safe whatever names and texts are in it."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -11,6 +12,9 @@ SHOWN = 500
 """Creators and rejects that are listed; the summary has them all."""
 
 _POLICY = "default-src 'none'; img-src *; style-src 'unsafe-inline'"
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8883; --soft: #8881; --bad: #c0392b; --dim: #777 }
@@ -115,7 +119,7 @@ def _reasons(title: str, counts: Mapping[str, int]) -> str:
 def _failed(creators: Iterable[Mapping[str, Any]], total: int) -> str:
     failed = [creator for creator in creators if not creator["collages"]]
     rows = "".join(
-        f'<tr><td class="wide">{_text(creator["creator"])}</td><td class="dim">'
+        f'<tr><td class="wide">{_name(creator["creator"])}</td><td class="dim">'
         + _text(", ".join(f"{count} {reason}" for reason, count in creator["errors"].items()))
         + "</td></tr>"
         for creator in failed[:SHOWN]
@@ -147,5 +151,12 @@ def _seconds(seconds: float) -> str:
 
 
 def _text(value: object) -> str:
-    """Escape for text and quoted attributes; lone surrogates, which no encoding has, become visible."""
-    return escape(str(value).encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
+    """Escape for text and quoted attributes; what has no encoding, or turns the text around it, becomes visible."""
+    shown = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
+    return escape(shown.encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
+
+
+def _name(value: object) -> str:
+    """Show a name in a table's cell; a spreadsheet that opens the page must not take it for a formula."""
+    text = str(value)
+    return _text(f"“{text}”" if text.lstrip()[:1] in _FORMULA else text)

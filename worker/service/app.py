@@ -27,6 +27,7 @@ from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
 from worker.jobs.batch import BatchWork
 from worker.jobs.chunk_work import ChunkWork
 from worker.jobs.chunks import Chunks
+from worker.jobs.covers import first_of
 from worker.jobs.creator import CreatorWork, ImageRules
 from worker.jobs.dispatch import JobWork
 from worker.jobs.finish import Finisher
@@ -61,12 +62,16 @@ async def serve(settings: Settings) -> None:
                 health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
             )
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
-            async with asyncio.TaskGroup() as group:
-                side = [group.create_task(_sample(metrics, gauge)), group.create_task(scale_in.keep())]
-                log.info("worker.started", version=__version__, settings=settings.effective())
-                await receiver.run(stop, hurry)
-                for task in side:
-                    task.cancel()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    side = [group.create_task(_sample(metrics, gauge)), group.create_task(scale_in.keep())]
+                    log.info("worker.started", version=__version__, settings=settings.effective())
+                    await receiver.run(stop, hurry)
+                    for task in side:
+                        task.cancel()
+            except BaseExceptionGroup as failures:
+                log.critical("worker.died", exc_info=first_of(failures))
+                raise SystemExit(1) from None
             await scale_in.end()
     log.info("worker.stopped")
 

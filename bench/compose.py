@@ -1,0 +1,175 @@
+"""The ways to a collage side by side: CPU time, interleaved, and likeness to full decoding."""
+
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench import environments
+from bench.photos import CACHE, HERE, Photos
+from tests.unit.ssim import luma, ssim
+
+CELL = 200
+OLD = "old, stock"
+
+
+@dataclass(slots=True)
+class Way:
+    """One way: what it is called, which function of `ways.py` it is, in which environment, and what came of it."""
+
+    title: str
+    name: str
+    python: Path | None
+    kind: str = "jpeg"
+    extra: dict[str, str] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    likeness: list[float] = field(default_factory=list)
+    child: "subprocess.Popen[str] | None" = None
+
+    def start(self) -> None:
+        """Start its process, and wait until it has loaded the photographs."""
+        folder = CACHE / "photos" / self.kind
+        self.child = subprocess.Popen(
+            [str(self.python), str(HERE / "ways.py"), self.name, str(folder)],
+            env=environments.plain() | {"PYTHONPATH": str(HERE.parent)} | self.extra,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
+
+    def ask(self, line: str) -> float:
+        """Have it do something, and return what it tells."""
+        assert self.child is not None
+        assert self.child.stdin is not None
+        self.child.stdin.write(line + "\n")
+        self.child.stdin.flush()
+        return self._answer()
+
+    def end(self) -> None:
+        """Let its process end."""
+        if self.child is not None:
+            assert self.child.stdin is not None
+            self.child.stdin.close()
+            self.child.wait()
+
+    def _answer(self) -> float:
+        assert self.child is not None
+        assert self.child.stdout is not None
+        line = self.child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.title} ended without an answer")
+        answer = json.loads(line)
+        return answer if isinstance(answer, float) else 0.0
+
+
+def ways(*, quick: bool) -> list[Way]:
+    """Return what can be measured here."""
+    stock = environments.environment("stock", environments.STOCK)
+    ours, plain = environments.OURS, {"PLAIN": "1"}
+    found = [
+        Way(OLD, "old", stock),
+        Way("old, on Pillow-SIMD", "old", ours),
+        Way("stock Pillow, `draft` at 1 times the cover size", "draft", stock),
+        Way("Pillow-SIMD, `draft` at 1 times", "draft", ours),
+        Way("**this worker**", "ours", ours),
+        Way("this worker without its C code (`draft` at 4/3)", "ours", ours, extra=plain),
+        Way("floor: C, what the cell shows, averaged", "floor-part", ours),
+        Way("floor: Huffman decoding down to the crop's lower edge", "floor-edge", ours),
+    ]
+    if not quick:
+        found += _others(stock)
+    for kind in () if quick else ("progressive", "webp", "png"):
+        found += [Way(f"{OLD} ({kind})", "old", stock, kind), Way(f"**this worker** ({kind})", "ours", ours, kind)]
+        found += [Way(f"old, on Pillow-SIMD ({kind})", "old", ours, kind)]
+    if program := environments.floor():
+        for way in found:
+            way.extra |= {"FLOOR": str(program)}
+    return [way for way in found if way.python and ("floor" not in way.name or program)]
+
+
+def _others(stock: Path | None) -> list[Way]:
+    """Return the ways that are measured to be left out, or to place ours."""
+    ours = environments.OURS
+    found = [
+        Way("stock Pillow, `draft`, `optimize`", "draft-optimized", stock),
+        Way("Pillow-SIMD, `draft` at 2 times", "draft-2", ours),
+        Way("Pillow-SIMD, `draft` at 1 times, 4:4:4 out", "draft-444", ours),
+        Way("Pillow-SIMD, `draft` at 1 times, progressive out", "draft-progressive", ours),
+        Way("pyvips", "pyvips", environments.environment("vips", environments.VIPS), extra={"VIPS_CONCURRENCY": "1"}),
+        Way("OpenCV, reduced by 2, area", "opencv", environments.environment("img2dataset", environments.IMG2DATASET)),
+        Way("floor: C, whole images, averaged", "floor-whole", ours),
+        Way("floor: Huffman decoding alone", "floor-entropy", ours),
+    ]
+    if folder := environments.beside():
+        path = {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{folder}"}
+        found.append(Way("simplejpeg + Pillow-SIMD", "simplejpeg", ours, extra=path))
+        if library := environments.turbojpeg():
+            found.append(
+                Way("PyTurboJPEG + Pillow-SIMD", "turbojpeg", ours, extra=path | {"TURBOJPEG": str(library)})
+            )
+    return found
+
+
+def measured(photos: Photos, *, quick: bool, rounds: int) -> list[Way]:
+    """Run all ways, one collage each in turn, for so many rounds."""
+    found = ways(quick=quick)
+    try:
+        for way in list(found):
+            try:
+                way.start()
+            except (OSError, RuntimeError) as error:
+                print(f"left out: {error}")
+                found.remove(way)
+        for way in found:
+            _compare(way, photos)
+        for number in range(rounds):
+            for way in found if number % 2 else reversed(found):
+                way.seconds.append(way.ask("go"))
+    finally:
+        for way in found:
+            way.end()
+    return found
+
+
+def _compare(way: Way, photos: Photos) -> None:
+    """Hold each of its cells against full decoding and LANCZOS."""
+    if way.name.startswith("floor"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells"
+        way.ask(f"cells {path}")
+        cells = np.fromfile(path, np.uint8).reshape(-1, CELL * CELL * 3)
+    way.likeness = [
+        ssim(luma(cell.tobytes(), (CELL, CELL)), reference(file))
+        for cell, file in zip(cells, photos.files[way.kind], strict=True)
+    ]
+
+
+_references: dict[Path, "np.typing.NDArray[np.float64]"] = {}
+
+
+def reference(path: Path) -> "np.typing.NDArray[np.float64]":
+    """Return the luma of the cell as the old system made it: everything decoded, scaled, then cropped."""
+    if path not in _references:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            wide = (int(width * CELL / height), CELL) if width > height else (CELL, int(height * CELL / width))
+            left, top = (wide[0] - CELL) // 2, (wide[1] - CELL) // 2
+            scaled = picture.convert("RGB").resize(wide, Image.Resampling.LANCZOS)
+        cell = scaled.crop((left, top, left + CELL, top + CELL))
+        _references[path] = luma(cell.tobytes(), (CELL, CELL))
+    return _references[path]
+
+
+def ratio(way: Way, base: Way) -> tuple[float, float, float]:
+    """Return the median of the ratios round by round, and their quartiles."""
+    ratios = sorted(mine / theirs for mine, theirs in zip(way.seconds, base.seconds, strict=True))
+    first, middle, last = statistics.quantiles(ratios, n=4, method="inclusive")
+    return middle, first, last

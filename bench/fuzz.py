@@ -1,0 +1,90 @@
+"""Damages JPEGs and has `worker/images/_jpeg.c` decode parts of them: `python -m bench.fuzz SECONDS`.
+
+Meant to run under valgrind, or with the C code built with -fsanitize=address,undefined; docs/performance.md tells how.
+"""
+
+import io
+import random
+import struct
+import sys
+import time
+
+from PIL import Image
+
+from worker.images._jpeg import decode
+
+SIZES = ((64, 113), (113, 64), (17, 16), (200, 30), (255, 257))
+OPTIONS: tuple[dict[str, object], ...] = (
+    {"subsampling": 0},
+    {"subsampling": 1},
+    {"subsampling": 2},
+    {"restart_marker_blocks": 3},
+    {"restart_marker_rows": 1, "subsampling": 2},
+    {"progressive": True},
+    {"optimize": True},
+)
+
+
+def main(seconds: float) -> None:
+    """Damage and decode until the time is over, and tell how often the outcome was what."""
+    chance = random.Random(7)
+    files = seeds(chance)
+    until, tried, taken = time.monotonic() + seconds, 0, 0
+    while time.monotonic() < until:
+        size, data = chance.choice(files)
+        found = decode(damaged(data, chance), *size, *parameters(size, chance))
+        tried += 1
+        if found is not None:
+            taken += 1
+            mode, pixels, left, top, right, bottom = found
+            assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
+    print(f"{tried:,} files, of which {taken:,} were decoded all the same")
+
+
+def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:
+    """Return sound files of several kinds, of noise and of smooth colour."""
+    files = []
+    for size in SIZES:
+        noise = Image.frombytes("RGB", size, chance.randbytes(size[0] * size[1] * 3))
+        for picture in (noise, noise.resize((5, 5)).resize(size), noise.convert("L"), noise.convert("CMYK")):
+            for options in OPTIONS:
+                file = io.BytesIO()
+                picture.save(file, "JPEG", quality=chance.choice((20, 75, 98)), **options)
+                files.append((size, file.getvalue()))
+    return files
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Flip bits, most of them in the headers; cut; repeat; put markers where none belong; change the size that is told."""
+    mutable = bytearray(data)
+    for _ in range(chance.choice((0, 1, 1, 2, 5, 20))):
+        reach = len(mutable) if chance.random() < 0.5 else min(len(mutable), 650)
+        mutable[chance.randrange(reach)] = chance.choice((0, 1, 2, 0x11, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+    kind = chance.randrange(8)
+    at = chance.randrange(len(mutable))
+    if kind == 0:
+        del mutable[at:]
+    elif kind == 1:
+        del mutable[at : at + chance.randrange(1, 40)]
+    elif kind == 2:
+        mutable[at:at] = mutable[max(0, at - chance.randrange(1, 200)) : at]
+    elif kind == 3:
+        mutable[at:at] = bytes((0xFF, chance.choice((0xC0, 0xC2, 0xC4, 0xD0, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD))))
+    elif kind == 4 and (start := mutable.find(b"\xff\xc0")) >= 0 and start + 9 < len(mutable):
+        mutable[start + 5 : start + 9] = struct.pack(">HH", chance.choice((0, 1, 300, 65_535)), chance.randrange(65_536))
+    return bytes(mutable)
+
+
+def parameters(size: tuple[int, int], chance: random.Random) -> tuple[int, int, int, int, int]:
+    """Return a scale in eighths and a part, most of them sensible."""
+    eighths = chance.choice((1, 2, 4, 8, 8, 3, 5, 7))
+    wide, high = (-(-side * eighths // 8) for side in size)
+    if chance.random() < 0.05:
+        return eighths, *(chance.choice((0, 1, wide, high, 2**31, 2**32 - 1)) for _ in range(4))
+    left, right = sorted((chance.randint(0, wide), chance.randint(0, wide)))
+    top, bottom = sorted((chance.randint(0, high), chance.randint(0, high)))
+    return eighths, left, top, right, bottom
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

@@ -1,0 +1,20 @@
+# Targets for infra/: included by the Makefile. ENV is staging or production.
+.PHONY: test-infra infra-fmt need-env deploy destroy scale
+
+test-infra: setup ## Terraform checked, tested on a mock and applied to an emulator; checkov; scripts. Needs no account
+	@scripts/infra_test
+
+infra-fmt: ## put infra/ in Terraform's canonical form
+	@terraform fmt -recursive infra
+
+need-env:
+	@[ -n "$(ENV)" ] || { echo "say which: ENV=staging or ENV=production (a folder of infra/env)" >&2; exit 2; }
+
+deploy: need-env setup ## build, push, plan, apply, prove with a smoke batch, or roll back: make deploy ENV=staging [TAG=…] [AUTO=1]
+	@.venv/bin/python scripts/deploy.py deploy $(ENV) $(if $(TAG),--tag $(TAG)) $(if $(AUTO),--yes)
+
+destroy: need-env setup ## take the service away, and with DATA=1 also what it holds: make destroy ENV=staging
+	@.venv/bin/python scripts/deploy.py destroy $(ENV) $(if $(DATA),--data) $(if $(AUTO),--yes)
+
+scale: setup ## simulate scaling, and write the figures and plots of docs/scale.md
+	@.venv/bin/python scripts/scale_report.py

@@ -1,0 +1,108 @@
+# Bad variables are refused before anything is made.
+mock_provider "aws" {}
+
+variables {
+  environment = "test"
+  python      = "true"
+}
+
+run "environment_with_capitals" {
+  command         = plan
+  expect_failures = [var.environment]
+  variables { environment = "Production" }
+}
+
+run "region_that_is_none" {
+  command         = plan
+  expect_failures = [var.region]
+  variables { region = "Virginia" }
+}
+
+run "force_destroy_in_production" {
+  command         = plan
+  expect_failures = [var.force_destroy]
+  variables {
+    environment   = "production"
+    force_destroy = true
+  }
+}
+
+run "no_deletion_protection_in_production" {
+  command         = plan
+  expect_failures = [var.deletion_protection]
+  variables {
+    environment         = "production"
+    deletion_protection = false
+  }
+}
+
+run "bucket_name_with_capitals" {
+  command         = plan
+  expect_failures = [var.buckets]
+  variables { buckets = { input = "Input_Bucket" } }
+}
+
+run "one_bucket_for_two_purposes" {
+  command         = plan
+  expect_failures = [var.buckets]
+  variables {
+    buckets = {
+      input  = "one-and-the-same"
+      output = "one-and-the-same"
+    }
+  }
+}
+
+run "fifo_queue" {
+  command         = plan
+  expect_failures = [var.queue_name]
+  variables { queue_name = "jobs.fifo" }
+}
+
+run "queue_as_its_own_dlq" {
+  command         = plan
+  expect_failures = [var.dlq_name]
+  variables { dlq_name = "tiktok-image-processing-queue" }
+}
+
+run "table_name_with_spaces" {
+  command         = plan
+  expect_failures = [var.table_name]
+  variables { table_name = "my table" }
+}
+
+run "versions_kept_for_no_time" {
+  command         = plan
+  expect_failures = [var.old_version_days]
+  variables { old_version_days = 0 }
+}
+
+run "log_bucket_as_url" {
+  command         = plan
+  expect_failures = [var.access_log_bucket]
+  variables { access_log_bucket = "s3://logs" }
+}
+
+run "repository_with_capitals" {
+  command         = plan
+  expect_failures = [var.repository_name]
+  variables { repository_name = "Collage" }
+}
+
+run "nothing_to_roll_back_to" {
+  command         = plan
+  expect_failures = [var.images_kept]
+  variables { images_kept = 1 }
+}
+
+run "tag_in_the_name_space_of_aws" {
+  command         = plan
+  expect_failures = [var.tags]
+  variables { tags = { "aws:owner" = "me" } }
+}
+
+run "python_without_a_name" {
+  command         = plan
+  expect_failures = [var.python]
+  variables { python = "" }
+}

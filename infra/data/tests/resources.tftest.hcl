@@ -1,0 +1,219 @@
+# The data half as it is made with its defaults. No account is needed: the provider is a mock.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
+  }
+}
+
+override_resource {
+  target = aws_sqs_queue.jobs
+  values = {
+    arn = "arn:aws:sqs:us-east-1:123456789012:tiktok-image-processing-queue"
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-queue"
+  }
+}
+
+override_resource {
+  target = aws_sqs_queue.dead_letters
+  values = {
+    arn = "arn:aws:sqs:us-east-1:123456789012:tiktok-image-processing-dlq"
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-dlq"
+  }
+}
+
+override_resource {
+  target = aws_s3_bucket.input
+  values = { arn = "arn:aws:s3:::tiktok-image-input" }
+}
+
+override_resource {
+  target = aws_s3_bucket.output
+  values = { arn = "arn:aws:s3:::tiktok-image-output" }
+}
+
+override_resource {
+  target = aws_s3_bucket.temp
+  values = { arn = "arn:aws:s3:::tiktok-image-temp" }
+}
+
+variables {
+  environment = "test"
+  python      = "true" # stands in for the program that sets the message size
+}
+
+run "queues" {
+  assert {
+    condition     = aws_sqs_queue.jobs.message_retention_seconds == 1209600 && aws_sqs_queue.jobs.visibility_timeout_seconds == 900
+    error_message = "The queue keeps messages for 14 days and hides them for 900 s."
+  }
+  assert {
+    condition     = aws_sqs_queue.jobs.receive_wait_time_seconds == 20 && local.max_message_size == 1048576
+    error_message = "The queue waits 20 s for messages and takes 1 MiB."
+  }
+  assert {
+    condition     = keys(terraform_data.max_message_size) == ["dead_letters", "jobs"]
+    error_message = "Both queues must take 1 MiB: a message that fails moves as it is."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.jobs.redrive_policy) == { deadLetterTargetArn = aws_sqs_queue.dead_letters.arn, maxReceiveCount = 3 }
+    error_message = "After three receives a message goes to the dead-letter queue."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue_redrive_allow_policy.dead_letters.redrive_allow_policy) == { redrivePermission = "byQueue", sourceQueueArns = [aws_sqs_queue.jobs.arn] }
+    error_message = "Only the job queue may use the dead-letter queue."
+  }
+  assert {
+    condition     = aws_sqs_queue.dead_letters.message_retention_seconds == 1209600
+    error_message = "The dead-letter queue keeps messages as long as SQS can: they bring their age along."
+  }
+  assert {
+    condition     = aws_sqs_queue.jobs.sqs_managed_sse_enabled && aws_sqs_queue.dead_letters.sqs_managed_sse_enabled
+    error_message = "Both queues are encrypted."
+  }
+}
+
+run "queue_admits_only_the_input_bucket" {
+  assert {
+    condition = [
+      for statement in jsondecode(aws_sqs_queue_policy.jobs.policy).Statement : statement if statement.Effect == "Allow"
+      ] == [{
+        Sid       = "InputBucketNotifies"
+        Effect    = "Allow"
+        Principal = { Service = "s3.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = "arn:aws:sqs:us-east-1:123456789012:tiktok-image-processing-queue"
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::tiktok-image-input" }
+          StringEquals = { "aws:SourceAccount" = "123456789012" }
+        }
+    }]
+    error_message = "Nobody but S3, for the input bucket of this account, may send to the queue by its policy."
+  }
+  assert {
+    condition = alltrue([
+      for policy in [aws_sqs_queue_policy.jobs.policy, aws_sqs_queue_policy.dead_letters.policy] :
+      anytrue([for statement in jsondecode(policy).Statement : statement.Effect == "Deny" && try(statement.Condition.Bool["aws:SecureTransport"], "") == "false"])
+    ])
+    error_message = "Both queues refuse calls without TLS."
+  }
+}
+
+run "notifications" {
+  assert {
+    condition = toset([for rule in aws_s3_bucket_notification.manifests.queue : rule.filter_suffix]) == toset([".csv", ".csv.gz"]) && alltrue([
+      for rule in aws_s3_bucket_notification.manifests.queue :
+      rule.filter_prefix == "csv-files/" && rule.events == toset(["s3:ObjectCreated:*"]) && rule.queue_arn == aws_sqs_queue.jobs.arn
+    ])
+    error_message = "csv-files/*.csv and *.csv.gz are told to the queue."
+  }
+}
+
+run "buckets_are_closed" {
+  assert {
+    condition = keys(aws_s3_bucket_public_access_block.all) == ["input", "output", "temp"] && alltrue([
+      for block in aws_s3_bucket_public_access_block.all :
+      block.block_public_acls && block.block_public_policy && block.ignore_public_acls && block.restrict_public_buckets
+    ])
+    error_message = "Public access is blocked in each bucket, in all four ways."
+  }
+  assert {
+    condition = length(aws_s3_bucket_policy.tls_only) == 3 && alltrue([
+      for name, policy in aws_s3_bucket_policy.tls_only :
+      jsondecode(policy.policy).Statement[0].Effect == "Deny"
+      && jsondecode(policy.policy).Statement[0].Action == "s3:*"
+      && jsondecode(policy.policy).Statement[0].Principal == "*"
+      && jsondecode(policy.policy).Statement[0].Condition.Bool["aws:SecureTransport"] == "false"
+      && jsondecode(policy.policy).Statement[0].Resource == [local.buckets[name].arn, "${local.buckets[name].arn}/*"]
+    ])
+    error_message = "Each bucket refuses calls without TLS, for itself and its objects."
+  }
+  assert {
+    condition     = length(aws_s3_bucket_ownership_controls.all) == 3 && alltrue([for control in aws_s3_bucket_ownership_controls.all : control.rule[0].object_ownership == "BucketOwnerEnforced"])
+    error_message = "Access control lists are off."
+  }
+  assert {
+    condition     = length(aws_s3_bucket_server_side_encryption_configuration.all) == 3 && alltrue([for each in aws_s3_bucket_server_side_encryption_configuration.all : tolist(each.rule)[0].apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"])
+    error_message = "Each bucket encrypts with AES256."
+  }
+  assert {
+    condition     = keys(aws_s3_bucket_versioning.kept) == ["input", "output"] && alltrue([for each in aws_s3_bucket_versioning.kept : each.versioning_configuration[0].status == "Enabled"])
+    error_message = "Input and output keep versions, scratch does not."
+  }
+}
+
+run "lifecycles" {
+  assert {
+    condition = alltrue([
+      for prefix in ["csv-files/", "archived/"] : anytrue([
+        for rule in aws_s3_bucket_lifecycle_configuration.input.rule :
+        rule.status == "Enabled" && try(rule.filter[0].prefix, "") == prefix
+        && { for each in rule.transition : each.storage_class => each.days } == { STANDARD_IA = 30, GLACIER = 90, DEEP_ARCHIVE = 365 }
+      ])
+    ])
+    error_message = "Manifests move to STANDARD_IA after 30 days, GLACIER after 90, DEEP_ARCHIVE after 365."
+  }
+  assert {
+    condition = anytrue([
+      for rule in aws_s3_bucket_lifecycle_configuration.temp.rule :
+      rule.status == "Enabled" && try(rule.filter[0].prefix, "") == "processing/" && try(rule.expiration[0].days, 0) == 7
+    ])
+    error_message = "processing/ of the temp bucket is gone after 7 days."
+  }
+  assert {
+    condition = alltrue([
+      for each in [aws_s3_bucket_lifecycle_configuration.input, aws_s3_bucket_lifecycle_configuration.output, aws_s3_bucket_lifecycle_configuration.temp] :
+      anytrue([for rule in each.rule : rule.status == "Enabled" && try(rule.abort_incomplete_multipart_upload[0].days_after_initiation, 99) <= 7])
+    ])
+    error_message = "Unfinished multipart uploads are aborted in each bucket."
+  }
+}
+
+run "table" {
+  assert {
+    condition     = aws_dynamodb_table.state.billing_mode == "PAY_PER_REQUEST" && aws_dynamodb_table.state.hash_key == "creator_name" && aws_dynamodb_table.state.range_key == "processing_date"
+    error_message = "The table is on demand, by creator and date."
+  }
+  assert {
+    condition = { for index in aws_dynamodb_table.state.global_secondary_index : index.name => "${index.hash_key}/${index.range_key == null ? "" : index.range_key}/${index.projection_type}" } == {
+      batch-id-index    = "batch_id//ALL"
+      status-date-index = "status/processing_date/ALL"
+    }
+    error_message = "Both indexes are there, with everything in them."
+  }
+  assert {
+    condition = (
+      aws_dynamodb_table.state.ttl[0].enabled && aws_dynamodb_table.state.ttl[0].attribute_name == "ttl"
+      && aws_dynamodb_table.state.point_in_time_recovery[0].enabled && aws_dynamodb_table.state.deletion_protection_enabled
+      && aws_dynamodb_table.state.server_side_encryption[0].enabled
+    )
+    error_message = "The table forgets by ttl, can be restored to a point in time, is protected from deletion, and encrypted."
+  }
+}
+
+run "registry" {
+  assert {
+    condition = (
+      aws_ecr_repository.worker.image_tag_mutability == "IMMUTABLE" && !aws_ecr_repository.worker.force_delete
+      && aws_ecr_repository.worker.image_scanning_configuration[0].scan_on_push
+      && tolist(aws_ecr_repository.worker.encryption_configuration)[0].encryption_type == "KMS"
+    )
+    error_message = "Tags cannot move, images are scanned and encrypted."
+  }
+  assert {
+    condition     = length(jsondecode(aws_ecr_lifecycle_policy.worker.policy).rules) == 2
+    error_message = "Old images are removed."
+  }
+}
+
+run "nothing_that_holds_something_is_destroyed_by_accident" {
+  assert {
+    condition     = !aws_s3_bucket.input.force_destroy && !aws_s3_bucket.output.force_destroy && !aws_s3_bucket.temp.force_destroy
+    error_message = "A bucket that holds something is not destroyed unless asked for."
+  }
+}

@@ -1,0 +1,65 @@
+variable "buckets" {
+  description = "Names of the three buckets. Bucket names are shared by all of AWS, so the defaults are free for one account only."
+  type = object({
+    input  = optional(string, "tiktok-image-input")
+    output = optional(string, "tiktok-image-output")
+    temp   = optional(string, "tiktok-image-temp")
+  })
+  default = {}
+
+  validation {
+    condition = alltrue([
+      for name in values(var.buckets) : can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", name))
+    ])
+    error_message = "Each bucket name must be 3 to 63 lower-case letters, digits or hyphens (dots break TLS to the bucket)."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.buckets))) == 3
+    error_message = "The three buckets must have three different names."
+  }
+}
+
+variable "old_version_days" {
+  description = "Days that overwritten or deleted objects of the input and output buckets can still be brought back."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.old_version_days >= 1 && var.old_version_days <= 365
+    error_message = "old_version_days must be from 1 to 365."
+  }
+}
+
+variable "access_log_bucket" {
+  description = "An existing bucket that S3 writes access logs to; null for none. Each request becomes a log line there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.access_log_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket))
+    error_message = "access_log_bucket must be a bucket's name, or null."
+  }
+}
+
+variable "table_name" {
+  description = "Name of the DynamoDB table with the state of creators and batches."
+  type        = string
+  default     = "tiktok-creator-processing-state"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.table_name))
+    error_message = "table_name must be 3 to 255 letters, digits, underscores, dots or hyphens."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether DynamoDB refuses to delete the table. Switch it off and apply before a destroy that is meant."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = var.deletion_protection || var.environment != "production"
+    error_message = "deletion_protection stays on in production."
+  }
+}

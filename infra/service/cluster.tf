@@ -1,0 +1,14 @@
+resource "aws_ecs_cluster" "main" {
+  name = local.name
+
+  # The scaling policy divides by DesiredTaskCount, which only Container Insights publishes.
+  setting {
+    name  = "containerInsights"
+    value = "enabled"
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "main" {
+  cluster_name       = aws_ecs_cluster.main.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}

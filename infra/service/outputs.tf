@@ -1,0 +1,54 @@
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.main.name
+
+  precondition {
+    condition     = length(local.subnet_ids) >= 2
+    error_message = "Give at least two subnets in different zones: Spot capacity of one zone runs out."
+  }
+}
+
+output "service_name" {
+  description = "Name of the ECS service."
+  value       = aws_ecs_service.worker.name
+}
+
+output "task_definition_arn" {
+  description = "The revision that a deployment has to reach."
+  value       = aws_ecs_task_definition.worker.arn
+
+  precondition {
+    condition     = startswith(aws_ecs_task_definition.worker.arn, "arn:")
+    error_message = "The revision must be named by its ARN: the deployment compares it with what runs."
+  }
+}
+
+output "image" {
+  description = "The image that tasks run."
+  value       = local.container.image
+
+  precondition {
+    condition     = endswith(local.container.image, ":${var.image_tag}")
+    error_message = "The image must be the one of image_tag."
+  }
+}
+
+output "log_group" {
+  description = "Where the worker's logs and metrics go."
+  value       = aws_cloudwatch_log_group.worker.name
+}
+
+output "dashboard_url" {
+  description = "The dashboard in the console."
+  value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.main.dashboard_name}"
+}
+
+output "alarm_topic_arn" {
+  description = "The SNS topic that alarms are sent to; subscribe a chat or an on-call service here."
+  value       = aws_sns_topic.alarms.arn
+
+  precondition {
+    condition     = length(aws_sns_topic.alarms.kms_master_key_id) > 0
+    error_message = "The topic must be encrypted."
+  }
+}

@@ -1,0 +1,70 @@
+resource "aws_appautoscaling_target" "tasks" {
+  service_namespace  = "ecs"
+  resource_id        = "service/${aws_ecs_cluster.main.name}/${aws_ecs_service.worker.name}"
+  scalable_dimension = "ecs:service:DesiredCount"
+  min_capacity       = var.min_tasks
+  max_capacity       = var.max_tasks
+}
+
+locals {
+  # In-flight messages count: with the waiting ones alone, the last messages would be taken and their tasks ended.
+  # FILL: SQS publishes nothing for a queue that slept, nor Container Insights, for all we know, for no tasks.
+  # No task, or no figure for them, shows as being on target: nothing is divided by zero, nothing is scaled on a guess,
+  # and from none the wake policy starts (scaling_edges.tf). scripts/scale_policy.py simulates this very formula.
+  for_each_task    = "(FILL(visible, 0) + FILL(in_flight, 0)) / IF(FILL(tasks, 0) > 0, FILL(tasks, 0), 1)"
+  backlog_per_task = "IF(FILL(tasks, 0) > 0, ${local.for_each_task}, ${var.messages_per_task})"
+}
+
+# 1 → max_tasks → 1: as many tasks as backlog / messages_per_task. Out after three minutes above the target, in after
+# fifteen below nine tenths of it: both are how AWS does target tracking.
+resource "aws_appautoscaling_policy" "backlog_per_task" {
+  name               = "${local.name}-backlog-per-task"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.tasks.service_namespace
+  resource_id        = aws_appautoscaling_target.tasks.resource_id
+  scalable_dimension = aws_appautoscaling_target.tasks.scalable_dimension
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = var.messages_per_task
+    disable_scale_in   = false
+    scale_out_cooldown = 180 # the figures have to show the last step before the next one
+    scale_in_cooldown  = 120
+
+    customized_metric_specification {
+      dynamic "metrics" {
+        for_each = { for id in ["visible", "in_flight", "tasks"] : id => local.series[id] }
+
+        content {
+          id          = metrics.key
+          label       = metrics.value.metric
+          return_data = false
+
+          metric_stat {
+            stat = metrics.value.stat
+
+            metric {
+              namespace   = metrics.value.namespace
+              metric_name = metrics.value.metric
+
+              dynamic "dimensions" {
+                for_each = metrics.value.dimensions
+
+                content {
+                  name  = dimensions.key
+                  value = dimensions.value
+                }
+              }
+            }
+          }
+        }
+      }
+
+      metrics {
+        id          = "backlog_per_task"
+        label       = "Messages waiting or in flight for each task"
+        expression  = local.backlog_per_task
+        return_data = true
+      }
+    }
+  }
+}

@@ -1,0 +1,193 @@
+# Scaling, alarms and what they say to whom.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_service" {
+    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging:1" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging" }
+  }
+  mock_resource "aws_appautoscaling_policy" {
+    defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:00000000" }
+  }
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-alarms" }
+  }
+}
+
+variables {
+  image_tag = "0123abc"
+  data_half = {
+    environment    = "staging"
+    region         = "us-east-1"
+    input_bucket   = "test-input"
+    output_bucket  = "test-output"
+    temp_bucket    = "test-temp"
+    queue_name     = "test-queue"
+    queue_url      = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
+    queue_arn      = "arn:aws:sqs:us-east-1:123456789012:test-queue"
+    dlq_name       = "test-dlq"
+    dlq_url        = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
+    dlq_arn        = "arn:aws:sqs:us-east-1:123456789012:test-dlq"
+    table_name     = "test-table"
+    table_arn      = "arn:aws:dynamodb:us-east-1:123456789012:table/test-table"
+    repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker"
+    repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/collage-worker"
+    key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+}
+
+run "limits" {
+  assert {
+    condition     = aws_appautoscaling_target.tasks.min_capacity == 0 && aws_appautoscaling_target.tasks.max_capacity == 50
+    error_message = "From none to fifty tasks."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.tasks.scalable_dimension == "ecs:service:DesiredCount"
+    error_message = "It is the service's count that moves."
+  }
+}
+
+run "backlog_per_task" {
+  assert {
+    condition = (
+      aws_appautoscaling_policy.backlog_per_task.policy_type == "TargetTrackingScaling"
+      && aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].target_value == 32
+      && !aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].disable_scale_in
+    )
+    error_message = "Target tracking, at 32 messages a task, in both directions."
+  }
+  assert {
+    condition = {
+      for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
+      metric.id => metric.metric_stat[0].metric[0].metric_name if length(metric.metric_stat) > 0
+      } == {
+      visible   = "ApproximateNumberOfMessagesVisible"
+      in_flight = "ApproximateNumberOfMessagesNotVisible"
+      tasks     = "DesiredTaskCount"
+    }
+    error_message = "Messages waiting, messages in flight, and tasks."
+  }
+  assert {
+    condition = [
+      for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
+      metric.expression if metric.return_data
+    ] == ["IF(FILL(tasks, 0) > 0, (FILL(visible, 0) + FILL(in_flight, 0)) / IF(FILL(tasks, 0) > 0, FILL(tasks, 0), 1), 32)"]
+    error_message = "The one figure looked at is the backlog for each task, without a division by zero. scripts/scale_policy.py simulates this very formula."
+  }
+  assert {
+    condition = alltrue([
+      for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
+      tomap({ for each in metric.metric_stat[0].metric[0].dimensions : each.name => each.value }) == (
+        metric.id == "tasks" ? tomap({ ClusterName = "collage-worker-staging", ServiceName = "collage-worker-staging" }) : tomap({ QueueName = "test-queue" })
+      ) if length(metric.metric_stat) > 0
+    ])
+    error_message = "The figures are those of this queue and this service."
+  }
+}
+
+run "from_none_to_the_first" {
+  assert {
+    condition = toset([
+      for step in aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].step_adjustment :
+      "${step.metric_interval_lower_bound}-${step.metric_interval_upper_bound == null ? "" : step.metric_interval_upper_bound}: ${step.scaling_adjustment}"
+    ]) == toset(["0-64: 1", "64-640: 5", "640-: 20"])
+    error_message = "One task for a little, five for more, twenty for much."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].adjustment_type == "ExactCapacity"
+    error_message = "The wake sets a count: fired twice, it does nothing twice."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.wake.alarm_actions == toset([aws_appautoscaling_policy.wake.arn])
+      && aws_cloudwatch_metric_alarm.wake.threshold == 0 && aws_cloudwatch_metric_alarm.wake.comparison_operator == "GreaterThanThreshold"
+      && [for query in aws_cloudwatch_metric_alarm.wake.metric_query : query.expression if query.return_data == true] == ["IF(FILL(tasks, 0) < 1, FILL(visible, 0), 0)"]
+    )
+    error_message = "It wakes when messages wait and no task runs, also where there is no figure for the tasks."
+  }
+}
+
+run "from_the_last_to_none" {
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.rest.alarm_actions == toset([aws_appautoscaling_policy.rest.arn])
+      && aws_cloudwatch_metric_alarm.rest.threshold == 1 && aws_cloudwatch_metric_alarm.rest.comparison_operator == "LessThanThreshold"
+      && aws_cloudwatch_metric_alarm.rest.evaluation_periods == 5 && aws_cloudwatch_metric_alarm.rest.treat_missing_data == "ignore"
+      && [for query in aws_cloudwatch_metric_alarm.rest.metric_query : query.expression if query.return_data == true] == ["visible + in_flight + delayed"]
+    )
+    error_message = "It rests when nothing has waited, been in flight or delayed for five minutes, and never for want of figures."
+  }
+  assert {
+    condition     = [for step in aws_appautoscaling_policy.rest.step_scaling_policy_configuration[0].step_adjustment : step.scaling_adjustment] == [0]
+    error_message = "Back to min_tasks."
+  }
+}
+
+run "small_service_never_wakes_more_than_it_may" {
+  variables {
+    min_tasks = 1
+    max_tasks = 2
+  }
+  assert {
+    condition = (
+      alltrue([for step in aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].step_adjustment : step.scaling_adjustment <= 2])
+      && [for step in aws_appautoscaling_policy.rest.step_scaling_policy_configuration[0].step_adjustment : step.scaling_adjustment] == [1]
+    )
+    error_message = "The edges keep to min_tasks and max_tasks."
+  }
+}
+
+run "alarms_tell_the_topic" {
+  assert {
+    condition = alltrue([
+      for alarm in [
+        aws_cloudwatch_metric_alarm.dlq_not_empty, aws_cloudwatch_metric_alarm.oldest_message_age, aws_cloudwatch_metric_alarm.deaf,
+        aws_cloudwatch_metric_alarm.error_ratio, aws_cloudwatch_metric_alarm.memory, aws_cloudwatch_metric_alarm.throttles,
+      ] :
+      alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])
+      && alarm.treat_missing_data == "notBreaching" && strcontains(alarm.alarm_description, "docs/runbook.md#")
+    ])
+    error_message = "Each alarm tells the topic when it begins and ends, points at the runbook, and is quiet without figures."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.dlq_not_empty.metric_name == "ApproximateNumberOfMessagesVisible"
+      && aws_cloudwatch_metric_alarm.dlq_not_empty.dimensions == tomap({ QueueName = "test-dlq" }) && aws_cloudwatch_metric_alarm.dlq_not_empty.threshold == 0
+    )
+    error_message = "One message in the dead-letter queue is enough, whoever moved it there."
+  }
+  assert {
+    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "Only this account's alarms may publish."
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.deployment_failed.event_pattern).detail.eventName == ["SERVICE_DEPLOYMENT_FAILED"]
+    error_message = "Failed deployments are told as well."
+  }
+}
+
+run "addresses_are_subscribed" {
+  variables { alarm_emails = ["on-call@example.com"] }
+  assert {
+    condition     = keys(aws_sns_topic_subscription.email) == ["on-call@example.com"]
+    error_message = "Whoever is named is subscribed."
+  }
+}

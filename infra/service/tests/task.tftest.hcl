@@ -1,0 +1,253 @@
+# The task, its roles and its network. No account is needed: the provider is a mock.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_service" {
+    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging/collage-worker-staging" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging:1" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging" }
+  }
+  mock_resource "aws_appautoscaling_policy" {
+    defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:00000000" }
+  }
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-alarms" }
+  }
+}
+
+variables {
+  image_tag = "0123abc"
+  data_half = {
+    environment    = "staging"
+    region         = "us-east-1"
+    input_bucket   = "test-input"
+    output_bucket  = "test-output"
+    temp_bucket    = "test-temp"
+    queue_name     = "test-queue"
+    queue_url      = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
+    queue_arn      = "arn:aws:sqs:us-east-1:123456789012:test-queue"
+    dlq_name       = "test-dlq"
+    dlq_url        = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
+    dlq_arn        = "arn:aws:sqs:us-east-1:123456789012:test-dlq"
+    table_name     = "test-table"
+    table_arn      = "arn:aws:dynamodb:us-east-1:123456789012:table/test-table"
+    repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker"
+    repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/collage-worker"
+    key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+}
+
+run "task_definition" {
+  assert {
+    condition = (
+      aws_ecs_task_definition.worker.runtime_platform[0].cpu_architecture == "X86_64"
+      && aws_ecs_task_definition.worker.requires_compatibilities == toset(["FARGATE"])
+      && aws_ecs_task_definition.worker.execution_role_arn == aws_iam_role.execution.arn
+      && aws_ecs_task_definition.worker.task_role_arn == aws_iam_role.task.arn
+    )
+    error_message = "An x86-64 Fargate task with a role to start it and a role of its own."
+  }
+  assert {
+    condition = alltrue([
+      for container in jsondecode(aws_ecs_task_definition.worker.container_definitions) :
+      container.readonlyRootFilesystem && container.user == "10001" && container.stopTimeout == 120
+      && container.linuxParameters.initProcessEnabled && container.linuxParameters.capabilities.drop == ["ALL"]
+      && container.command == ["run"] && length(container.healthCheck.command) > 1
+    ])
+    error_message = "Read-only root, user 10001, 120 s to stop, an init process, no capabilities, a health check."
+  }
+  assert {
+    condition = alltrue([
+      for container in jsondecode(aws_ecs_task_definition.worker.container_definitions) :
+      container.image == "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker:0123abc"
+      && container.mountPoints == [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      && container.logConfiguration.logDriver == "awslogs"
+      && container.logConfiguration.options["awslogs-group"] == aws_cloudwatch_log_group.worker.name
+    ])
+    error_message = "The tagged image, /tmp as the one place to write, logs to the log group."
+  }
+  assert {
+    condition     = [for volume in aws_ecs_task_definition.worker.volume : volume.name] == ["tmp"] && length(aws_ecs_task_definition.worker.ephemeral_storage) == 0
+    error_message = "/tmp is the free ephemeral storage."
+  }
+  assert {
+    condition     = aws_cloudwatch_log_group.worker.retention_in_days == 30
+    error_message = "Logs end."
+  }
+}
+
+run "larger_manifests_get_more_room" {
+  variables { ephemeral_storage_gib = 100 }
+  assert {
+    condition     = aws_ecs_task_definition.worker.ephemeral_storage[0].size_in_gib == 100
+    error_message = "The storage asked for."
+  }
+}
+
+run "environment_of_the_worker" {
+  variables {
+    settings              = { LOG_LEVEL = "debug" }
+    allowed_input_buckets = ["other-bucket"]
+  }
+  assert {
+    condition = { for each in jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].environment : each.name => each.value } == {
+      ALLOWED_INPUT_BUCKETS = "test-input,other-bucket"
+      ALLOWED_PORTS         = "443,80"
+      AWS_REGION            = "us-east-1"
+      DYNAMODB_TABLE_NAME   = "test-table"
+      HEALTH_PORT           = "8080"
+      INPUT_BUCKET          = "test-input"
+      LOG_FORMAT            = "json"
+      LOG_LEVEL             = "debug"
+      METRICS_NAMESPACE     = "TikTokImageProcessor"
+      OUTPUT_BUCKET         = "test-output"
+      SQS_DLQ_URL           = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
+      SQS_QUEUE_URL         = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
+      STOP_GRACE_SECONDS    = "100"
+      TEMP_BUCKET           = "test-temp"
+      TMPDIR                = "/tmp"
+    }
+    error_message = "The worker is told of what the data half made, and nothing else."
+  }
+}
+
+run "roles_are_for_tasks_of_this_account" {
+  assert {
+    condition = alltrue([
+      for role in [aws_iam_role.execution, aws_iam_role.task] :
+      jsondecode(role.assume_role_policy).Statement[0].Principal.Service == "ecs-tasks.amazonaws.com"
+      && jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    ])
+    error_message = "Only ECS tasks of this account take the roles."
+  }
+}
+
+run "rights_are_least" {
+  assert {
+    condition = alltrue([
+      for statement in concat(local.task_statements, jsondecode(aws_iam_role_policy.execution.policy).Statement) :
+      alltrue([for action in flatten([statement.Action]) : !endswith(action, ":*") && action != "*"])
+    ])
+    error_message = "No right to everything of a service."
+  }
+  assert {
+    condition = [
+      for statement in concat(local.task_statements, jsondecode(aws_iam_role_policy.execution.policy).Statement) :
+      statement.Sid if contains(flatten([statement.Resource]), "*")
+    ] == ["LogInToRegistry"]
+    error_message = "Only logging in to the registry is without a resource: IAM knows none for it."
+  }
+  assert {
+    condition = alltrue([
+      for statement in local.task_statements : alltrue([
+        for arn in flatten([statement.Resource]) :
+        anytrue([for allowed in ["test-input", "test-output", "test-temp", "test-queue", "test-dlq", "test-table", ":task/collage-worker-staging/", ":key/"] : strcontains(arn, allowed)])
+      ])
+    ])
+    error_message = "The worker reaches its own buckets, queues, table, key and tasks only."
+  }
+  assert {
+    condition = [
+      for statement in local.task_statements : statement.Resource
+      if length(setintersection(flatten([statement.Action]), ["s3:DeleteObject", "s3:DeleteObjectVersion"])) > 0
+    ] == ["arn:aws:s3:::test-input/csv-files/*"]
+    error_message = "The worker deletes nothing but manifests that it archived."
+  }
+  assert {
+    condition = anytrue([
+      for statement in local.task_statements :
+      toset(flatten([statement.Action])) == toset(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"])
+      && statement.Resource == "arn:aws:ecs:us-east-1:123456789012:task/collage-worker-staging/*"
+    ])
+    error_message = "Tasks may protect themselves from scale-in."
+  }
+  assert {
+    condition = alltrue([
+      for statement in local.task_statements : statement.Condition.StringEquals["kms:ViaService"] == "dynamodb.us-east-1.amazonaws.com"
+      if strcontains(flatten([statement.Action])[0], "kms:")
+    ])
+    error_message = "The key is used through DynamoDB only."
+  }
+}
+
+run "deployments_roll_back" {
+  assert {
+    condition     = aws_ecs_service.worker.deployment_circuit_breaker[0].enable && aws_ecs_service.worker.deployment_circuit_breaker[0].rollback
+    error_message = "A deployment that does not come up is rolled back."
+  }
+  assert {
+    condition     = aws_ecs_service.worker.availability_zone_rebalancing == "DISABLED" && aws_ecs_service.worker.deployment_minimum_healthy_percent == 100
+    error_message = "Nobody stops a busy task to move it."
+  }
+}
+
+run "capacity_is_mixed" {
+  assert {
+    condition = { for strategy in aws_ecs_service.worker.capacity_provider_strategy : strategy.capacity_provider => [coalesce(strategy.base, 0), strategy.weight] } == {
+      FARGATE      = [1, 1]
+      FARGATE_SPOT = [0, 4]
+    }
+    error_message = "One task on demand, and of the others four in five on Spot."
+  }
+}
+
+run "own_network_with_public_addresses" {
+  assert {
+    condition = (
+      length(aws_vpc.own) == 1 && length(aws_subnet.public) == 3 && length(aws_nat_gateway.own) == 0 && length(aws_subnet.private) == 0
+      && aws_ecs_service.worker.network_configuration[0].assign_public_ip
+    )
+    error_message = "By default tasks go out with addresses of their own and no NAT gateway is paid for."
+  }
+  assert {
+    condition     = keys(aws_vpc_endpoint.gateway) == ["dynamodb", "s3"] && alltrue([for each in aws_vpc_endpoint.gateway : each.vpc_endpoint_type == "Gateway"])
+    error_message = "S3 and DynamoDB are reached through gateway endpoints."
+  }
+  assert {
+    condition     = length(aws_security_group.tasks.ingress) == 0 && toset([for rule in aws_vpc_security_group_egress_rule.web : rule.from_port]) == toset([80, 443])
+    error_message = "Nothing comes in, and only web ports go out."
+  }
+}
+
+run "own_network_with_nat" {
+  variables { egress = "nat" }
+  assert {
+    condition = (
+      length(aws_nat_gateway.own) == 1 && length(aws_subnet.private) == 3 && !aws_ecs_service.worker.network_configuration[0].assign_public_ip
+      && toset(local.subnet_ids) == toset(aws_subnet.private[*].id) && length(aws_vpc_endpoint.gateway["s3"].route_table_ids) == 2
+    )
+    error_message = "With nat, tasks are in private subnets and reach S3 past the gateway."
+  }
+}
+
+run "existing_network" {
+  variables {
+    vpc_id     = "vpc-0123456789abcdef0"
+    subnet_ids = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+  }
+  assert {
+    condition = (
+      length(aws_vpc.own) == 0 && length(aws_subnet.public) == 0 && length(aws_vpc_endpoint.gateway) == 0
+      && aws_security_group.tasks.vpc_id == "vpc-0123456789abcdef0"
+      && aws_ecs_service.worker.network_configuration[0].subnets == toset(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
+    )
+    error_message = "An existing VPC is used as it is."
+  }
+}

@@ -1,0 +1,55 @@
+variable "data_half" {
+  description = "What the data half made: its output `for_service`. scripts/deploy.py hands it over; by hand it is a .tfvars.json."
+  type = object({
+    environment    = string
+    region         = string
+    input_bucket   = string
+    output_bucket  = string
+    temp_bucket    = string
+    queue_name     = string
+    queue_url      = string
+    queue_arn      = string
+    dlq_name       = string
+    dlq_url        = string
+    dlq_arn        = string
+    table_name     = string
+    table_arn      = string
+    repository_url = string
+    repository_arn = string
+    key_arn        = string
+  })
+
+  validation {
+    condition = alltrue([
+      for arn in [var.data_half.queue_arn, var.data_half.dlq_arn, var.data_half.table_arn, var.data_half.repository_arn, var.data_half.key_arn] :
+      startswith(arn, "arn:")
+    ])
+    error_message = "data_half: each …_arn must be an ARN. Take the whole object from `terraform output -json for_service` of the data half."
+  }
+
+  validation {
+    condition     = startswith(var.data_half.queue_url, "https://") && startswith(var.data_half.dlq_url, "https://")
+    error_message = "data_half: queue_url and dlq_url must be https URLs, as SQS gives them."
+  }
+}
+
+variable "image_tag" {
+  description = "Tag of the worker's image in the registry: the commit it was built from."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{7,40}(-[A-Za-z0-9_.-]+)?$", var.image_tag))
+    error_message = "image_tag must be a commit's hash (7 to 40 hexadecimal digits, with an optional -suffix): a name that moves cannot be rolled back to."
+  }
+}
+
+variable "tags" {
+  description = "Further tags for every resource, for example a cost centre."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
+    error_message = "tags must not begin with aws:, which AWS keeps for itself."
+  }
+}

@@ -1,0 +1,102 @@
+"""Watches ECS bring a revision out, and tells a success from a roll-back that looks like one."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deploy_terraform import DeployError
+
+LOOK_EVERY = 10.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """The ECS service, and the clients to look at it with."""
+
+    ecs: Any
+    scaling: Any
+    cluster: str
+    name: str
+
+    def found(self) -> Any:
+        """Return what ECS says of the service, or None where it is not there."""
+        services = self.ecs.describe_services(cluster=self.cluster, services=[self.name])["services"]
+        return next((each for each in services if each["status"] == "ACTIVE"), None)
+
+    def image_tag(self) -> str | None:
+        """Return the tag of the image that the service runs now, or None before the first deployment."""
+        try:
+            service = self.found()
+        except self.ecs.exceptions.ClusterNotFoundException:
+            return None
+        if service is None:
+            return None
+        definition = self.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+        return str(definition["containerDefinitions"][0]["image"].rpartition(":")[2])
+
+    @contextmanager
+    def kept_awake(self) -> Iterator[None]:
+        """Let at least one task run meanwhile: an idle service would be scaled in to nothing, which proves nothing."""
+        self._suspend(scale_in=True)
+        try:
+            if self.found()["desiredCount"] < 1:
+                self.ecs.update_service(cluster=self.cluster, service=self.name, desiredCount=1)
+            yield
+        finally:
+            self._suspend(scale_in=False)
+
+    def _suspend(self, *, scale_in: bool) -> None:
+        self.scaling.register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId=f"service/{self.cluster}/{self.name}",
+            ScalableDimension="ecs:service:DesiredCount",
+            SuspendedState={
+                "DynamicScalingInSuspended": scale_in,
+                "DynamicScalingOutSuspended": False,
+                "ScheduledScalingSuspended": False,
+            },
+        )
+
+
+def steady(
+    service: Service,
+    task_definition: str,
+    *,
+    patience: float = 1800.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until every task runs this revision and is well; raises `DeployError` where it does not come to that.
+
+    A service that was rolled back is steady, too: it is the revision that counts, not the steadiness.
+    """
+    end = clock() + patience
+    while True:
+        said = _state(service.found(), task_definition)
+        if said == "steady":
+            return
+        if said.startswith("failed"):
+            raise DeployError(f"ECS gave the new revision up ({said}); its events and stopped tasks say why")
+        if clock() >= end:
+            raise DeployError(f"after {patience / 60:.0f} minutes the new revision is still {said}")
+        print(f"  {said}", flush=True)
+        sleep(LOOK_EVERY)
+
+
+def _state(service: Any, task_definition: str) -> str:
+    if service is None:
+        return "failed: there is no such service"
+    deployments = service["deployments"]
+    ours = next((each for each in deployments if each["taskDefinition"] == task_definition), None)
+    if ours is None:
+        return "failed: it was rolled back"
+    if ours.get("rolloutState") == "FAILED":
+        return f"failed: {ours.get('rolloutStateReason', 'no reason given')}"
+    if ours["status"] != "PRIMARY":
+        return "failed: another revision took its place"
+    settled = len(deployments) == 1 and ours.get("rolloutState", "COMPLETED") == "COMPLETED"
+    if settled and ours["runningCount"] == ours["desiredCount"] >= 1:
+        return "steady"
+    return f"coming: {ours['runningCount']} of {ours['desiredCount']} tasks run, {len(deployments) - 1} older revisions"

@@ -1,0 +1,359 @@
+"""What is asked of the worker while it is killed, and what must have come of it in the end."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.pictures import SMALL, Origin, manifest, token
+from tests.integration.places import Place
+from tests.integration.waiting import until
+
+VISIBILITY = 4
+
+Expected = Mapping[str, tuple[str, int, dict[str, int]]]
+"""What becomes of each creator: status, images, errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One batch that was asked for: the manifest's key, and the creators it has."""
+
+    key: str
+    rows: str
+    creators: Expected
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A way through the worker.
+
+    `points` are the failpoints that are tried on it; together the scenarios' are all there are. `later` is done once
+    the first worker runs. `armed` are failpoints that belong to the way itself.
+    """
+
+    name: str
+    told: str
+    ask: Callable[[Place, Origin], Asked]
+    check: Callable[[Place, Asked], None]
+    points: tuple[str, ...]
+    env: Mapping[str, object] = field(default_factory=dict)
+    later: Callable[[Place, Asked], None] | None = None
+    armed: str = ""
+    quick: bool = False
+
+
+# --- what goes in ---------------------------------------------------------------------------------------------------
+
+
+def _rows(origin: Origin, tag: str, more: int = 0) -> tuple[str, Expected]:
+    """Return a manifest with a whole creator, one with a broken image, one without any, and `more` plain ones."""
+    rows = [
+        ("ann", origin.photo(SMALL[0], tag)),
+        ("ann", origin.photo(SMALL[1], tag)),
+        ("ben", f"{origin.base}/truncated/{SMALL[1]}?{tag}"),
+        ("ben", origin.photo(SMALL[0], tag)),
+        ("cyd", f"{origin.base}/status/404?{tag}"),
+    ]
+    expected: dict[str, tuple[str, int, dict[str, int]]] = {
+        "ann": ("completed", 2, {}),
+        "ben": ("completed", 1, {"truncated": 1}),
+        "cyd": ("failed", 0, {"not_found": 1}),
+    }
+    for number in range(more):
+        rows.append((f"dan{number}", origin.photo(SMALL[0], f"{tag}-{number}")))
+        expected[f"dan{number}"] = ("completed", 1, {})
+    return manifest(rows), expected
+
+
+def _drop(place: Place, origin: Origin, more: int = 0) -> Asked:
+    tag = token()
+    rows, expected = _rows(origin, tag, more)
+    key = f"csv-files/{tag}.csv"
+    place.put(key, rows)
+    return Asked(key, rows, expected)
+
+
+def _inline(place: Place, origin: Origin) -> Asked:
+    return _drop(place, origin)
+
+
+def _split(place: Place, origin: Origin) -> Asked:
+    return _drop(place, origin, more=2)
+
+
+def _empty(place: Place, _origin: Origin) -> Asked:
+    key = f"csv-files/{token()}.csv"
+    place.put(key, "creator_name,cover_url\n")
+    return Asked(key, "", {})
+
+
+def _poison(place: Place, _origin: Origin) -> Asked:
+    return Asked("", place.send("this is no JSON"), {})
+
+
+def _twice(place: Place, origin: Origin) -> Asked:
+    """Send the same job twice; it takes long enough for both to be received at once."""
+    tag = token()
+    rows = manifest([("ann", f"{origin.base}/slow/1500/{SMALL[0]}?{tag}")])
+    body = place.send_job(rows, tag)
+    place.send(body)
+    return Asked(f"manual-uploads/{tag}.csv", rows, {"ann": ("completed", 1, {})})
+
+
+def _slow(place: Place, origin: Origin) -> Asked:
+    """Drop five creators whose first chunk takes so long that something can be taken away meanwhile."""
+    tag = token()
+    rows = [("ann", f"{origin.base}/slow/{wait}/{SMALL[0]}?{tag}") for wait in (2500,)]
+    rows += [(name, origin.photo(SMALL[0], f"{tag}-{name}")) for name in ("ben", "cyd", "dan", "eve")]
+    key = f"csv-files/{tag}.csv"
+    place.put(key, manifest(rows))
+    return Asked(key, "", {})
+
+
+def _lose_the_second_chunk(place: Place, _asked: Asked) -> None:
+    _lose(place, "/chunks/000002")
+
+
+def _lose_the_first_part(place: Place, _asked: Asked) -> None:
+    _lose(place, "/parts/000001")
+
+
+def _lose(place: Place, part: str) -> None:
+    """Take a file of the temp bucket away as soon as it is there, as its expiry would."""
+
+    def look() -> list[str]:
+        return [key for key in place.listed(place.settings.temp_bucket) if part in key]
+
+    (key,) = until(look, f"a file {part}", within=60)
+    place.aws.s3.delete_object(Bucket=place.settings.temp_bucket, Key=key)
+
+
+def _once_more(place: Place, asked: Asked) -> None:
+    """Notify the same object twice again when its batch is done: once it is there again, once it is not."""
+    until(lambda: place.waiting() == 0 and _state(place, asked) == "completed", "the batch's end", within=60)
+    etag = place.put(asked.key, asked.rows)
+    object_ = {"key": asked.key, "eTag": etag}
+    record = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
+    place.send({"Records": [record | {"s3": {"bucket": {"name": place.input}, "object": object_}}]})
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+def _state(place: Place, asked: Asked) -> str:
+    batches = place.batches(asked.key.rpartition("/")[2].removesuffix(".csv"))
+    return next((item["state"] for item in batches.values() if item["processing_date"] == "batch"), "")
+
+
+def whole_batches(place: Place) -> dict[str, dict[str, Any]]:
+    """Return the batches' own records, without those of chunks."""
+    return {
+        item["creator_name"].removeprefix(" batch "): item
+        for item in place.items()
+        if item["creator_name"].startswith(" batch ") and item["processing_date"] == "batch"
+    }
+
+
+def completed(place: Place, asked: Asked) -> None:
+    """Hold a batch that had to complete against everything that can be seen of it."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert batch["state"] == "completed"
+    assert batch.get("chunks_done", 0) == batch.get("chunks_total", 0)
+    chunks = [item for item in place.items() if item["processing_date"].startswith("chunk/")]
+    assert {item["state"] for item in chunks} <= {"completed"}
+    assert len(chunks) == batch.get("chunks_total", 0)
+    records_are_right(place, batch_id, asked)
+    counts_are_right(place, batch_id, batch, asked)
+    manifest_is_where_it_belongs(place, asked)
+    nothing_was_overwritten(place)
+    assert (place.waiting(), place.dead_count()) == (0, 0), "messages are left"
+
+
+def versions_kept(place: Place) -> None:
+    """Have the output bucket keep every version, so that an overwritten collage can be told."""
+    place.aws.s3.put_bucket_versioning(Bucket=place.output, VersioningConfiguration={"Status": "Enabled"})
+
+
+def nothing_was_overwritten(place: Place) -> None:
+    """Each collage was written once."""
+    pages = place.aws.s3.get_paginator("list_object_versions").paginate(Bucket=place.output, Prefix="collages/")
+    versions = Counter(found["Key"] for page in pages for found in page.get("Versions", []))
+    assert {key: count for key, count in versions.items() if count > 1} == {}
+
+
+def records_are_right(place: Place, batch_id: str, asked: Asked) -> None:
+    """Each creator has one record, one page with its batch in it where it is completed, and its metadata; no more."""
+    records = place.records(batch_id)
+    found = {
+        name: (item["status"], int(item["images_processed"]), {k: int(v) for k, v in item["errors"].items()})
+        for name, item in records.items()
+    }
+    assert found == asked.creators
+    collages = {item["collage_s3_key"] for item in records.values() if item["status"] == "completed"}
+    documents = {f"results/metadata/{batch_id}/{name}.json" for name in asked.creators}
+    documents |= {f"results/processing-summaries/{batch_id}.{kind}" for kind in ("json", "html")}
+    assert set(place.listed()) == collages | documents
+    for name, item in records.items():
+        if item["status"] == "completed":
+            told = place.head(item["collage_s3_key"])["Metadata"]
+            assert (told["batch-id"], told["creator"]) == (batch_id, name)
+
+
+def counts_are_right(place: Place, batch_id: str, batch: Mapping[str, Any], asked: Asked) -> None:
+    """Summary and record agree, and count each creator once."""
+    summary = place.summary(batch_id)
+    done = [name for name, (status, _, _) in asked.creators.items() if status == "completed"]
+    assert {line["creator"]: line["status"] for line in summary["creators"]} == {
+        name: status for name, (status, _, _) in asked.creators.items()
+    }
+    assert len(summary["creators"]) == len(asked.creators)
+    assert len(summary["collages"]) == len(set(summary["collages"])) == len(done)
+    expected = {
+        "creators_total": len(asked.creators),
+        "creators_completed": len(done),
+        "creators_failed": len(asked.creators) - len(done),
+        "images_processed": sum(images for _, images, _ in asked.creators.values()),
+        "collages_written": len(done),
+    }
+    assert {name: summary["counts"][name] for name in expected} == expected
+    sums = {name: int(batch.get(f"n_{name}", batch["counts"].get(name))) for name in expected}
+    assert sums == expected
+
+
+def manifest_is_where_it_belongs(place: Place, asked: Asked) -> None:
+    """A dropped manifest is archived, once; one that a job named stays."""
+    archived = asked.key.startswith("csv-files/")
+    assert place.listed(place.input) == [f"archived/processed/{asked.key}" if archived else asked.key]
+
+
+def failed(place: Place, asked: Asked) -> None:
+    """The batch failed with its reason, beside its archived manifest; the dead letter is there at least once."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert (batch["state"], batch["error_code"]) == ("failed", "manifest_empty")
+    archived = f"archived/failed/{asked.key}"
+    assert place.listed(place.input) == [archived, f"{archived}.error.json"]
+    told = place.read_json(f"{archived}.error.json", place.input)
+    assert (told["batch_id"], told["error_code"]) == (batch_id, "manifest_empty")
+    assert place.listed() == []
+    _dead_at_least_once(place, "manifest_empty", batch_id)
+
+
+def lost(place: Place, asked: Asked) -> None:
+    """A batch whose files are gone fails, and says so."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert (batch["state"], batch["error_code"]) == ("failed", "chunk_missing")
+    _dead_at_least_once(place, "chunk_missing", batch_id)
+
+
+def refused(place: Place, asked: Asked) -> None:
+    """The message is in the dead-letter queue with its reason, which the record tells, too."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert (batch["state"], batch["error_code"]) == ("failed", "bad_json")
+    _dead_at_least_once(place, "bad_json", batch_id)
+
+
+def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
+    assert place.waiting() == 0
+    assert 1 <= place.dead_count() <= 3, "once for each worker that came so far"
+    found = place.aws.sqs.receive_message(
+        QueueUrl=place.dlq_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+    )["Messages"]
+    for letter in found:
+        told = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+        assert (told["error_code"], told["batch_id"]) == (code, batch_id), json.dumps(told)
+
+
+# --- the ways -------------------------------------------------------------------------------------------------------
+
+ONE = (
+    "receive.received receive.understood batch.manifest_seen batch.taken batch.manifest_fetched batch.planned "
+    "creator.begun creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
+    "creator.recorded hands.creator_done finish.report_written finish.summary_written finish.summary_noted "
+    "finish.manifest_seen finish.archived finish.completed receive.decided fate.before_delete fate.deleted"
+)
+MANY = (
+    "receive.received chunks.file_written chunks.plan_written batch.chunks_written batch.plan_noted "
+    "chunks.messages_sent batch.chunks_sent batch.sent_noted batch.looked_again batch.released "
+    "chunk.batch_known chunk.taken chunks.object_read chunk.read creator.begun creator.collage_written "
+    "creator.recorded chunk.worked chunks.part_stored chunk.part_written chunk.completed finish.looked finish.taken "
+    "finish.plan_read finish.parts_merged finish.report_written finish.merged_summary_written "
+    "finish.merged_summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
+)
+FAILING = (
+    "batch.error_written batch.failure_noted batch.failed_archived fate.before_dead_letter fate.dead_letter_sent "
+    "fate.failed_deleted"
+)
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "one chunk",
+            "a manifest of three creators is dropped, and done by one message",
+            _inline,
+            completed,
+            tuple(ONE.split()),
+            quick=True,
+        ),
+        Scenario(
+            "many chunks",
+            "a manifest of five creators is dropped, and split in three chunks",
+            _split,
+            completed,
+            tuple(MANY.split()),
+            env={"CHUNK_CREATORS": 2, "MAX_CONCURRENT_JOBS": 2},
+        ),
+        Scenario("no rows", "a manifest without a row is dropped", _empty, failed, tuple(FAILING.split())),
+        Scenario(
+            "no JSON",
+            "a message that is no JSON",
+            _poison,
+            refused,
+            ("batch.refusal_taken", "batch.refusal_noted", "receive.refused"),
+        ),
+        Scenario(
+            "a lost chunk",
+            "a chunk's file is taken away before its turn",
+            _slow,
+            lost,
+            ("finish.given_up_looked", "finish.given_up_taken", "finish.given_up_noted", "chunk.failure_seen"),
+            env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
+            later=_lose_the_second_chunk,
+        ),
+        Scenario(
+            "a lost part",
+            "what came of a chunk is taken away before the end",
+            _slow,
+            lost,
+            ("finish.failure_noted",),
+            env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
+            later=_lose_the_first_part,
+        ),
+        Scenario(
+            "at once",
+            "a job is sent twice, and both messages are received at once",
+            _twice,
+            completed,
+            ("fate.before_copy", "fate.copy_sent", "fate.copied_deleted"),
+        ),
+        Scenario(
+            "an error",
+            "planning fails unexpectedly, and the message is given back",
+            _inline,
+            completed,
+            ("fate.before_release", "fate.released"),
+            armed="batch.planned=raise",
+        ),
+        Scenario(
+            "once more",
+            "a finished batch's manifest is dropped again and notified twice",
+            _inline,
+            completed,
+            ("batch.archived_again", "batch.gone_looked_up"),
+            env={"MAX_CONCURRENT_JOBS": 1},
+            later=_once_more,
+        ),
+    )
+}

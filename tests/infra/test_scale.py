@@ -1,0 +1,168 @@
+"""The simulation is of the policy that Terraform deploys, and says what docs/scale.md says."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import scale_cost as cost
+from scale_policy import Policy, Shown, backlog, backlog_per_task, waiting_for_nobody
+from scale_report import hours_of_a_million
+from scale_simulation import Simulation, World, scenarios
+
+from tests.infra.terraform import ROOT, Rendered
+
+
+@pytest.mark.parametrize("name", list(scenarios()))
+@pytest.mark.parametrize("seed", range(3))
+def test_no_work_is_lost_or_ended_by_scale_in(name: str, seed: int) -> None:
+    run = Simulation(scenarios()[name], Policy(), World(), seed=seed).run()
+    assert abs(run.lost) < 1e-6
+    assert run.scaled_in_busy == 0
+
+
+def test_without_protection_busy_tasks_would_be_ended() -> None:
+    """The figure that the other test asserts to be none can be another."""
+    run = Simulation(scenarios()["steady"], Policy(), World(protected=False)).run()
+    assert run.scaled_in_busy > 0
+    assert run.handed_back > 0
+    assert abs(run.lost) < 1e-6
+
+
+def test_nothing_is_lost_where_half_the_tasks_die_every_hour() -> None:
+    rough = World(spot_interruptions_an_hour=0.5, crashes_an_hour=0.5)
+    run = Simulation(scenarios()["burst"], Policy(), rough).run()
+    assert run.crashed > 10
+    assert run.redone > 0
+    assert abs(run.lost) < 1e-6
+
+
+def test_the_service_comes_to_rest_after_every_pattern() -> None:
+    for arrivals in scenarios().values():
+        simulation = Simulation(arrivals, Policy(), World())
+        simulation.run()
+        assert simulation.desired == 0
+        assert not simulation.tasks
+
+
+def test_poison_ends_in_the_dead_letter_queue_and_holds_no_fleet() -> None:
+    run = Simulation(scenarios()["poison"], Policy(), World()).run()
+    assert run.dead_letters == sum(poison for _, _, poison in scenarios()["poison"])
+    assert run.peak < Policy().max_tasks
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    first, second = (Simulation(scenarios()["steady"], Policy(), World(), seed=7).run() for _ in range(2))
+    assert first == second
+
+
+def test_figures_that_are_missing_scale_nothing() -> None:
+    nothing = Shown(None, None, None, None)
+    assert backlog_per_task(nothing, 32) == 32
+    assert waiting_for_nobody(nothing) == 0
+    assert backlog(nothing) is None
+
+
+def test_a_million_collages_cost_what_they_may() -> None:
+    run = Simulation(scenarios()["burst"], Policy(), World()).run()
+    for spot in (0.0, 0.8, 1.0):
+        assert sum(cost.of_a_million(hours_of_a_million(run, spot)).values()) <= 30
+    assert cost.of_the_lambda() > 1000
+
+
+def test_the_document_says_what_the_scripts_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "scale_report.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- held against Terraform -----------------------------------------------------------------------------------------
+
+
+def only(service: Rendered, address: str, *path: Any) -> Any:
+    found = service.one(address)
+    for step in path:
+        found = found[step]
+    return found
+
+
+def test_the_policy_is_terraforms(service: Rendered) -> None:
+    tracking = only(
+        service, "aws_appautoscaling_policy.backlog_per_task", "target_tracking_scaling_policy_configuration", 0
+    )
+    target = service.one("aws_appautoscaling_target.tasks")
+    rest = service.one("aws_cloudwatch_metric_alarm.rest")
+    deployed = Policy(
+        min_tasks=target["min_capacity"],
+        max_tasks=target["max_capacity"],
+        messages_per_task=tracking["target_value"],
+        idle_minutes=rest["evaluation_periods"],
+        out_cooldown=tracking["scale_out_cooldown"],
+        in_cooldown=tracking["scale_in_cooldown"],
+    )
+    assert deployed == Policy()
+
+
+def test_the_first_tasks_are_terraforms(service: Rendered) -> None:
+    steps = only(service, "aws_appautoscaling_policy.wake", "step_scaling_policy_configuration", 0, "step_adjustment")
+    assert len(steps) == 3
+    for step in steps:
+        low = float(step["metric_interval_lower_bound"])
+        assert Policy().first_tasks(low) == step["scaling_adjustment"]
+        if step["metric_interval_upper_bound"]:
+            assert Policy().first_tasks(float(step["metric_interval_upper_bound"]) - 1) == step["scaling_adjustment"]
+
+
+SHOWN = [
+    Shown(visible, in_flight, 0, tasks)
+    for visible in (None, 0, 1, 31, 500)
+    for in_flight in (None, 0, 7)
+    for tasks in (None, 0, 1, 3)
+]
+
+
+def evaluate(expression: str, shown: Shown) -> float:
+    """Reckon a CloudWatch expression of FILL, IF, comparisons and arithmetic for one point."""
+
+    def value(name: str) -> float | None:
+        found = getattr(shown, name)
+        return None if found is None else float(found)
+
+    def fill(found: float | None, otherwise: float) -> float:
+        return otherwise if found is None else found
+
+    def choose(condition: bool, yes: float, no: float) -> float:
+        return yes if condition else no
+
+    text = re.sub(r"FILL\((\w+), 0\)", r'fill(value("\1"), 0)', expression).replace("IF(", "choose(")
+    names = {"fill": fill, "choose": choose, "value": value, "__builtins__": {}}
+    result: float = eval(text, names)
+    return result
+
+
+def test_the_formulas_are_terraforms(service: Rendered) -> None:
+    tracking = only(
+        service, "aws_appautoscaling_policy.backlog_per_task", "target_tracking_scaling_policy_configuration", 0
+    )
+    metrics = tracking["customized_metric_specification"][0]["metrics"]
+    (expression,) = [each["expression"] for each in metrics if each["return_data"]]
+    wake = service.one("aws_cloudwatch_metric_alarm.wake")
+    (waking,) = [each["expression"] for each in wake["metric_query"] if each["return_data"]]
+    for shown in SHOWN:
+        assert evaluate(expression, shown) == pytest.approx(backlog_per_task(shown, 32)), shown
+        assert evaluate(waking, shown) == waiting_for_nobody(shown), shown
+
+
+def test_fewer_messages_for_each_task_mean_more_idle_hours() -> None:
+    """Why 32: the table of choices in docs/scale.md."""
+    idle = {}
+    for messages in (8, 32):
+        run = Simulation(scenarios()["steady"], replace(Policy(), messages_per_task=messages), World()).run()
+        idle[messages] = run.idle_hours / sum(run.task_hours.values())
+    assert idle[8] > 2 * idle[32]

@@ -1,0 +1,233 @@
+"""Hostile servers: each try ends in time, with the right code, without more than its share of memory or slots."""
+
+# ruff: noqa: PT017 -- that an error is raised is not what is asserted
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
+from worker.errors import ImageError, ImageReason
+from worker.images.fetch import Fetcher, FetchPolicy
+from worker.images.limiter import Limiter
+
+SECONDS = 1.0
+CAP = 1_000_000
+POLICY = FetchPolicy(
+    max_bytes=CAP,
+    user_agent="collage-tests",
+    allow_private=True,
+    backoff_factor=0.0,
+    max_delay=0.05,
+    connections=16,
+)
+# told by the decoder, not by the fetcher
+BY_ITS_BYTES = {"html-as-image", "truncated-image", "bomb", "svg", "too-long"}
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[HostileOrigin]:
+    async with HostileOrigin() as started:
+        yield started
+
+
+@pytest.fixture
+async def fetcher() -> AsyncIterator[Fetcher]:
+    async with Fetcher(POLICY) as opened:
+        yield opened
+
+
+async def outcome(fetcher: Fetcher, url: str, *, retries: int = 0, slots: Limiter | None = None) -> str | None:
+    try:
+        await fetcher.fetch(url, timeout=SECONDS, max_retries=retries, slots=slots or Limiter(16))
+    except ImageError as error:
+        assert error.reason in set(ImageReason)
+        return error.reason.value
+    return None
+
+
+async def test_every_way_to_answer_badly_ends_in_time_with_its_code(origin: HostileOrigin) -> None:
+    async def one(name: str) -> None:
+        async with Fetcher(POLICY) as fetcher:  # one each: a time-out of one way must not spare another
+            began = time.monotonic()
+            found = await outcome(fetcher, f"{origin.base}/{name}")
+            seconds = time.monotonic() - began
+        expected = WAYS[name][2]
+        if expected != ANY and name not in BY_ITS_BYTES:
+            assert found == expected, name
+        assert seconds < SECONDS + 1.5, f"{name} took {seconds:.1f} s"
+
+    async with asyncio.TaskGroup() as group:
+        for name in WAYS:
+            group.create_task(one(name))
+
+
+async def test_an_answer_cut_at_any_byte_is_told_and_leaves_nothing_behind(
+    origin: HostileOrigin, fetcher: Fetcher
+) -> None:
+    whole = reply()
+    found = await asyncio.gather(*(outcome(fetcher, f"{origin.base}/cut/{length}") for length in range(len(whole))))
+    assert set(found) <= {"connect", "truncated", "server_error"}
+    head = len(whole) - len(GOOD)
+    assert set(found[head:]) == {"truncated"}
+    assert await outcome(fetcher, f"{origin.base}/good/1.png") is None
+    assert fetcher.slots.in_use == 0
+
+
+async def test_an_endless_body_is_left_at_the_cap(origin: HostileOrigin, fetcher: Fetcher) -> None:
+    import tracemalloc  # noqa: PLC0415 -- only here
+
+    tracemalloc.start()
+    for _ in range(5):
+        assert await outcome(fetcher, f"{origin.base}/endless-chunks") == "too_large"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * CAP  # both ends are in this process, with their buffers
+
+
+async def test_a_server_that_asks_to_wait_for_a_year_is_asked_again_when_we_see_fit(
+    origin: HostileOrigin, fetcher: Fetcher
+) -> None:
+    began = time.monotonic()
+    assert await outcome(fetcher, f"{origin.base}/rate-limited", retries=3) == "rate_limited"
+    assert origin.asked["/rate-limited"] == 4
+    assert time.monotonic() - began < 3
+
+
+async def test_a_bad_host_slows_only_itself() -> None:
+    """Fifty tries hang at one host, and a good one is served through the same slots meanwhile."""
+    async with HostileOrigin() as bad, HostileOrigin() as good, Fetcher(POLICY) as fetcher:
+        job = Limiter(16)
+        stuck = [asyncio.create_task(outcome(fetcher, f"{bad.base}/silent", slots=job)) for _ in range(50)]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        found = await asyncio.gather(
+            *(outcome(fetcher, f"{good.base}/good/{number}.png", slots=job) for number in range(100))
+        )
+        assert found == [None] * 100
+        assert time.monotonic() - began < SECONDS * 0.75, "no try had to wait for one that hung"
+        assert bad.most_open <= 12
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_a_thousand_images_of_a_dead_host_do_not_take_a_thousand_time_outs(origin: HostileOrigin) -> None:
+    async with Fetcher(POLICY) as fetcher:
+
+        async def quick(number: int) -> str:
+            try:
+                await fetcher.fetch(f"{origin.base}/silent?{number}", timeout=0.1, max_retries=1, slots=Limiter(16))
+            except ImageError as error:
+                return error.reason.value
+            return "a picture"
+
+        began = time.monotonic()
+        found = await asyncio.gather(*(quick(number) for number in range(1_000)))
+        assert set(found) == {"timeout"}
+        assert time.monotonic() - began < 20
+        assert origin.asked["/silent"] < 200
+
+
+async def test_a_redirect_leads_to_no_host_that_is_not_allowed(origin: HostileOrigin) -> None:
+    from dataclasses import replace  # noqa: PLC0415 -- only here
+
+    async with Fetcher(replace(POLICY, allowed_hosts=("*.tiktokcdn.com", "127.0.0.1"))) as fetcher:
+        assert await outcome(fetcher, f"{origin.base}/good/1.png") is None
+        assert await outcome(fetcher, "http://evil.example/a.png") == "address_refused"
+        assert await outcome(fetcher, f"http://localhost:{origin.port}/good/1.png") == "address_refused"
+        assert await outcome(fetcher, f"{origin.base}/to-credentials") == "address_refused"
+    assert list(origin.asked) == ["/good/1.png", "/to-credentials"]
+
+
+class Rebinding(AbstractResolver):
+    """Answers with an address that may be asked, and from the second time on with one that may not."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = list(addresses)
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 -- the base class's signature
+    ) -> list[ResolveResult]:
+        address = self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0]
+        return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("second", ["169.254.170.2", "169.254.169.254", "0.0.0.0", "224.0.0.1", "100.64.0.1"])
+async def test_a_name_that_is_bound_anew_between_two_tries_is_judged_anew(origin: HostileOrigin, second: str) -> None:
+    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1", second)) as fetcher:
+        url = f"http://rebinding.example:{origin.port}/reset"
+        assert fetcher._session is not None
+        assert await outcome(fetcher, url) == "connect"
+        fetcher._session.connector.clear_dns_cache()  # type: ignore[union-attr]
+        assert await outcome(fetcher, url) == "address_refused"
+        assert len(origin.asked) == 1
+
+
+NOW = datetime.now(UTC)
+CERTIFICATES = {
+    "of nobody that is trusted": ("cdn.example", NOW - timedelta(days=1), NOW + timedelta(days=1), False),
+    "expired": ("cdn.example", NOW - timedelta(days=9), NOW - timedelta(days=1), True),
+    "not valid yet": ("cdn.example", NOW + timedelta(days=1), NOW + timedelta(days=9), True),
+    "of another host": ("other.example", NOW - timedelta(days=1), NOW + timedelta(days=1), True),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+async def test_no_picture_comes_over_a_certificate(name: str, tmp_path: Path) -> None:
+    host, since, until, trusted = CERTIFICATES[name]
+    pem = _certificate(tmp_path, host, since, until)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server = await asyncio.start_server(_never, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1")) as fetcher:
+        if trusted:
+            assert fetcher._session is not None
+            fetcher._session.connector._ssl = ssl.create_default_context(cafile=pem)  # type: ignore[union-attr]
+        assert await outcome(fetcher, f"https://cdn.example:{port}/a.png", retries=2) == "tls"
+    server.close()
+
+
+async def _never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply())
+    writer.close()
+
+
+def _certificate(folder: Path, host: str, since: datetime, until: datetime) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(since)
+        .not_valid_after(until)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "certificate.pem"
+    plain = serialization.NoEncryption()
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + built.public_bytes(serialization.Encoding.PEM)
+    )
+    return pem

@@ -1,0 +1,396 @@
+"""One run: orders, workers as they are put together in production, trouble, and in the end a look around."""
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from tests.simulation import orders as order_book
+from tests.simulation.clock import LIFE, WORLD, Life, NothingLeft, State, VirtualLoop, VirtualTask, time_of
+from tests.simulation.dynamodb import DynamoDb
+from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
+from tests.simulation.s3 import Buckets
+from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
+from tests.simulation.watch import Watch
+from tests.simulation.wire import Trouble, Wire
+from worker.aws.dynamodb import StateTable
+from worker.aws.s3 import S3
+from worker.aws.sqs import Queue
+from worker.errors import ImageError, ImageReason
+from worker.images.cell import Cell, CellSpec
+from worker.images.fetch import Fetched
+from worker.jobs import batch, chunk_work, creator, finish, gate, hands, leasing
+from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
+from worker.jobs.batch import BatchWork
+from worker.jobs.chunk_work import ChunkWork
+from worker.jobs.chunks import Chunks
+from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.dispatch import JobWork
+from worker.jobs.finish import Finisher
+from worker.jobs.gate import Gate, Memory
+from worker.jobs.hands import Hands
+from worker.jobs.messages import JobDefaults
+from worker.jobs.results import S3Manifests, S3Results, TempObjects
+from worker.service import fate, heartbeat, receive
+from worker.service.receive import Receiver
+
+SLOTS = 2
+CREATORS_PER_CHUNK = 3
+RULES = ImageRules(min_side=1, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
+DEFAULTS = JobDefaults(order_book.CONFIG, "", INPUT, frozenset({INPUT}))
+THRESHOLDS = Thresholds(80.0, 90.0)
+LONG = 6 * 3600.0
+"""Seconds after the last trouble in which everything has to come to rest."""
+
+
+@dataclass
+class Ran:
+    """What came of a run."""
+
+    seed: int
+    broken: list[str]
+    trace: list[tuple[float, str, str, str]]
+    steps: int = 0
+    seconds: float = 0.0
+    lives: int = 0
+    hits: dict[str, int] = field(default_factory=dict)
+    redrives: int = 0
+    calls: int = 0
+    stale: dict[str, int] = field(default_factory=dict)
+
+    def told(self) -> str:
+        lines = [f"{at:10.3f}  {who:6} {what}  →  {came}" for at, who, what, came in self.trace]
+        return "\n".join([*lines, f"seed {self.seed}:", *self.broken])
+
+
+class World:
+    """The servers, the workers that come and go, and who makes trouble for them."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.loop = VirtualLoop(self.rng)
+        self.watch = Watch()
+        self.watch.now = self.loop.time
+        self.lease = self.rng.choice([20, 60, 120])
+        self.trouble = Trouble.drawn(self.rng, self.lease)
+        self.calm = self.rng.random() < 0.15
+        self.troubled_for = self.rng.uniform(5, 150)
+        if self.calm:
+            self.trouble = Trouble()
+        self.wire = Wire(self.loop, self.rng, self.trouble)
+        versioned = self.rng.random() < 0.5
+        self.buckets = Buckets(frozenset({INPUT} if versioned else ()), self.watch.object_changed)
+        self.table = DynamoDb(self.watch.item_changed)
+        self.queue = Sqs(self.loop, self.rng)
+        self.queue.duplicates = self.rng.choice([0.0, 0.0, 0.05, 0.3])
+        self.flaky = self.rng.random() < 0.15
+        self.split = self.rng.random() < 0.85
+        self.skewed = self.rng.random() < 0.3
+        self.pace = self.rng.choice([0.05, 0.5, 5.0])
+        self.orders = order_book.draw(self.rng, self.buckets, versioned=versioned, flaky=self.flaky)
+        self.workers: list[Life] = []
+        self.ends: dict[Life, asyncio.Task[None]] = {}
+        self.stops: dict[Life, tuple[asyncio.Event, asyncio.Event]] = {}
+        self.wanted = self.rng.randint(1, 8)
+
+    # --- from start to end ------------------------------------------------------------------------------------------
+
+    def run(self) -> Ran:
+        with replaced(self.watch, self.seed), time_of(self.loop):
+            main = WORLD.run(self.loop.create_task, self._main())
+            try:
+                self.loop.run_until_complete(main)
+            except NothingLeft as error:
+                self.watch.claim(holds=False, otherwise=f"the run never came to rest: {error}")
+            except Exception as error:  # noqa: BLE001 -- told with the trace
+                self.watch.claim(holds=False, otherwise=f"the run failed: {error!r}")
+            ran = Ran(
+                self.seed,
+                [*self.watch.broken, *self.loop.failures],
+                self.wire.trace,
+                sum(life.steps for life in self.workers),
+                self.loop.now,
+                len(self.workers),
+                dict(self.wire.hits),
+                self.watch.redrives,
+                sum(self.wire.seen.values()),
+                dict(self.watch.stale_documents),
+            )
+            self._forget()
+        return ran
+
+    async def _main(self) -> None:
+        everybody = asyncio.create_task(self._keep_up_numbers())
+        side = [asyncio.create_task(coroutine) for coroutine in self._troubles()]
+        for order in self.orders:
+            for message in order.messages:
+                side.append(asyncio.create_task(self._send(message)))
+        if self.rng.random() < 0.2:
+            side.append(asyncio.create_task(self._send(self.rng.choice(["{", '{"processing_type": "x"}']))))
+        await asyncio.sleep(self.troubled_for)
+        await asyncio.gather(*side)
+        self._end_trouble()
+        await self._rest()
+        everybody.cancel()
+        await self._stop_all()
+        self.watch.look_around(self.orders, self.table, self.buckets, self.queue)
+
+    async def _send(self, body: str) -> None:
+        await asyncio.sleep(self.rng.choice([0.0, 0.0, self.rng.uniform(0, 40)]))
+        self.wire.note("user", "sends", body[:160])
+        self.queue.send_message(None, QueueUrl=QUEUE, MessageBody=body)
+
+    async def _rest(self) -> None:
+        """Wait until nothing is left to do; messages that were given up too often are sent again."""
+        until = self.loop.now + LONG
+        while self.loop.now < until:
+            await asyncio.sleep(5)
+            given_up = [stored for stored in self.queue.dead if "error_code" not in stored.attributes]
+            for stored in given_up:
+                self.queue.dead.remove(stored)
+                if stored.id not in self.queue.duplicated:
+                    self.watch.redriven(stored)
+                self.wire.note("user", "redrives", f"{stored.id} {stored.body[:120]}")
+                self.queue.send_message(None, QueueUrl=QUEUE, MessageBody=stored.body)
+            if not self.queue.messages and not given_up and not self.wire.under_way:
+                return
+        self.watch.claim(holds=False, otherwise=f"not at rest after {LONG:.0f} s: {list(self.queue.messages.values())}")
+
+    def _end_trouble(self) -> None:
+        self.wire.note("-", "THE TROUBLE ENDS", "")
+        self.trouble.chances.clear()
+        self.trouble.hits_left = 0
+        self.queue.duplicates = 0.0
+        for life in self.workers:
+            life.die_at = None
+            self.wire.thaw(life)
+
+    async def _stop_all(self) -> None:
+        for stop, _ in self.stops.values():
+            stop.set()
+        ends = [end for life, end in self.ends.items() if life.state is State.RUNNING]
+        if ends:
+            _, left = await asyncio.wait(ends, timeout=300)
+            self.watch.claim(not left, f"{len(left)} workers do not stop")
+        while self.wire.under_way:
+            await asyncio.sleep(1)
+
+    def _forget(self) -> None:
+        """Close the coroutines of the dead without letting them do anything more."""
+        for life in self.workers:
+            self.loop.haunt(life)
+        tasks = asyncio.all_tasks(self.loop)
+        for _ in range(20):
+            for task in tasks:
+                WORLD.run(task.cancel)
+            with contextlib.suppress(NothingLeft):
+                self.loop.run_until_complete(WORLD.run(self.loop.create_task, asyncio.sleep(30)))
+            tasks = asyncio.all_tasks(self.loop)
+            if not tasks:
+                break
+        self.loop.close()
+
+    # --- workers ----------------------------------------------------------------------------------------------------
+
+    async def _keep_up_numbers(self) -> None:
+        while True:
+            alive = sum(life.state in {State.RUNNING, State.FROZEN} and not self.ends[life].done() for life in self.workers)
+            for _ in range(self.wanted - alive):
+                self._start_worker()
+            await asyncio.sleep(self.rng.uniform(1, 10))
+
+    def _start_worker(self) -> None:
+        life = Life(f"w{len(self.workers) + 1}", self.rng.uniform(-1.5, 1.5) if self.skewed else 0.0)
+        if not self.calm and self.trouble.hits_left and self.trouble.kills and self.rng.random() < 0.3:
+            self.trouble.hits_left -= 1
+            life.die_at = round(10 ** self.rng.uniform(0.5, 3.3))
+        self.workers.append(life)
+        self.wire.note(life, "STARTS", f"dies at step {life.die_at}" if life.die_at else "")
+        self.stops[life] = asyncio.Event(), asyncio.Event()
+        context = contextvars.Context()
+        context.run(LIFE.set, life)
+        self.ends[life] = self.loop.create_task(self._live(life), context=context)
+
+    async def _live(self, life: Life) -> None:
+        receiver = put_together(self, life)
+        try:
+            await receiver.run(*self.stops[life])
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- a worker that dies of itself is a finding
+            if life.state is State.RUNNING:
+                self.watch.claim(holds=False, otherwise=f"{life} ended with {error!r}")
+
+    # --- trouble ----------------------------------------------------------------------------------------------------
+
+    def _troubles(self) -> Iterator[Awaitable[None]]:
+        some = self.trouble.hits_left
+        for _ in range(self.rng.randint(0, some)):
+            yield self._strike_sometime()
+        for _ in range(self.rng.choice([0, 0, 1, 3])):
+            yield self._stop_one()
+        for order in self.orders:
+            if self.rng.random() < 0.08:
+                yield self._cancel(order)
+
+    async def _strike_sometime(self) -> None:
+        await asyncio.sleep(self.rng.uniform(0, min(40, self.troubled_for)))
+        running = [life for life in self.workers if life.state is State.RUNNING]
+        if running and self.trouble.hits_left:
+            self.trouble.hits_left -= 1
+            what = self.rng.choice(["kill", "freeze"]) if self.trouble.kills else "freeze"
+            self.wire.strike(self.rng.choice(running), what, "some time")
+
+    async def _stop_one(self) -> None:
+        """Stop a worker as ECS does."""
+        await asyncio.sleep(self.rng.uniform(0, min(60, self.troubled_for)))
+        running = [life for life in self.workers if life.state is State.RUNNING and not self.ends[life].done()]
+        if not running:
+            return
+        life = self.rng.choice(running)
+        self.wire.note(life, "STOPS", "")
+        self.stops[life][0].set()
+        if self.rng.random() < 0.3:
+            await asyncio.sleep(self.rng.uniform(0, 10))
+            life.troubled_at = LONG * 10  # whoever hurries it takes it that messages are left to their time-out
+            self.stops[life][1].set()
+
+    async def _cancel(self, order: Order) -> None:
+        await asyncio.sleep(self.rng.uniform(0.1, min(20, self.troubled_for)))
+        table = StateTable(self.wire.client(None, self.table, "dynamodb"), "state", ttl_days=30)
+        record = await table.cancel(order.id)
+        order.cancelled = record is not None
+        self.wire.note("user", f"cancels {order.id}", str(record and record.state))
+
+
+def put_together(world: World, life: Life) -> Receiver:
+    """Put a worker together as `worker.service.app` does, with the world's servers for AWS."""
+    client = partial(world.wire.client, life)
+    queue = Queue(client(world.queue, "sqs"), QUEUE, DEAD_LETTERS)
+    s3 = S3(client(world.buckets, "s3"))
+    ledger = StateTable(client(world.table, "dynamodb"), "state", ttl_days=30, clock=_wall)
+    results = S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False)
+    manifests = S3Manifests(s3)
+    origin = Origin(world, life)
+    creators = CreatorWork(
+        fetcher=origin,
+        decoder=origin,
+        composer=None,  # type: ignore[arg-type] # the loop runs it itself
+        results=results,
+        ledger=ledger,
+        rules=RULES,
+        record_metric=_forget_metric,
+    )
+    chunks = Chunks(TempObjects(s3, TEMP), queue, creators=CREATORS_PER_CHUNK)
+    some = Hands(creators, Gate(SLOTS * CREATORS_PER_JOB, THRESHOLDS, lambda: Memory(10.0, None)))
+    whose: Any = {"owner": life.name, "lease_seconds": world.lease, "clock": _wall}
+    finisher = Finisher(manifests=manifests, results=results, ledger=ledger, chunks=chunks, **whose)
+    batches = BatchWork(
+        manifests=manifests, ledger=ledger, hands=some, finisher=finisher, chunks=chunks, split=world.split, **whose
+    )
+    jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=some, finisher=finisher, **whose))
+    return Receiver(
+        queue, jobs, DEFAULTS, _NoMetrics(), slots=SLOTS, wait=20, visibility=world.lease, grace=100  # type: ignore[arg-type]
+    )
+
+
+class Origin:
+    """Fetches and decodes. The URL says what comes of it: .../{order}/{creator}/{row}/{kind}."""
+
+    def __init__(self, world: World, life: Life) -> None:
+        self._world = world
+        self._life = life
+
+    async def fetch(self, url: str, *, timeout: float, max_retries: int, slots: Any) -> Fetched:  # noqa: ASYNC109 -- the port has it
+        world = self._world
+        _, _, _, number, name, _, kind = url.split("/")
+        async with slots:
+            world.watch.fetched(self._life, world.orders[int(number)].id, name)
+            await asyncio.sleep(world.rng.expovariate(1 / world.pace))
+        if kind == "flaky":
+            kind = world.rng.choice(["good", "gone"])
+        if kind == "gone":
+            raise ImageError(ImageReason.NOT_FOUND, "gone")
+        body = f"same {name}" if kind == "same" else f"{kind} {url}"
+        return Fetched(body.encode(), 1, 0.25)
+
+    async def decode(self, data: bytes, spec: CellSpec) -> Cell:
+        if data.startswith(b"bad"):
+            raise ImageError(ImageReason.NOT_AN_IMAGE, "not an image")
+        return Cell(hashlib.sha256(data).digest(), 300, 400, "JPEG")
+
+
+class _NoMetrics:
+    def record(self, name: str, value: float) -> None:
+        pass
+
+
+def _forget_metric(name: str, value: float) -> None:
+    pass
+
+
+def _wall() -> float:
+    import time
+
+    return time.time()
+
+
+def _composed(cells: list[bytes], **_: Any) -> bytes:
+    return b"collage" + hashlib.sha256(b"".join(cells)).digest()
+
+
+class Ear:
+    """Takes the place of a module's log. What the code itself calls unexpected is a finding."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def info(self, _event: str, **_: Any) -> None:
+        pass
+
+    warning = info
+
+    def error(self, event: str, exc_info: BaseException | None = None, **_: Any) -> None:
+        self._watch.claim("unexpectedly" not in event, f"{event}: {exc_info!r}")
+
+    def exception(self, event: str, **_: Any) -> None:
+        import sys
+
+        life = LIFE.get()
+        if life is None or life.state is not State.GHOST:
+            self._watch.claim(holds=False, otherwise=f"{event}: {sys.exc_info()[1]!r}")
+
+
+@contextmanager
+def replaced(watch: Watch, seed: int) -> Iterator[None]:
+    """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
+    ear, state = Ear(watch), random.getstate()
+    modules = [batch, chunk_work, creator, fate, finish, gate, heartbeat, leasing, receive]
+    random.seed(seed)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with contextlib.ExitStack() as stack:
+            for module in modules:
+                if hasattr(module, "log"):
+                    stack.enter_context(mock.patch.object(module, "log", ear))
+            stack.enter_context(mock.patch.object(creator, "compose", _composed))
+            yield
+    finally:
+        random.setstate(state)
+        if collecting:
+            gc.enable()
+
+
+def simulate(seed: int) -> Ran:
+    """Run one seed."""
+    return World(seed).run()

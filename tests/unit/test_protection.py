@@ -1,0 +1,243 @@
+"""The task is protected from scale-in from the first message to the end of the last; the work never waits for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.unit.fakes import message
+from tests.unit.test_ecs import BLOCKED, SET, FakeAgent, served
+from tests.unit.test_receive import WORK, Bench, Working
+from worker.aws.ecs import EXPIRES_MINUTES, EcsAgent, Protection
+from worker.service import protection as module
+from worker.service import receive
+from worker.service.protection import ScaleIn
+
+
+class Agent(EcsAgent):
+    """An agent without a network: what it was told, and what it answers."""
+
+    def __init__(self, *answers: Protection) -> None:
+        self.told: list[bool] = []
+        self.answers = list(answers)
+        self.called = asyncio.Event()
+        self.stalled: asyncio.Event | None = None
+
+    async def protect(self, *, enabled: bool) -> Protection:
+        self.told.append(enabled)
+        self.called.set()
+        if self.stalled is not None:
+            await self.stalled.wait()
+        return self.answers.pop(0) if self.answers else Protection.SET
+
+    async def until(self, *told: bool) -> None:
+        async with asyncio.timeout(5):
+            while self.told != list(told):
+                self.called.clear()
+                await self.called.wait()
+
+
+@asynccontextmanager
+async def kept(scale_in: ScaleIn) -> AsyncIterator[None]:
+    task = asyncio.create_task(scale_in.keep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not look():  # noqa: ASYNC110 -- what is looked at has no event
+            await asyncio.sleep(0.001)
+
+
+async def some_turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# --- when the agent is told -----------------------------------------------------------------------------------------
+
+
+async def test_it_is_on_at_the_first_message_and_off_after_the_last_and_told_at_the_edges_only() -> None:
+    agent = Agent()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        for _ in range(5):
+            scale_in.busy(True)
+            await some_turns()
+        scale_in.busy(False)
+        await agent.until(True, False)
+        scale_in.busy(False)
+        await some_turns()
+    assert agent.told == [True, False]
+
+
+async def test_an_idle_worker_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+    agent = Agent()
+    async with kept(ScaleIn(agent)):
+        await asyncio.sleep(0.02)
+    assert agent.told == []
+
+
+async def test_it_is_renewed_while_busy_and_not_any_more_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.005)
+    agent = Agent()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await until(lambda: len(agent.told) >= 4)
+        scale_in.busy(False)
+        await until(lambda: not agent.told[-1])
+        count = len(agent.told)
+        await asyncio.sleep(0.03)
+    assert agent.told == [True] * (count - 1) + [False]
+
+
+def test_it_is_renewed_well_before_it_ends() -> None:
+    assert module.RENEW_EVERY <= EXPIRES_MINUTES * 60 / 2
+
+
+async def test_the_last_of_several_changes_during_a_call_is_what_counts() -> None:
+    agent = Agent()
+    agent.stalled = asyncio.Event()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)
+        scale_in.busy(True)
+        scale_in.busy(False)
+        agent.stalled.set()
+        await agent.until(True, False)
+
+
+async def test_a_call_that_fails_is_made_again_at_the_next_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.005)
+    agent = Agent(Protection.UNKNOWN, Protection.UNKNOWN)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await until(lambda: len(agent.told) >= 3)
+    assert not scale_in.blocked
+
+
+async def test_the_protection_is_lifted_at_the_workers_end_where_it_is_on() -> None:
+    agent = Agent()
+    scale_in = ScaleIn(agent)
+    await scale_in.end()
+    assert agent.told == []
+    scale_in.busy(True)
+    await scale_in.end()
+    assert agent.told == [False]
+
+
+# --- a deployment ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_deployment_blocks_for_a_while_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.05)
+    agent = Agent(Protection.BLOCKED)
+    scale_in = ScaleIn(agent)
+    assert not scale_in.blocked
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await until(lambda: scale_in.blocked)
+        await until(lambda: not scale_in.blocked)
+
+
+async def test_while_a_deployment_blocks_the_work_at_hand_is_finished_and_none_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receive, "PAUSE_WHILE_BLOCKED", 0.002)
+    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.2)
+    working = Working()
+    bench = Bench(working)
+    fake = FakeAgent(BLOCKED)
+    async with served(fake) as agent:
+        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        async with kept(scale_in), bench.running():
+            bench.queue.feed(message("m1", WORK))
+            await working.began.acquire()
+            await bench.polled(2)
+            await until(lambda: scale_in.blocked)
+            bench.queue.feed()  # the poll that was under way ends without a message
+            await asyncio.sleep(0.05)
+            assert len(bench.queue.polls) == 2, "no further poll"
+            working.end.set()
+            await bench.queue.until("delete", "m1")
+            fake.answer = SET
+            await bench.polled(3)
+            assert not scale_in.blocked
+    assert fake.asked[0]["ProtectionEnabled"] is True
+
+
+async def test_a_worker_that_asks_for_nothing_because_of_a_deployment_does_not_count_as_deaf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receive, "PAUSE_WHILE_BLOCKED", 0.001)
+
+    class Blocked(ScaleIn):
+        blocked = True
+
+    bench = Bench()
+    bench.receiver._scale_in = Blocked(None)
+    bench.receiver._polled_at -= 1_000
+    async with bench.running():
+        await until(lambda: bench.receiver.silent_for < 5)
+
+
+# --- the work never waits -------------------------------------------------------------------------------------------
+
+
+async def test_work_does_not_wait_for_an_agent_that_stalls() -> None:
+    fake = FakeAgent(stall=True)
+    bench = Bench()
+    async with served(fake) as agent:
+        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        async with kept(scale_in), bench.running():
+            for name in ("m1", "m2", "m3"):
+                bench.queue.feed(message(name, WORK))
+                await asyncio.wait_for(bench.queue.until("delete", name), 1)
+    assert len(fake.asked) <= 1, "the calls do not pile up either"
+
+
+async def test_work_goes_on_where_the_agent_fails() -> None:
+    bench = Bench()
+    async with served(FakeAgent("oops", status=500)) as agent:
+        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        async with kept(scale_in), bench.running():
+            for name in ("m1", "m2"):
+                bench.queue.feed(message(name, WORK))
+                await bench.queue.until("delete", name)
+            assert not scale_in.blocked
+
+
+async def test_outside_of_ecs_nothing_is_done() -> None:
+    scale_in = ScaleIn(None)
+    await asyncio.wait_for(scale_in.keep(), 1)
+    scale_in.busy(True)
+    assert not scale_in.blocked
+    await scale_in.end()
+
+
+async def test_from_the_first_message_to_the_end_of_the_last_by_way_of_the_receiver() -> None:
+    working = Working()
+    bench = Bench(working)
+    agent = Agent()
+    bench.receiver._scale_in = scale_in = ScaleIn(agent)
+    async with kept(scale_in), bench.running():
+        bench.queue.feed(message("m1", WORK), message("m2", WORK))
+        await agent.until(True)
+        await bench.polled(2)
+        bench.queue.feed(message("m3", WORK))
+        await bench.polled(3)
+        assert agent.told == [True]
+        working.end.set()
+        await agent.until(True, False)

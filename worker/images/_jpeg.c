@@ -1,0 +1,162 @@
+/* One JPEG, and of it only what a cell shows: scaled while it is decoded, without the inverse transform of what lies
+ * above the part that is asked for, and without reading on below it. worker/images/jpeg.py tells how it is used.
+ *
+ * Everything odd is left to Pillow: `decode` returns None for whatever is not one scan of 8-bit grey, YCbCr or RGB in
+ * Huffman's code, for what libjpeg warns of, and for a file that does not end as one should. So it is Pillow alone
+ * that refuses files, and fewer ways through libjpeg are open to a hostile one than there are through Pillow.
+ *
+ * For whoever changes this: libjpeg's errors come back by longjmp. Whatever changes after `setjmp` and is used behind
+ * it lies in `struct reading`, and no reference of Python's is taken or dropped where a jump could pass over it.
+ */
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#include <Python.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#define MOST_BYTES ((size_t)1 << 30)
+
+struct box {
+    unsigned left, top, right, bottom;
+};
+
+struct reading {
+    struct jpeg_error_mgr errors; /* first: libjpeg hands its address out */
+    struct jpeg_decompress_struct jpeg;
+    jmp_buf odd;
+    struct box part;
+    PyObject *pixels;
+    int done;
+};
+
+static void give_up(j_common_ptr jpeg) {
+    longjmp(((struct reading *)jpeg->err)->odd, 1);
+}
+
+/* Warnings are numbered -1, and libjpeg would go on; traces are 0 and more. */
+static void give_up_at_warnings(j_common_ptr jpeg, int level) {
+    if (level < 0)
+        give_up(jpeg);
+}
+
+static void say_nothing(j_common_ptr Py_UNUSED(jpeg)) {
+}
+
+static void open_header(struct reading *it, const unsigned char *data, unsigned long length) {
+    it->jpeg.err = jpeg_std_error(&it->errors);
+    it->errors.error_exit = give_up;
+    it->errors.emit_message = give_up_at_warnings;
+    it->errors.output_message = say_nothing;
+    jpeg_create_decompress(&it->jpeg);
+    jpeg_mem_src(&it->jpeg, data, length);
+    jpeg_read_header(&it->jpeg, TRUE);
+}
+
+static int is_plain(struct jpeg_decompress_struct *jpeg) {
+    if (jpeg->data_precision != 8 || jpeg->arith_code || jpeg->progressive_mode || jpeg_has_multiple_scans(jpeg))
+        return 0;
+    if (jpeg->num_components == 1)
+        return jpeg->jpeg_color_space == JCS_GRAYSCALE;
+    return jpeg->num_components == 3 && (jpeg->jpeg_color_space == JCS_YCbCr || jpeg->jpeg_color_space == JCS_RGB);
+}
+
+/* Whether the file has its end: behind the rows that were read, FF D9 can be nothing else. */
+static int is_whole(struct jpeg_decompress_struct *jpeg) {
+    return jpeg->unread_marker == JPEG_EOI ||
+           memmem(jpeg->src->next_input_byte, jpeg->src->bytes_in_buffer, "\xff\xd9", 2) != NULL;
+}
+
+/* Widen the box to what libjpeg decodes at a time, and return false if it does not lie in the picture. */
+static int widen(struct jpeg_decompress_struct *jpeg, struct box *part) {
+    unsigned block = (unsigned)(jpeg->max_v_samp_factor * jpeg->min_DCT_scaled_size);
+    if (part->left >= part->right || part->right > jpeg->output_width || part->top >= part->bottom ||
+        part->bottom > jpeg->output_height || block == 0)
+        return 0;
+    part->top -= part->top % block;
+    JDIMENSION left = part->left, width = part->right - part->left;
+    if (width < jpeg->output_width)
+        jpeg_crop_scanline(jpeg, &left, &width);
+    part->left = left;
+    part->right = left + width;
+    return jpeg->output_width == width && part->left <= part->right;
+}
+
+static int read_rows(struct jpeg_decompress_struct *jpeg, const struct box *part, unsigned char *pixels) {
+    if (part->top > 0 && jpeg_skip_scanlines(jpeg, part->top) != part->top)
+        return 0;
+    size_t stride = (size_t)jpeg->output_width * (size_t)jpeg->output_components;
+    while (jpeg->output_scanline < part->bottom) {
+        JSAMPROW row = pixels + (jpeg->output_scanline - part->top) * stride;
+        if (jpeg_read_scanlines(jpeg, &row, 1) != 1)
+            return 0;
+    }
+    return 1;
+}
+
+static unsigned scaled(unsigned side, unsigned eighths) {
+    return (side * eighths + 7) / 8; /* a side has 16 bits at most */
+}
+
+/* Set the scale and the colours; false unless the picture has the size that the caller has seen in the header. */
+static int begin(struct jpeg_decompress_struct *jpeg, unsigned width, unsigned height, unsigned eighths) {
+    if (jpeg->image_width != width || jpeg->image_height != height || !is_plain(jpeg))
+        return 0;
+    jpeg->scale_num = eighths;
+    jpeg->scale_denom = 8;
+    jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_EXT_RGBX;
+    return jpeg_start_decompress(jpeg) && jpeg->output_width == scaled(width, eighths) &&
+           jpeg->output_height == scaled(height, eighths);
+}
+
+PyDoc_STRVAR(decode_doc,
+             "decode(data, width, height, eighths, left, top, right, bottom)\n--\n\n"
+             "Decode a part of a JPEG of width x height px, scaled to so many eighths; the part is in scaled px.\n\n"
+             "Returns (mode, pixels, left, top, right, bottom), where the part may have grown and the mode is L or\n"
+             "RGBX; or None for anything that is not plain and sound.");
+
+/* Decode into it->pixels; false, or a jump to it->odd, where the file is left to Pillow. */
+static int decoded(struct reading *it, const Py_buffer *data, unsigned width, unsigned height, unsigned eighths) {
+    open_header(it, data->buf, (unsigned long)data->len);
+    if (!begin(&it->jpeg, width, height, eighths) || !widen(&it->jpeg, &it->part))
+        return 0;
+    size_t size = (size_t)(it->part.bottom - it->part.top) * it->jpeg.output_width * (size_t)it->jpeg.output_components;
+    if (size > MOST_BYTES)
+        return 0;
+    it->pixels = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    return it->pixels != NULL && read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)) &&
+           is_whole(&it->jpeg);
+}
+
+static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *arguments) {
+    struct reading it;
+    struct box *part = &it.part;
+    Py_buffer data;
+    unsigned width, height, eighths;
+
+    memset(&it, 0, sizeof it);
+    if (!PyArg_ParseTuple(arguments, "y*IIIIIII", &data, &width, &height, &eighths, &part->left, &part->top,
+                          &part->right, &part->bottom))
+        return NULL;
+    if (eighths >= 1 && eighths <= 8 && setjmp(it.odd) == 0)
+        it.done = decoded(&it, &data, width, height, eighths);
+    const char *mode = it.jpeg.output_components == 1 ? "L" : "RGBX";
+    jpeg_destroy_decompress(&it.jpeg);
+    PyBuffer_Release(&data);
+    if (it.done)
+        return Py_BuildValue("(sNIIII)", mode, it.pixels, part->left, part->top, part->right, part->bottom);
+    Py_XDECREF(it.pixels);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {{"decode", decode, METH_VARARGS, decode_doc}, {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_jpeg", NULL, 0, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__jpeg(void) {
+    return PyModule_Create(&module);
+}

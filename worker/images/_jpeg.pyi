@@ -1,0 +1,3 @@
+def decode(
+    data: bytes, width: int, height: int, eighths: int, left: int, top: int, right: int, bottom: int, /
+) -> tuple[str, bytes, int, int, int, int] | None: ...

@@ -1,0 +1,65 @@
+"""Every kind of image once, before the sandbox is sealed: Pillow loads many of its modules only when it needs them."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+
+from PIL import (
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ExifTags import Base as ExifTag
+
+from worker.errors import ImageError
+from worker.images.cell import Cell, CellSpec
+
+_LOADED = (GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""Imported for their effect. Where Pillow has to look for a plugin it loads all forty, with every flaw in them."""
+
+_SPEC = CellSpec(size=8, background=(255, 255, 255), min_side=1, max_pixels=10_000, keep_side=800)
+_SIDE = 16
+
+
+def rehearse(make_cell: Callable[[bytes, CellSpec], Cell]) -> None:
+    """Make a cell of one image of each format and of each kind that is treated in its own way, and of broken ones."""
+    for data in _samples():
+        make_cell(data, _SPEC)
+        for broken in (data[:10], data[:40], data[: len(data) // 2]):
+            with suppress(ImageError):
+                make_cell(broken, _SPEC)
+
+
+def _samples() -> list[bytes]:
+    picture = Image.new("RGB", (_SIDE, _SIDE), (200, 100, 50))
+    clear = Image.new("RGBA", (_SIDE, _SIDE), (200, 100, 50, 128))
+    exif = Image.Exif()
+    exif[ExifTag.Orientation] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return [
+        _file(picture, "JPEG", exif=exif, icc_profile=profile),
+        _file(picture, "JPEG", progressive=True),
+        _file(picture.convert("CMYK"), "JPEG"),
+        _file(picture, "MPO", save_all=True, append_images=[picture]),
+        _file(picture, "PNG", exif=exif, icc_profile=profile),
+        _file(clear, "PNG", icc_profile=profile),
+        _file(picture.convert("P"), "PNG", transparency=0),
+        _file(Image.new("I;16", (_SIDE, _SIDE)), "PNG"),
+        _file(picture, "PNG", save_all=True, append_images=[picture.convert("L").convert("RGB")]),
+        _file(picture, "GIF", save_all=True, append_images=[Image.new("RGB", (_SIDE, _SIDE))]),
+        _file(picture, "WEBP", exif=exif, icc_profile=profile),
+        _file(clear, "WEBP", lossless=True),
+        _file(picture, "WEBP", save_all=True, append_images=[clear.convert("RGB")]),
+        *([_file(picture, "AVIF")] if "AVIF" in Image.SAVE else []),
+    ]
+
+
+def _file(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    file = BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
