@@ -25,6 +25,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 COPY worker /app/worker
+RUN cd /app/worker/images \
+ && cc -O3 -Wall -shared -fPIC "-I$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+      _jpeg.c -ljpeg -o _jpeg.so \
+ && strip --strip-unneeded _jpeg.so && rm _jpeg.c
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 
@@ -52,6 +56,8 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN --mount=type=bind,source=docker/warm.py,target=/tmp/warm.py python /tmp/warm.py
 ENV PYTHONDONTWRITEBYTECODE=1
 
+# Declared, an empty volume that is mounted here takes over who may write to it: on Fargate the user below could not.
+VOLUME ["/tmp"]
 WORKDIR /app
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -72,21 +72,24 @@ class Way:
 def ways(*, quick: bool) -> list[Way]:
     """Return what can be measured here."""
     stock = environments.environment("stock", environments.STOCK)
-    ours, plain = environments.OURS, {"PLAIN": "1"}
+    ours, as_decoder = environments.OURS, environments.of_decoders()
     found = [
         Way(OLD, "old", stock),
         Way("old, on Pillow-SIMD", "old", ours),
         Way("stock Pillow, `draft` at 1 times the cover size", "draft", stock),
         Way("Pillow-SIMD, `draft` at 1 times", "draft", ours),
-        Way("**this worker**", "ours", ours),
-        Way("this worker without its C code (`draft` at 4/3)", "ours", ours, extra=plain),
+        Way("**this worker**", "ours", ours, extra=dict(as_decoder)),
+        Way("this worker without its C code (`draft` at 4/3)", "ours", ours, extra=as_decoder | {"PLAIN": "1"}),
         Way("floor: C, what the cell shows, averaged", "floor-part", ours),
         Way("floor: Huffman decoding down to the crop's lower edge", "floor-edge", ours),
     ]
     if not quick:
         found += _others(stock)
     for kind in () if quick else ("progressive", "webp", "png"):
-        found += [Way(f"{OLD} ({kind})", "old", stock, kind), Way(f"**this worker** ({kind})", "ours", ours, kind)]
+        found += [
+            Way(f"{OLD} ({kind})", "old", stock, kind),
+            Way(f"**this worker** ({kind})", "ours", ours, kind, environments.of_decoders()),
+        ]
         found += [Way(f"old, on Pillow-SIMD ({kind})", "old", ours, kind)]
     if program := environments.floor():
         for way in found:
@@ -111,9 +114,7 @@ def _others(stock: Path | None) -> list[Way]:
         path = {"PYTHONPATH": f"{HERE.parent}{os.pathsep}{folder}"}
         found.append(Way("simplejpeg + Pillow-SIMD", "simplejpeg", ours, extra=path))
         if library := environments.turbojpeg():
-            found.append(
-                Way("PyTurboJPEG + Pillow-SIMD", "turbojpeg", ours, extra=path | {"TURBOJPEG": str(library)})
-            )
+            found.append(Way("PyTurboJPEG + Pillow-SIMD", "turbojpeg", ours, extra=path | {"TURBOJPEG": str(library)}))
     return found
 
 

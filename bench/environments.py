@@ -69,6 +69,13 @@ def plain() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def of_decoders() -> dict[str, str]:
+    """Return how the worker sets up the memory of its decoder processes."""
+    from worker.images.pool import _ENVIRONMENT  # noqa: PLC0415 -- only this needs the worker
+
+    return {name: value for name, value in _ENVIRONMENT.items() if name.startswith("MALLOC")}
+
+
 def _pip(python: Path, *arguments: str) -> str | None:
     """Install, and return what went wrong."""
     command = [python, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", *arguments]

@@ -71,7 +71,9 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     elif kind == 3:
         mutable[at:at] = bytes((0xFF, chance.choice((0xC0, 0xC2, 0xC4, 0xD0, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD))))
     elif kind == 4 and (start := mutable.find(b"\xff\xc0")) >= 0 and start + 9 < len(mutable):
-        mutable[start + 5 : start + 9] = struct.pack(">HH", chance.choice((0, 1, 300, 65_535)), chance.randrange(65_536))
+        mutable[start + 5 : start + 9] = struct.pack(
+            ">HH", chance.choice((0, 1, 300, 65_535)), chance.randrange(65_536)
+        )
     return bytes(mutable)
 
 

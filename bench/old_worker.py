@@ -3,7 +3,7 @@
 `python old_worker.py URLS FOLDER WORKERS`: a file of URLs, 35 to a creator. Tells its CPU seconds without the imports.
 """
 
-# ruff: noqa: ANN001, ANN201, D103 -- it runs in an environment of its own, untyped
+# ruff: noqa: ANN001, ANN201 -- it runs in an environment of its own, untyped
 
 import io
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 from PIL import Image
-from ways import COLS, CELL, old_cell  # noqa: I001
+from ways import CELL, COLS, old_cell
 
 
 def main(urls, folder, workers):
@@ -26,7 +26,9 @@ def main(urls, folder, workers):
     before, began = spent(), time.monotonic()
     with ThreadPoolExecutor(int(workers)) as pool:
         for number, first in enumerate(range(0, len(lines), 35)):
-            cells = list(pool.map(lambda url: old_cell(session.get(url, timeout=30).content), lines[first : first + 35]))
+            cells = list(
+                pool.map(lambda url: old_cell(session.get(url, timeout=30).content), lines[first : first + 35])
+            )
             canvas = Image.new("RGB", (COLS * CELL, -(-len(cells) // COLS) * CELL), "white")
             for index, cell in enumerate(cells):
                 canvas.paste(cell, (index % COLS * CELL, index // COLS * CELL))

@@ -51,7 +51,9 @@ class Delay:
     def then(self, call: "object", answer: bytes) -> None:
         """Call after the delay, or at once where there is none."""
         if self._mean:
-            self._loop.call_later(self._chance.uniform(self._mean - self._spread, self._mean + self._spread), call, answer)
+            self._loop.call_later(
+                self._chance.uniform(self._mean - self._spread, self._mean + self._spread), call, answer
+            )
         else:
             call(answer)  # type: ignore[operator]
 

@@ -113,5 +113,3 @@ def part_of(stack: str) -> str:
             if any(word in frame for word in words):
                 return part
     return REST
-
-

@@ -47,13 +47,12 @@ def compose_table(ways: list[Way], source: str) -> str:
     rows = []
     for way in sorted(ways, key=lambda way: (way.kind != "jpeg", way.kind, ratio(way, base)[0])):
         middle, low, high = ratio(way, base)
-        likeness = (
-            (f"{statistics.mean(way.likeness):.4f}", f"{min(way.likeness):.4f}") if way.likeness else ("", "")
-        )
+        likeness = (f"{statistics.mean(way.likeness):.4f}", f"{min(way.likeness):.4f}") if way.likeness else ("", "")
         rows.append((way.title, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", *likeness))
     seconds = statistics.median(base.seconds)
-    return f"35 photographs, {source}. 1.000 is {seconds:.2f} s of CPU, the median of {len(base.seconds)} rounds.\n\n" + (
-        plain_table(("way", "CPU", "half of the rounds", "SSIM mean", "worst cell"), rows)
+    return (
+        f"35 photographs, {source}. 1.000 is {seconds:.2f} s of CPU, the median of {len(base.seconds)} rounds.\n\n"
+        + (plain_table(("way", "CPU", "half of the rounds", "SSIM mean", "worst cell"), rows))
     )
 
 

@@ -5,7 +5,7 @@ seconds of it as JSON, `cells PATH` writes the cells as raw RGB, for the compari
 nothing of ours but in the ways that are ours, and only what its way needs.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202, PLC0415, D103, ERA001 -- each way imports what its own environment has, untyped
+# ruff: noqa: ANN001, ANN201, ANN202, PLC0415 -- each way imports what its own environment has, untyped
 
 import functools
 import io

@@ -64,7 +64,13 @@ class Series:
 @contextmanager
 def origin(mean: float = 0, spread: float = 0, folder: Path | None = None) -> Iterator[str]:
     """Serve the photographs; gives the address."""
-    command = [sys.executable, str(HERE / "origin.py"), str(folder or CACHE / "photos" / "jpeg"), str(mean), str(spread)]
+    command = [
+        sys.executable,
+        str(HERE / "origin.py"),
+        str(folder or CACHE / "photos" / "jpeg"),
+        str(mean),
+        str(spread),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -415,7 +421,7 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _wait_for(happened: Callable[[], bool], what: str, *, seconds: float = 60, step: float = 0.05) -> None:
+def _wait_for(happened: Callable[[], bool], what: str, *, seconds: float = 180, step: float = 0.05) -> None:
     until = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > until:

@@ -60,7 +60,6 @@ class Told:
     done_in_trouble: float = 0.0
     """Share of the creators that were finished when the trouble ended."""
     takeovers: int = 0
-    renders: int = 0
     closed: int = 0
 
 
@@ -96,7 +95,6 @@ def chaos(aws: Aws, plan: Plan, say: Callable[[str], None] = lambda _text: None)
             crew.end()
             told = crew.told
             told.closed = crew.count("batch.completed")
-            told.renders = crew.count("creator.finished")
     assert told.closed <= 1, "the batch was closed more than once"
     completed(place, asked)
     return told

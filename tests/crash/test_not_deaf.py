@@ -63,6 +63,7 @@ def test_polls_that_do_not_come_back_are_told_and_forgiven(
         assert worker.stop() == 0
 
 
+@pytest.mark.crash
 def test_an_endpoint_that_is_away_and_comes_back_costs_nothing_but_time(
     place: Place, origin: Origin, proxy: Faulty, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_an_endpoint_that_is_away_and_comes_back_costs_nothing_but_time(
         assert place.dead_count() == 0
 
 
+@pytest.mark.crash
 def test_an_endpoint_that_goes_away_in_the_middle_of_a_batch_loses_none_of_it(
     place: Place, origin: Origin, proxy: Faulty
 ) -> None:

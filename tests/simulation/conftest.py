@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.emulator import CREDENTIALS, Aws, aws_at, emulator
 
-DEFAULT_SEEDS = "0-600"
+DEFAULT_SEEDS = "0-400"
 AT_A_TIME = 50
 
 

@@ -6,7 +6,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -92,7 +92,7 @@ def _check(old: Item | None, asked: Mapping[str, Any]) -> None:
     condition = asked.get("ConditionExpression")
     names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
     if condition and not _condition(condition)(old or {}, names, values):
-        item = {"Item": dict(old)} if old and asked.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else {}
+        item: Any = {"Item": dict(old)} if old and asked.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else {}
         raise client_error("ConditionalCheckFailedException", 400, **item)
 
 
@@ -123,13 +123,13 @@ class _Reader:
         return self.words[self.at] if self.at < len(self.words) else ""
 
     def next(self, expected: str | None = None) -> str:
-        word = self.words[self.at]
+        word: str = self.words[self.at]
         assert expected is None or word == expected, f"{expected} expected at {self.words[self.at :]}"
         self.at += 1
         return word
 
 
-@lru_cache(maxsize=None)
+@cache
 def _condition(text: str) -> Test:
     reader = _Reader(text)
     test = _either(reader)
@@ -186,7 +186,7 @@ def _operand(word: str, item: Item, names: Mapping[str, str], values: Mapping[st
 Change = Callable[[Item, Item, Mapping[str, str], Mapping[str, Any]], None]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _update(text: str) -> tuple[Change, ...]:
     return tuple(_changes(_Reader(text)))
 

@@ -66,9 +66,7 @@ def _missing(rng: random.Random, number: int, buckets: Buckets, *, versioned: bo
     return Order(batch_id(job), key, {}, [_job_message(key)], fails="manifest_missing")
 
 
-def _of_file(
-    number: int, body: bytes, from_event: bool, times: int, buckets: Buckets, *, versioned: bool
-) -> Order:
+def _of_file(number: int, body: bytes, from_event: bool, times: int, buckets: Buckets, *, versioned: bool) -> Order:
     key = f"{'csv-files' if from_event else 'manual-uploads'}/covers_{number}.csv"
     buckets.put_object(None, Bucket=INPUT, Key=key, Body=body)
     there = buckets.newest(INPUT, key)

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.world import Ran, simulate
@@ -40,7 +41,7 @@ def _many(seeds: range, jobs: int, *, first: bool) -> int:
     return bool(failed)
 
 
-def _results(seeds: range, jobs: int):  # noqa: ANN202
+def _results(seeds: range, jobs: int) -> Iterator[Ran]:
     if jobs == 1:
         yield from map(_slim, seeds)
         return
@@ -56,7 +57,7 @@ def _slim(seed: int) -> Ran:
 
 def _sums(ran: Ran) -> dict[str, float]:
     told = {"seeds": 1, "calls": ran.calls, "steps": ran.steps, "virtual hours": ran.seconds / 3600}
-    told |= {"workers": ran.lives, "redrives": ran.redrives}
+    told |= {"workers": ran.lives, "redrives": ran.redrives, "replaced reasons": ran.replaced_reasons}
     return told | ran.hits | {f"stale {name}": count for name, count in ran.stale.items()}
 
 

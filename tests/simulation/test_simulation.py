@@ -1,4 +1,4 @@
-"""The worker's logic against servers in memory, under a virtual clock and every kind of trouble; see docs/simulation.md."""
+"""The worker's logic against servers in memory, under a virtual clock; see docs/simulation.md."""
 
 import pytest
 
@@ -9,7 +9,9 @@ def test_everything_holds_whatever_happens_to_the_workers(seeds: range) -> None:
     for seed in seeds:
         ran = simulate(seed)
         if ran.broken:
-            again = f"python -m tests.simulation.run --seed {seed} --trace   # or: pytest tests/simulation --seed {seed}"
+            again = (
+                f"python -m tests.simulation.run --seed {seed} --trace   # or: pytest tests/simulation --seed {seed}"
+            )
             pytest.fail(f"{ran.told()}\n\nreplay it with: {again}", pytrace=False)
 
 

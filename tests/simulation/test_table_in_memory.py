@@ -1,4 +1,4 @@
-"""The table in memory and an emulator's agree: the state table's operations, in random order, come to the same in both."""
+"""The table in memory and an emulator's agree: the same operations, in random order, come to the same."""
 
 import random
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from worker.model import (
 
 JOB = Job(InlineManifest("a,b\n"), "", ProcessingConfig(), from_event=False)
 PARTS = [WHOLE, "chunk/000001", "chunk/000002"]
-SEQUENCES, OPERATIONS = 40, 50
+SEQUENCES, OPERATIONS = 8, 60
 
 
 class Direct:
@@ -60,7 +60,6 @@ async def _outcome(table: StateTable, operation: str, given: Any, named: Any) ->
         return type(error), error.reason
 
 
-@pytest.mark.timeout(120)
 async def test_the_table_in_memory_behaves_as_the_emulators(simulation_aws: Aws) -> None:
     name = "simulated-state"
     _make_table(simulation_aws.dynamodb, name)
@@ -80,9 +79,12 @@ async def test_the_table_in_memory_behaves_as_the_emulators(simulation_aws: Aws)
     assert len(items) > SEQUENCES
 
 
-async def _sequence(both: Both, rng: random.Random, now: list[float], *identifiers: str) -> None:
+async def _sequence(  # noqa: C901 -- one list of operations
+    both: Both, rng: random.Random, now: list[float], *identifiers: str
+) -> None:
     """Do operations on two batches that share creators, by owners with leases that may be held, lost or never had."""
     leases = [_lease(rng, identifier, "nobody", 1) for identifier in identifiers]
+    closed: list[Batch] = []
     for _ in range(OPERATIONS):
         now[0] += rng.choice([0.0, 0.25, 1.0, 30.0])
         lease = rng.choice(leases[-6:])
@@ -91,14 +93,26 @@ async def _sequence(both: Both, rng: random.Random, now: list[float], *identifie
                 identifier, part, owner = rng.choice(identifiers), rng.choice(PARTS), rng.choice("xyz")
                 as_of = rng.choice([None, now[0] - 10])
                 record, ours = await both(
-                    "take", identifier, owner=owner, source_csv="a.csv", lease=60.0, part=part, fence_above=3, as_of=as_of
+                    "take",
+                    identifier,
+                    owner=owner,
+                    source_csv="a.csv",
+                    lease=60.0,
+                    part=part,
+                    fence_above=3,
+                    as_of=as_of,
                 )
                 if ours:
                     leases.append(Batch(identifier, JOB, _start(), owner, record.fence, "m", "a.csv", part))
             case "change":
                 operation, named = rng.choice(CHANGES)
-                if operation != "complete_chunk" or lease.part != WHOLE:
-                    await both(operation, lease, **named)
+                if operation == "complete_chunk":
+                    # Once for each fence, as the worker does: the emulator takes a second time with other values,
+                    # which AWS refuses (IdempotentParameterMismatchException).
+                    if lease.part == WHOLE or lease in closed:
+                        continue
+                    closed.append(lease)
+                await both(operation, lease, **named)
             case "creator":
                 await both("begin_creator", lease, rng.choice(["ann", "bob"]))
             case "finish":

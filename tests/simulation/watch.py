@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.simulation.clock import Life, State
+from tests.simulation.clock import EPOCH, Life, State
 from tests.simulation.dynamodb import DynamoDb
 from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
 from tests.simulation.s3 import Buckets, Object
@@ -15,6 +15,9 @@ from worker.aws.items import from_item
 from worker.jobs.keys import archive_key, summary_key
 
 TERMINAL = {"completed", "failed"}
+CLOCKS_APART = 3.5
+"""Seconds that two workers' clocks may differ here."""
+
 SHARED = ("n_", "e_")
 """Counters of a batch: those who do its chunks add to them without its lease."""
 
@@ -72,6 +75,9 @@ class Watch:
                 ours or all(name.startswith(SHARED) for name in changed),
                 f"{life} changed {sorted(changed)} of {what}, on which {before['lease_owner']} has the lease",
             )
+        if before.get("state") == "running" and before["fence"] < after["fence"]:
+            left = before["lease_expires"] - (EPOCH + self.now())
+            self.claim(left < CLOCKS_APART, f"{life} took {what} while {before['lease_owner']} had the lease")
         if before:
             self.claim(before["state"] in {"running", "failed"}, f"{life} changed {what}, which was {before['state']}")
         if after["state"] == "completed":
@@ -79,7 +85,8 @@ class Watch:
             if part == "batch":
                 self._closed.add(batch)
         self.claim(
-            after.get("chunks_done", 0) <= after.get("chunks_total", 1 << 30), f"{what} has more chunks done than it has"
+            after.get("chunks_done", 0) <= after.get("chunks_total", 1 << 30),
+            f"{what} has more chunks done than it has",
         )
 
     def object_changed(self, life: Life | None, bucket: str, key: str, old: Object | None, new: Object) -> None:
@@ -109,7 +116,9 @@ class Watch:
         self.redrives += 1
         for at, life in stored.receives:
             excused = life is None or life.state is not State.RUNNING or life.troubled_at >= at - 1
-            self.claim(excused, f"{stored.id} was given up after 3 receives, but nothing happened to {life} at {at:.1f}")
+            self.claim(
+                excused, f"{stored.id} was given up after 3 receives, but nothing happened to {life} at {at:.1f}"
+            )
 
     # --- in the end -------------------------------------------------------------------------------------------------
 
@@ -167,7 +176,9 @@ class Watch:
     def _completed(self, order: Order, record: Any, creators: list[Any], buckets: Buckets) -> None:
         self.claim(record["state"] == "completed", f"{order.id} is {record['state']}")
         self.claim(self.completions[order.id, "batch"] == 1, f"{order.id} was closed {self.completions} times")
-        self.claim(record.get("chunks_done", 0) == record.get("chunks_total", 0), f"{order.id} has chunks left: {record}")
+        self.claim(
+            record.get("chunks_done", 0) == record.get("chunks_total", 0), f"{order.id} has chunks left: {record}"
+        )
         self._records_hold(order, creators, buckets, whole=True)
         self._summary_holds(order, record, creators, buckets)
         if order.body:
@@ -200,12 +211,12 @@ class Watch:
                 self.claim(item["images_processed"] == usable, f"{what} has {item['images_processed']} of {usable}")
                 self.claim(len(keys) == -(-usable // 2), f"{what} has the pages {keys}")
         if whole and None not in order.creators.values():
-            there = {
+            written = {
                 key
                 for key in buckets.keys(OUTPUT)
                 if "/by-creator/" in key and buckets.objects[OUTPUT, key][-1].metadata["batch-id"] == order.id
             }
-            self.claim(there == shown, f"{order.id} has collages that no record tells of: {there ^ shown}")
+            self.claim(written == shown, f"{order.id} has collages that no record tells of: {written ^ shown}")
 
     def _summary_holds(self, order: Order, record: Any, creators: list[Any], buckets: Buckets) -> None:
         prefix = record.get("summary_key", "").partition("results/")[0]
@@ -228,7 +239,9 @@ class Watch:
             "images_failed": sum(item["error_count"] for item in creators),
         }
         for name, value in sums.items():
-            self.claim(summary["counts"][name] == value, f"{order.id}: {name} is {summary['counts'][name]}, not {value}")
+            self.claim(
+                summary["counts"][name] == value, f"{order.id}: {name} is {summary['counts'][name]}, not {value}"
+            )
         self.claim(summary["counts"]["rejects_total"] == order.rejects, f"{order.id} tells of other rejects")
         counted = {name: value for name, value in record.items() if name.startswith("n_")}
         for name, value in counted.items():

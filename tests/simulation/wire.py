@@ -25,7 +25,7 @@ because the answer was lost, and the second answer came. slow: it arrives after 
 
 @dataclass(slots=True)
 class Trouble:
-    """How likely each kind of trouble is for a call, how keenly workers are hit at rare steps, and how often at most."""
+    """How likely each kind of trouble is for a call, and how keenly and how often workers are hit at rare steps."""
 
     chances: dict[str, float] = field(default_factory=dict)
     at_steps: float = 0.0

@@ -6,7 +6,9 @@ import contextvars
 import gc
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Iterator
+import sys
+import time
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 from tests.simulation import orders as order_book
-from tests.simulation.clock import LIFE, WORLD, Life, NothingLeft, State, VirtualLoop, VirtualTask, time_of
+from tests.simulation.clock import LIFE, WORLD, Life, NothingLeft, State, VirtualLoop, time_of
 from tests.simulation.dynamodb import DynamoDb
 from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
 from tests.simulation.s3 import Buckets
@@ -24,10 +26,10 @@ from tests.simulation.wire import Trouble, Wire
 from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
-from worker.errors import ImageError, ImageReason
+from worker.errors import ImageError, ImageReason, JobReason
 from worker.images.cell import Cell, CellSpec
 from worker.images.fetch import Fetched
-from worker.jobs import batch, chunk_work, creator, finish, gate, hands, leasing
+from worker.jobs import batch, chunk_work, creator, finish, gate, leasing
 from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
 from worker.jobs.batch import BatchWork
 from worker.jobs.chunk_work import ChunkWork
@@ -63,6 +65,7 @@ class Ran:
     lives: int = 0
     hits: dict[str, int] = field(default_factory=dict)
     redrives: int = 0
+    replaced_reasons: int = 0
     calls: int = 0
     stale: dict[str, int] = field(default_factory=dict)
 
@@ -122,6 +125,7 @@ class World:
                 len(self.workers),
                 dict(self.wire.hits),
                 self.watch.redrives,
+                self.watch.replaced_reasons,
                 sum(self.wire.seen.values()),
                 dict(self.watch.stale_documents),
             )
@@ -132,8 +136,7 @@ class World:
         everybody = asyncio.create_task(self._keep_up_numbers())
         side = [asyncio.create_task(coroutine) for coroutine in self._troubles()]
         for order in self.orders:
-            for message in order.messages:
-                side.append(asyncio.create_task(self._send(message)))
+            side += [asyncio.create_task(self._send(message)) for message in order.messages]
         if self.rng.random() < 0.2:
             side.append(asyncio.create_task(self._send(self.rng.choice(["{", '{"processing_type": "x"}']))))
         await asyncio.sleep(self.troubled_for)
@@ -203,7 +206,9 @@ class World:
 
     async def _keep_up_numbers(self) -> None:
         while True:
-            alive = sum(life.state in {State.RUNNING, State.FROZEN} and not self.ends[life].done() for life in self.workers)
+            alive = sum(
+                life.state in {State.RUNNING, State.FROZEN} and not self.ends[life].done() for life in self.workers
+            )
             for _ in range(self.wanted - alive):
                 self._start_worker()
             await asyncio.sleep(self.rng.uniform(1, 10))
@@ -232,7 +237,7 @@ class World:
 
     # --- trouble ----------------------------------------------------------------------------------------------------
 
-    def _troubles(self) -> Iterator[Awaitable[None]]:
+    def _troubles(self) -> Iterator[Coroutine[Any, Any, None]]:
         some = self.trouble.hits_left
         for _ in range(self.rng.randint(0, some)):
             yield self._strike_sometime()
@@ -299,7 +304,14 @@ def put_together(world: World, life: Life) -> Receiver:
     )
     jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=some, finisher=finisher, **whose))
     return Receiver(
-        queue, jobs, DEFAULTS, _NoMetrics(), slots=SLOTS, wait=20, visibility=world.lease, grace=100  # type: ignore[arg-type]
+        queue,
+        jobs,
+        DEFAULTS,
+        _NoMetrics(),  # type: ignore[arg-type]
+        slots=SLOTS,
+        wait=20,
+        visibility=world.lease,
+        grace=100,
     )
 
 
@@ -339,9 +351,7 @@ def _forget_metric(name: str, value: float) -> None:
 
 
 def _wall() -> float:
-    import time
-
-    return time.time()
+    return time.time()  # looked up at each call: it is replaced while a run lasts
 
 
 def _composed(cells: list[bytes], **_: Any) -> bytes:
@@ -357,14 +367,14 @@ class Ear:
     def info(self, _event: str, **_: Any) -> None:
         pass
 
-    warning = info
+    def warning(self, event: str, reason: str = "", **_: Any) -> None:
+        cost = event == "message.released" and reason == JobReason.INTERRUPTED
+        self._watch.claim(not cost, "an interruption cost an attempt")
 
     def error(self, event: str, exc_info: BaseException | None = None, **_: Any) -> None:
         self._watch.claim("unexpectedly" not in event, f"{event}: {exc_info!r}")
 
     def exception(self, event: str, **_: Any) -> None:
-        import sys
-
         life = LIFE.get()
         if life is None or life.state is not State.GHOST:
             self._watch.claim(holds=False, otherwise=f"{event}: {sys.exc_info()[1]!r}")
@@ -389,6 +399,7 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
         random.setstate(state)
         if collecting:
             gc.enable()
+        gc.collect(1)
 
 
 def simulate(seed: int) -> Ran:

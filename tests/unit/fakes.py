@@ -4,8 +4,6 @@ Each step that would leave the process is noted in a `Journal`, which tells the 
 an outage, after which the work goes on, or with `Killed`, after which nothing leaves the process any more.
 """
 
-# ruff: noqa: ARG002 -- a fake has the arguments of the port it stands for
-
 import asyncio
 import hashlib
 import json

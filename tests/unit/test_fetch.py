@@ -129,7 +129,7 @@ class FakeResolver(AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 -- the base class's signature
+        family: socket.AddressFamily = socket.AF_INET,
     ) -> list[ResolveResult]:
         self.asked += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -490,7 +490,7 @@ async def delay_after(origin: Origin, answer: bytes, policy: FetchPolicy) -> flo
         with capture_logs() as logs:
             task = asyncio.create_task(fetcher.fetch(origin.url(), timeout=5, max_retries=1, slots=slots))
             async with asyncio.timeout(5):
-                while not logs:  # noqa: ASYNC110 -- the log line is the event that is waited for
+                while not logs:
                     await asyncio.sleep(0)
             assert (slots.in_use, fetcher.slots.in_use) == (0, 0), "a slot is held while nothing is done with it"
             task.cancel()

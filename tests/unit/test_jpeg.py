@@ -36,11 +36,12 @@ def pillow_s_fate(data: bytes, monkeypatch: pytest.MonkeyPatch, spec: CellSpec =
 
 
 def assert_same(ours: Cell | ImageReason, theirs: Cell | ImageReason) -> None:
-    """Compare pixels to a level: a filter's weights are rounded a little differently inside a part."""
+    """Compare pixels to 4 levels: a faster transform of chroma moves them by so many at most, and luma by 1."""
     if isinstance(ours, Cell) and isinstance(theirs, Cell):
         assert replace(ours, pixels=b"") == replace(theirs, pixels=b"")
-        levels = [np.frombuffer(cell.pixels, np.uint8).astype(int) for cell in (ours, theirs)]
-        assert np.abs(levels[0] - levels[1]).max() <= 1
+        pixels = [np.frombuffer(cell.pixels, np.uint8).reshape(-1, 3).astype(float) for cell in (ours, theirs)]
+        assert np.abs(pixels[0] - pixels[1]).max() <= 4
+        assert np.abs((pixels[0] - pixels[1]) @ (0.299, 0.587, 0.114)).max() < 2
     else:
         assert ours == theirs
 

@@ -503,7 +503,7 @@ def physical_lines(text: str) -> int:
     last_newline=st.booleans(),
     zipped=st.booleans(),
 )
-def test_what_the_csv_module_writes_is_read_back(  # noqa: PLR0917 -- hypothesis passes them by name
+def test_what_the_csv_module_writes_is_read_back(
     rows: list[tuple[str, str, str]],
     delimiter: str,
     newline: str,

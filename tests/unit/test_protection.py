@@ -50,7 +50,7 @@ async def kept(scale_in: ScaleIn) -> AsyncIterator[None]:
 
 async def until(look: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not look():  # noqa: ASYNC110 -- what is looked at has no event
+        while not look():
             await asyncio.sleep(0.001)
 
 

@@ -177,6 +177,7 @@ class S3:
                     Key=target,
                     CopySource=_copy_source(bucket, source, head.version),
                     CopySourceIfMatch=f'"{head.etag}"',
+                    TaggingDirective="REPLACE",  # or a tagged manifest would need rights to tags
                     ServerSideEncryption="AES256",
                 )
             except ClientError as error:

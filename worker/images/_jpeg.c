@@ -106,6 +106,8 @@ static int begin(struct jpeg_decompress_struct *jpeg, unsigned width, unsigned h
         return 0;
     jpeg->scale_num = eighths;
     jpeg->scale_denom = 8;
+    if (eighths < 8) /* then it is chroma only that is transformed in full blocks, and some is averaged after that */
+        jpeg->dct_method = JDCT_IFAST;
     jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_EXT_RGBX;
     return jpeg_start_decompress(jpeg) && jpeg->output_width == scaled(width, eighths) &&
            jpeg->output_height == scaled(height, eighths);

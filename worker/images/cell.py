@@ -17,7 +17,7 @@ from PIL.ExifTags import Base as ExifTag
 from PIL.Image import Resampling, Transpose
 
 from worker.errors import ImageError, ImageReason
-from worker.images import geometry, jpeg, profiles, sniff
+from worker.images import geometry, jpeg, profiles, sniff, webp
 
 DRAFT_RESERVE = Fraction(4, 3)
 """How much larger than needed a JPEG is decoded, at least, when decoding scales it down. docs/performance.md has the
@@ -125,7 +125,7 @@ def _failures_told(image_format: str, spec: CellSpec) -> Iterator[None]:
 
 @contextmanager
 def _opened(data: bytes, image_format: str, spec: CellSpec) -> Iterator[Image.Image]:
-    """Open the image with its size checked; all but JPEG, which may yet be scaled down, are decoded as well."""
+    """Open the image with its size checked; all but those of which a part may be enough are decoded as well."""
     cap_before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, spec.max_pixels
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # else it starts a thread for each core, in every decoder
     try:
@@ -136,7 +136,7 @@ def _opened(data: bytes, image_format: str, spec: CellSpec) -> Iterator[Image.Im
                 _check_size(canvas, spec)  # Pillow asks for memory for two canvases in opening it
             with Image.open(BytesIO(data), formats=(image_format,)) as picture:
                 _check_size(picture.size, spec)
-                if image_format != "JPEG":
+                if image_format not in ("JPEG", "WEBP"):
                     picture.load()
                 yield picture
     finally:
@@ -172,7 +172,11 @@ def _cut(data: bytes, picture: Image.Image, orientation: int, spec: CellSpec) ->
         return _cut_from_kept(picture, orientation, spec)
     scales = picture.format in _JPEGS
     plan = _planned(picture.size, orientation, spec.size, scales=scales)
-    part = jpeg.decoded_part(data, picture.size, plan.divisor, plan.looked_at) if scales else None
+    part = None
+    if scales:
+        part = jpeg.decoded_part(data, picture.size, plan.divisor, plan.looked_at)
+    elif picture.format == "WEBP" and picture.mode == "RGB":
+        part = webp.decoded_part(data, picture.size, plan.looked_at)
     if part is None:
         return _resized(_decoded(picture, plan.divisor, spec), plan.box, spec.size)
     picture, left, top = part

@@ -210,7 +210,8 @@ class Fetcher:
             if hops > self._policy.max_redirects:
                 raise ImageError(
                     ImageReason.SERVER_ERROR,
-                    f"{redacted(url.text)} redirects again and again; allowed are {self._policy.max_redirects}",
+                    f"{redacted(url.text)} redirects again and again; "
+                    f"allowed are {self._policy.max_redirects} redirects",
                 )
             if (answer.host, answer.port) != (url.host, url.port):
                 return answer, hops

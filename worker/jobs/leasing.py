@@ -67,7 +67,8 @@ async def _keep(ledger: Ledger, batch: Batch, seconds: float, counts: Callable[[
         await asyncio.sleep(step)
         due = time.monotonic() - extended >= seconds / 3
         told = counts()
-        if not due and told == reported:
+        # A chunk's progress is told when it is done, in its batch's counts; a write every two seconds is not worth it.
+        if not due and (batch.part != WHOLE or told == reported):
             continue
         try:
             asked = time.monotonic()

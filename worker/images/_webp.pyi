@@ -1,0 +1,3 @@
+def decode(
+    data: bytes, width: int, height: int, left: int, top: int, right: int, bottom: int, /
+) -> tuple[bytes, int, int] | None: ...
