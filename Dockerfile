@@ -26,9 +26,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 COPY worker /app/worker
 RUN cd /app/worker/images \
- && cc -O3 -Wall -shared -fPIC "-I$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
-      _jpeg.c -ljpeg -o _jpeg.so \
- && strip --strip-unneeded _jpeg.so && rm _jpeg.c
+ && include=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
+ && for name in jpeg webp; do \
+      cc -O3 -Wall -shared -fPIC "-I$include" "_$name.c" "-l$name" -o "_$name.so" || exit 1; \
+    done \
+ && strip --strip-unneeded _*.so && rm _*.c _*.pyi
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 

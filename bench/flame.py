@@ -48,8 +48,8 @@ def _draw(parts: list[str], frame: Frame, x: float, depth: int, scale: float, to
         if wide >= NARROWEST:
             y = TOP + depth * ROW
             parts.append(
-                f'<g><title>{escape(name)}: {below.count / total:.1%}</title><rect x="{x:.1f}" y="{y}" width="{wide:.1f}"'
-                f' height="{ROW - 1}" fill="{_colour(name)}"/>'
+                f'<g><title>{escape(name)}: {below.count / total:.1%}</title><rect x="{x:.1f}" y="{y}"'
+                f' width="{wide:.1f}" height="{ROW - 1}" fill="{_colour(name)}"/>'
             )
             letters = int((wide - 6) / 6.7)
             if letters >= 4:

@@ -1,4 +1,4 @@
-"""Damages JPEGs and has `worker/images/_jpeg.c` decode parts of them: `python -m bench.fuzz SECONDS`.
+"""Damages JPEGs and WebPs and has our C code decode parts of them: `python -m bench.fuzz SECONDS`.
 
 Meant to run under valgrind, or with the C code built with -fsanitize=address,undefined; docs/performance.md tells how.
 """
@@ -11,7 +11,7 @@ import time
 
 from PIL import Image
 
-from worker.images._jpeg import decode
+from worker.images import _jpeg, _webp
 
 SIZES = ((64, 113), (113, 64), (17, 16), (200, 30), (255, 257))
 OPTIONS: tuple[dict[str, object], ...] = (
@@ -32,13 +32,26 @@ def main(seconds: float) -> None:
     until, tried, taken = time.monotonic() + seconds, 0, 0
     while time.monotonic() < until:
         size, data = chance.choice(files)
-        found = decode(damaged(data, chance), *size, *parameters(size, chance))
+        taken += decoded(damaged(data, chance), size, parameters(size, chance))
         tried += 1
-        if found is not None:
-            taken += 1
-            mode, pixels, left, top, right, bottom = found
-            assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
     print(f"{tried:,} files, of which {taken:,} were decoded all the same")
+
+
+def decoded(data: bytes, size: tuple[int, int], asked: tuple[int, int, int, int, int]) -> bool:
+    """Decode a part, and tell whether something came of it, which has to fill that part."""
+    if data[:2] == b"\xff\xd8":
+        found = _jpeg.decode(data, *size, *asked)
+        if found is None:
+            return False
+        mode, pixels, left, top, right, bottom = found
+        assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
+        return True
+    part = _webp.decode(data, *size, *asked[1:])
+    if part is None:
+        return False
+    pixels, left, top = part
+    assert len(pixels) == (asked[3] - left) * (asked[4] - top) * 4, "the pixels do not fill the part"
+    return True
 
 
 def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:
@@ -51,11 +64,20 @@ def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:
                 file = io.BytesIO()
                 picture.save(file, "JPEG", quality=chance.choice((20, 75, 98)), **options)
                 files.append((size, file.getvalue()))
+        for options in (
+            {"quality": 30},
+            {"quality": 90},
+            {"lossless": True},
+            {"quality": 50, "exif": b"Exif\0\0II*\0"},
+        ):
+            file = io.BytesIO()
+            noise.save(file, "WEBP", **options)
+            files += [(size, file.getvalue())] * 8
     return files
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Flip bits, most of them in the headers; cut; repeat; put markers where none belong; change the size that is told."""
+    """Flip bits, most of them in the headers; cut; repeat; put markers where none belong; change the size."""
     mutable = bytearray(data)
     for _ in range(chance.choice((0, 1, 1, 2, 5, 20))):
         reach = len(mutable) if chance.random() < 0.5 else min(len(mutable), 650)

@@ -1,9 +1,7 @@
-"""The old way, as it was: requests, eight threads, stock Pillow, everything decoded, `optimize=True`; results to a folder.
+"""The old way, as it was: requests, eight threads, stock Pillow, all decoded, `optimize=True`; results to a folder.
 
 `python old_worker.py URLS FOLDER WORKERS`: a file of URLs, 35 to a creator. Tells its CPU seconds without the imports.
 """
-
-# ruff: noqa: ANN001, ANN201 -- it runs in an environment of its own, untyped
 
 import io
 import json

@@ -1,11 +1,9 @@
-"""Ways to a collage: each is a function from 35 files' bytes to the collage's JPEG, and runs in an environment of its own.
+"""Ways to a collage: each is a function from 35 files' bytes to the collage's JPEG, in an environment of its own.
 
 `python ways.py NAME FOLDER` loads the files and answers on stdin's lines: `go` makes one collage and tells the CPU
 seconds of it as JSON, `cells PATH` writes the cells as raw RGB, for the comparison with full decoding. It imports
 nothing of ours but in the ways that are ours, and only what its way needs.
 """
-
-# ruff: noqa: ANN001, ANN201, ANN202, PLC0415 -- each way imports what its own environment has, untyped
 
 import functools
 import io

@@ -58,7 +58,7 @@ class Series:
         return statistics.median(value(run) for run in self.runs[latency])
 
 
-# --- what is needed around it ------------------------------------------------------------------------------------------
+# --- what is needed around it -----------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -164,7 +164,7 @@ class Worker:
         return [self.process.pid, *_descendants(self.process.pid)]
 
 
-# --- the contenders ----------------------------------------------------------------------------------------------------
+# --- the contenders ---------------------------------------------------------------------------------------------------
 
 
 def ours(address: str, images: int, *, probed: bool = False) -> tuple[Run, list[float]]:
@@ -271,7 +271,7 @@ def floor(address: str, images: int) -> Run:
     return Run(images, told["cpu"] + cpu, told["wall"] + cpu / 2)
 
 
-# --- single figures ----------------------------------------------------------------------------------------------------
+# --- single figures ---------------------------------------------------------------------------------------------------
 
 
 def creator_overhead() -> Run:
@@ -336,7 +336,7 @@ def _figure(address: str, images: int) -> float:
         return _run(command, environments.plain() | {"ALLOW_PRIVATE_ADDRESSES": "true"}, images).wall
 
 
-# --- small things ------------------------------------------------------------------------------------------------------
+# --- small things -----------------------------------------------------------------------------------------------------
 
 
 def manifest(address: str, creators: range, *, per: int = PER_CREATOR, most: int | None = None, name: str = "") -> str:

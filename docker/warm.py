@@ -12,15 +12,15 @@ import platform
 from PIL import Image, ImageCms, __version__, features
 
 import worker
-from worker.images import jpeg
+from worker.images import jpeg, webp
 
 for module in pkgutil.walk_packages(worker.__path__, "worker."):
     if module.name != "worker.__main__":
         importlib.import_module(module.name)
 importlib.import_module("botocore.session")
 
-if not jpeg.is_built():
-    raise SystemExit("worker/images/_jpeg.c was not built")
+if not (jpeg.is_built() and webp.is_built()):
+    raise SystemExit("worker/images/_jpeg.c or _webp.c was not built")
 Image.init()
 ImageCms.createProfile("sRGB")
 missing = [name for name in ("jpg", "zlib", "webp", "littlecms2") if not features.check(name)]

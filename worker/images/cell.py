@@ -92,8 +92,8 @@ def make_cell(data: bytes, spec: CellSpec) -> Cell:
         cell = _cut(data, picture, orientation, spec)
         if picture.mode in ("RGB", "P") and not picture.has_transparency_data:
             cell = profiles.in_srgb(cell, picture.info.get("icc_profile"))
-        cell = _upright(cell.convert("RGB"), orientation)
-        return Cell(cell.tobytes(), width, height, image_format)
+        cell = _upright(cell if cell.mode == "RGBX" else cell.convert("RGB"), orientation)
+        return Cell(cell.tobytes("raw", "RGB"), width, height, image_format)
 
 
 def _allowed_format(data: bytes) -> str:

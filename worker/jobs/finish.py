@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason, RetryableError, TerminalError
+from worker.errors import JobReason, LeaseLost, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunks import Chunks, Plan
 from worker.jobs.hands import Done
@@ -99,11 +99,17 @@ class Finisher:
                 return Succeeded()
             # Whoever holds it may die before the end: this message stays until the batch is closed.
             return Retryable(JobReason.LEASE_HELD, "another worker is finishing this batch", False, LOOK_AGAIN)
-        await self.finish_taken(batch_id, record)
+        try:
+            await self.finish_taken(batch_id, record)
+        except TerminalError as error:
+            lease = Lease(batch_id, self._owner, record.fence)
+            await self._ledger.fail(lease, code=error.reason, message=str(error))
+            failpoint("finish.failure_noted")
+            raise
         return Succeeded()
 
     async def finish_taken(self, batch_id: str, record: BatchRecord) -> None:
-        """Finish a split batch whose lease is ours."""
+        """Finish a split batch whose lease is ours; a `TerminalError` leaves it to the caller to close it as failed."""
         if self._chunks is None:
             raise RuntimeError("a batch was split, but there is nothing to read its chunks with")
         plan = await self._chunks.read_plan(batch_id)
@@ -112,18 +118,13 @@ class Finisher:
         async with given_back(self._ledger, batch):
             async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
                 if record.summary_key is None:
-                    try:
-                        await self._merge(batch, plan, record.chunks_total or 0)
-                    except TerminalError as error:
-                        await self._ledger.fail(batch, code=error.reason, message=str(error))
-                        failpoint("finish.failure_noted")
-                        raise
+                    await self._merge(batch, plan, record.chunks_total or 0)
             await self.close(batch)
 
     async def give_up(self, batch_id: str, error: TerminalError) -> None:
         """Close a split batch as failed: without one of its chunks it would never end.
 
-        Raises `RetryableError` while another worker holds its lease.
+        Raises `LeaseLost` while another worker holds its lease: the chunk is looked at again, for no attempt.
         """
         known = await self._ledger.batch(batch_id)
         failpoint("finish.given_up_looked")
@@ -134,9 +135,7 @@ class Finisher:
         )
         failpoint("finish.given_up_taken")
         if not ours:
-            raise RetryableError(
-                JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it"
-            )
+            raise LeaseLost(JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it")
         log.error("batch.failed", reason=error.reason, error=str(error))
         await self._ledger.fail(Lease(batch_id, self._owner, record.fence), code=error.reason, message=str(error))
         failpoint("finish.given_up_noted")
