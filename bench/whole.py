@@ -84,7 +84,10 @@ def origin(mean: float = 0, spread: float = 0, folder: Path | None = None) -> It
 def emulator() -> Iterator[dict[str, str]]:
     """Start moto in a process of its own, with buckets, queues and table; gives the worker's environment."""
     port = _free_port()
-    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    # As it is, it speaks HTTP/1.0, and every call would pay for a connection, which it does not in AWS.
+    kept = "from werkzeug.serving import WSGIRequestHandler as each; each.protocol_version = 'HTTP/1.1'"
+    start = f"{kept}; import sys; from moto.server import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", start, "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environments.plain())
     endpoint = f"http://127.0.0.1:{port}"
     environment = environments.plain() | {

@@ -50,7 +50,7 @@ class S3:
             except ClientError as error:
                 if status_of(error) == FORBIDDEN:
                     raise _forbidden(bucket, key) from error
-                if status_of(error) in {NOT_FOUND, 400, 405}:  # a version id that is none; a delete marker
+                if status_of(error) in {NOT_FOUND, 405}:  # 405 is a delete marker
                     return None
                 raise
         version = found.get("VersionId")
