@@ -13,8 +13,9 @@ COPY requirements/build.lock requirements/runtime.lock ./
 COPY docker/slim docker/
 # The flags go into CC, because CFLAGS would drop the -O3 of Python's own build. Nothing but Pillow-SIMD is compiled,
 # and on other machines than x86-64 the lock's markers take Pillow's wheel in its place.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m venv /opt/venv \
+RUN --mount=type=cache,target=/var/cache/pip \
+    export PIP_CACHE_DIR=/var/cache/pip \
+ && python -m venv /opt/venv \
  && pip="/opt/venv/bin/python -m pip --disable-pip-version-check --quiet" \
  && $pip install --no-compile --require-hashes --requirement build.lock \
  && CC="cc -mavx2" $pip install --no-compile --require-hashes --no-build-isolation \
