@@ -31,11 +31,11 @@ def main() -> None:
                 if not asked.quick:
                     report.put(mark, text)
     if not asked.quick:
-        report.put("machine", machine(time.monotonic() - began))
+        report.put("machine", machine())
     print(f"\n{time.monotonic() - began:.0f} s")
 
 
-def machine(seconds: float) -> str:
+def machine() -> str:
     """Say what it was measured on."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
@@ -44,8 +44,8 @@ def machine(seconds: float) -> str:
     load = os.getloadavg()[1]
     return (
         f"Measured on {len(os.sched_getaffinity(0))} cores of a virtual machine ({model}), Python "
-        f"{platform.python_version()}, in {seconds / 60:.0f} minutes, at a load of {load:.1f} of which a good part was "
-        "not ours: compare figures of one table with each other, and with nothing else."
+        f"{platform.python_version()}, at a load of {load:.1f} at the end. Compare figures of one table with each other, and "
+        "with nothing else."
     )
 
 

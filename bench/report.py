@@ -63,7 +63,7 @@ def compose_chart(ways: list[Way]) -> str:
     for way in sorted((way for way in ways if way.kind == "jpeg"), key=lambda way: ratio(way, base)[0]):
         kind = "floor" if way.title.startswith("floor") else "ours" if "**" in way.title else "other"
         bars.append(Bar(re.sub(r"[*`]", "", way.title), *ratio(way, base), kind))
-    return chart("CPU time of a collage of 35 photographs", "baseline JPEG; the old way = 1", bars, line=0.12)
+    return chart("CPU time of a collage of 35 photographs", "baseline JPEG; the old way = 1", bars, digits=3, line=0.12)
 
 
 def whole_table(series: dict[str, Series], latencies: list[str]) -> str:

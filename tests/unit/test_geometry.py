@@ -105,6 +105,20 @@ def test_a_draft_leaves_the_reserve_and_no_coarser_one_would(width: int, height:
     assert scale == max(enough, default=1)
 
 
+@given(sides, sides, st.integers(1, 400), st.sampled_from([1, 2, 4, 8]))
+def test_what_is_looked_at_holds_the_part_and_what_the_filter_reaches(
+    width: int, height: int, cell: int, divisor: int
+) -> None:
+    whole = -(-width // divisor), -(-height // divisor)
+    left, top, right, bottom = (edge / divisor for edge in geometry.source_box(width, height, cell))
+    found = geometry.looked_at((left, top, right, bottom), whole, cell)
+    reaches = [3 * max(Fraction(1), part / cell) for part in (right - left, bottom - top)]
+    assert 0 <= found[0] <= max(0, left - reaches[0])
+    assert 0 <= found[1] <= max(0, top - reaches[1])
+    assert min(whole[0], right + reaches[0]) <= found[2] <= whole[0]
+    assert min(whole[1], bottom + reaches[1]) <= found[3] <= whole[1]
+
+
 @given(sides, sides, st.integers(1, 2_000))
 def test_a_kept_image_fits_keeps_its_shape_and_is_never_enlarged(width: int, height: int, longest: int) -> None:
     kept = geometry.kept_size(width, height, longest)
