@@ -44,8 +44,8 @@ def machine() -> str:
     load = os.getloadavg()[1]
     return (
         f"Measured on {len(os.sched_getaffinity(0))} cores of a virtual machine ({model}), Python "
-        f"{platform.python_version()}, at a load of {load:.1f} at the end. Compare figures of one table with each other, and "
-        "with nothing else."
+        f"{platform.python_version()}, at a load of {load:.1f} at the end. Compare figures of one table with "
+        "each other, and with nothing else."
     )
 
 
