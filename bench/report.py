@@ -51,7 +51,7 @@ def compose_table(ways: list[Way], source: str) -> str:
         rows.append((way.title, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", *likeness))
     seconds = statistics.median(base.seconds)
     return (
-        f"35 photographs, {source}. 1.000 is {seconds:.2f} s of CPU, the median of {len(base.seconds)} rounds.\n\n"
+        f"35 photographs, {source}.\n1.000 is {seconds:.2f} s of CPU, the median of {len(base.seconds)} rounds.\n\n"
         + (plain_table(("way", "CPU", "half of the rounds", "SSIM mean", "worst cell"), rows))
     )
 

@@ -235,7 +235,10 @@ def _resizable(picture: Image.Image, background: tuple[int, int, int]) -> Image.
         return picture.convert("F").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     if picture.has_transparency_data:
         return _over_background(picture, background)
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    if picture.mode in ("L", "RGB"):
+        picture.load()
+        return picture  # converting would copy all of it
+    return picture.convert("L" if picture.mode == "1" else "RGB")
 
 
 def _over_background(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -10,7 +10,7 @@ from worker.images.geometry import Box, Size
 
 try:
     from worker.images import _webp
-except ImportError:  # not built: slower, and the same cells
+except ImportError:  # not built: slower, and all but the same cells
     _webp = None  # type: ignore[assignment]
 
 
