@@ -11,12 +11,8 @@ from tests.integration.pictures import Origin, origin_server
 from tests.integration.places import Place, make_place
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "crash: workers killed at every step and at random; runs with -m crash")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long ones to `-m crash`, which CI runs too."""
+    """Leave the long ones to `-m crash` (make test-crash)."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return  # somebody chose
     for item in items:

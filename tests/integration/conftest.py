@@ -13,10 +13,6 @@ from tests.integration.processes import Worker
 from worker.aws.clients import Clients, open_clients
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "soak: a thousand messages through one worker; runs with -m soak")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return  # somebody chose

@@ -64,8 +64,8 @@ async def test_the_environment_holds_no_credentials(decodes: DecodePool) -> None
     "path",
     [
         "/proc/1/environ", "/proc/PPID/environ", "/proc/self/environ", "/proc/PPID/mem", "/proc/self/mem",
-        "/proc/PPID/fd/0", "/proc/net/tcp", "/etc/passwd", "/etc/hostname", "/root/.aws/credentials", "/dev/shm", "/",
-        ".", "/dev/null", "/dev/stdin", str(Path(__file__)),
+        "/proc/PPID/fd/0", "/proc/net/tcp", "/etc/passwd", "/etc/hostname", "/dev/shm", "/",
+        str(Path.home() / ".aws/credentials"), ".", "/dev/null", "/dev/stdin", str(Path(__file__)),
     ],
 )  # fmt: skip
 async def test_no_file_can_be_read(decodes: DecodePool, path: str) -> None:

@@ -42,7 +42,7 @@ async def given_back(ledger: Ledger, batch: Batch) -> AsyncIterator[None]:
     """
     try:
         yield
-    except LeaseLost:
+    except (LeaseLost, TerminalError):
         raise
     except (RetryableError, Interrupted):
         await _release(ledger, batch)
@@ -50,8 +50,6 @@ async def given_back(ledger: Ledger, batch: Batch) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         with suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(_release(ledger, batch)), LAST_WORDS)
-        raise
-    except TerminalError:
         raise
     except Exception as error:
         log.exception("batch.failed_unexpectedly")
