@@ -12,7 +12,7 @@ OURS = Path(sys.executable)
 STOCK = ("pillow==12.1.1", "requests==2.34.2")
 VIPS = ("pyvips==3.2.0", "pyvips-binary==8.18.7", "cffi", "numpy")
 IMG2DATASET = ("img2dataset==1.47.0", "setuptools<81")
-BESIDE = ("simplejpeg==1.9.0", "pyturbojpeg==1.8.3")
+BESIDE = ("simplejpeg==1.9.0", "pyturbojpeg==1.8.3", "waitress==3.0.2")
 PY_SPY = ("py-spy==0.4.3",)
 
 
@@ -33,10 +33,11 @@ def environment(name: str, packages: tuple[str, ...]) -> Path | None:
 
 
 def beside() -> Path | None:
-    """Return a folder with decoder bindings to lay beside our environment, without anything they depend on."""
+    """Return a folder with packages to lay beside our environment, without anything they depend on."""
     folder = CACHE / "beside"
     stamp = folder / "installed"
-    if not stamp.exists():
+    if not (stamp.exists() and stamp.read_text() == repr(BESIDE)):
+        shutil.rmtree(folder, ignore_errors=True)
         if _pip(OURS, "--no-deps", "--target", str(folder), *BESIDE) is not None:
             return None
         stamp.write_text(repr(BESIDE))

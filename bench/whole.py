@@ -84,11 +84,12 @@ def origin(mean: float = 0, spread: float = 0, folder: Path | None = None) -> It
 def emulator() -> Iterator[dict[str, str]]:
     """Start moto in a process of its own, with buckets, queues and table; gives the worker's environment."""
     port = _free_port()
-    # As it is, it speaks HTTP/1.0, and every call would pay for a connection, which it does not in AWS.
-    kept = "from werkzeug.serving import WSGIRequestHandler as each; each.protocol_version = 'HTTP/1.1'"
-    start = f"{kept}; import sys; from moto.server import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", start, "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environments.plain())
+    beside = environments.beside()
+    if beside is None:
+        raise RuntimeError("waitress could not be installed, which serves moto with connections that are kept")
+    command = [sys.executable, "-P", str(HERE / "emulator.py"), str(port)]
+    theirs = environments.plain() | {"PYTHONPATH": str(beside)}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)
     endpoint = f"http://127.0.0.1:{port}"
     environment = environments.plain() | {
         "AWS_ENDPOINT_URL": endpoint,

@@ -200,13 +200,15 @@ class Batch:
     message_id: str
     source_csv: str
     part: str = WHOLE
+    first: bool = False
+    """Whether nobody had a lease on it before, so that none of its creators can have been begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
     """What the table knows of a batch or of one chunk. Counts are those of the last report.
 
-    `chunks_total` is None where the batch was not split (or not yet).
+    `chunks_total` is None where the batch was not split (or not yet). `takes` counts how often its lease was taken.
     """
 
     id: str
@@ -224,6 +226,7 @@ class BatchRecord:
     chunks_total: int | None = None
     chunks_sent: int = 0
     chunks_done: int = 0
+    takes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from typing import Any
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.waiting import until
+from worker.aws.items import to_item
+from worker.jobs import keys
+from worker.model import Job, ProcessingConfig, S3Manifest
 
 VISIBILITY = 4
 
@@ -100,6 +103,33 @@ def _twice(place: Place, origin: Origin) -> Asked:
     body = place.send_job(rows, tag)
     place.send(body)
     return Asked(f"manual-uploads/{tag}.csv", rows, {"ann": ("completed", 1, {})})
+
+
+def _one_that_takes_long(place: Place, origin: Origin) -> Asked:
+    tag = token()
+    rows = manifest([("ann", f"{origin.base}/slow/3000/{SMALL[0]}?{tag}")])
+    place.send_job(rows, tag)
+    return Asked(f"manual-uploads/{tag}.csv", rows, {"ann": ("completed", 1, {})})
+
+
+def _begun_before(place: Place, origin: Origin) -> Asked:
+    """Drop a manifest whose batch somebody has taken, and died."""
+    asked = _drop(place, origin)
+    head = place.head(asked.key, place.input)
+    seen = S3Manifest(place.input, asked.key, head.get("VersionId"), head["ETag"].strip('"'))
+    taken = {
+        "creator_name": f" batch {keys.batch_id(Job(seen, '', ProcessingConfig(), from_event=True))}",
+        "processing_date": "batch",
+        "state": "running",
+        "started_at": "2025-01-19T12:00:00Z",
+        "lease_owner": "somebody",
+        "lease_expires": 0,
+        "fence": 1,
+        "takes": 1,
+        "source_csv": asked.key.rpartition("/")[2],
+    }
+    place.aws.dynamodb.put_item(TableName=place.table, Item=to_item(taken))
+    return asked
 
 
 def _slow(place: Place, origin: Origin) -> Asked:
@@ -269,14 +299,14 @@ def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
 
 ONE = (
     "receive.received receive.understood batch.manifest_seen batch.taken batch.manifest_fetched batch.planned "
-    "creator.begun creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
+    "creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
     "creator.recorded hands.creator_done finish.report_written finish.summary_written finish.summary_noted "
     "finish.manifest_seen finish.archived finish.completed receive.decided fate.before_delete fate.deleted"
 )
 MANY = (
     "receive.received chunks.file_written chunks.plan_written batch.chunks_written batch.plan_noted "
     "chunks.messages_sent batch.chunks_sent batch.sent_noted batch.looked_again batch.released "
-    "chunk.batch_known chunk.taken chunks.object_read chunk.read creator.begun creator.collage_written "
+    "chunk.batch_known chunk.taken chunks.object_read chunk.read creator.collage_written "
     "creator.recorded chunk.worked chunks.part_stored chunk.part_written chunk.completed finish.looked finish.taken "
     "finish.plan_read finish.parts_merged finish.report_written finish.merged_summary_written "
     "finish.merged_summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
@@ -337,6 +367,20 @@ SCENARIOS = {
             _twice,
             completed,
             ("fate.before_copy", "fate.copy_sent", "fate.copied_deleted"),
+        ),
+        Scenario(
+            "slow covers",
+            "a creator takes so long that it is shown as being worked on",
+            _one_that_takes_long,
+            completed,
+            ("creator.shown",),
+        ),
+        Scenario(
+            "taken over",
+            "a manifest is dropped whose batch somebody has taken, and died",
+            _begun_before,
+            completed,
+            ("creator.begun",),
         ),
         Scenario(
             "an error",

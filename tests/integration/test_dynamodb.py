@@ -234,6 +234,34 @@ async def test_a_creator_is_begun_once_and_then_answered_from_its_record(table: 
     assert await table.begin_creator(batch, "alice") == record
 
 
+async def test_the_first_owner_may_finish_a_creator_that_it_did_not_begin(table: StateTable, name: str) -> None:
+    batch, creator = await taken(table, name), token()
+    record = done(creator)
+    await table.finish_creator(batch, record)
+    assert await table.begin_creator(batch, creator) == record
+
+
+async def test_the_first_owner_does_not_finish_what_a_later_one_has_begun(
+    table: StateTable, shared_place: Place, name: str, clock: Clock
+) -> None:
+    first, creator = await taken(table, name), token()
+    clock.now += LEASE + 1
+    second = await taken(table, name, "second")
+    assert await table.begin_creator(second, creator) is None
+    with pytest.raises(LeaseLost):
+        await table.finish_creator(first, done(creator))
+    assert shared_place.records(name)[creator]["status"] == "processing"
+
+
+async def test_a_record_tells_how_often_its_lease_was_taken(table: StateTable, name: str, clock: Clock) -> None:
+    found = []
+    for owner in ("first", "second"):
+        record, _ = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE)
+        found.append(record.takes)
+        clock.now += LEASE + 1
+    assert found == [1, 2]
+
+
 async def test_a_failed_creator_is_answered_from_its_record_too(table: StateTable, name: str) -> None:
     batch = await taken(table, name)
     await table.begin_creator(batch, "alice")

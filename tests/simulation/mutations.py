@@ -27,13 +27,18 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "a creator is finished without a look at the fence": (
         "worker/aws/creators.py",
-        r"#status = :processing AND fence = :fence\"",
-        r'#status = :processing AND (fence = :fence OR attribute_exists(fence))"',
+        r"#status = :processing AND fence = :fence\)",
+        r"#status = :processing AND (fence = :fence OR attribute_exists(fence)))",
     ),
     "a creator is begun without a look at the fence": (
         "worker/aws/creators.py",
         r"#status = :processing AND fence <= :fence\)",
         r"#status = :processing AND (fence <= :fence OR attribute_exists(fence)))",
+    ),
+    "whoever takes over does not ask what was done before": (
+        "worker/jobs/chunk_work.py",
+        r"first = record\.takes == 1 and known\.takes == 1",
+        r"first = True",
     ),
     "a take-over does not raise the fence": (
         "worker/aws/batches.py",

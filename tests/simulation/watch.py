@@ -29,6 +29,7 @@ class Watch:
         self.broken: list[str] = []
         self.completions: Counter[tuple[str, str]] = Counter()
         self.begun: dict[tuple[Life | None, str, str], int] = {}
+        self.opened: dict[tuple[Life | None, str], int] = {}
         self.done_at: dict[tuple[str, str], int] = {}
         self.stale_documents: Counter[str] = Counter()
         self.redrives = 0
@@ -60,14 +61,19 @@ class Watch:
         if status == "processing":
             self.begun[life, batch, name] = self._writes
         else:
-            self.claim(before.get("fence") == after["fence"], f"{life} ended {what} without having begun it")
-            self.claim((life, batch, name) in self.begun, f"{life} ended {what}, which another one began")
+            if before:
+                self.claim(before["fence"] == after["fence"], f"{life} ended {what} under another fence than it began")
+                self.claim((life, batch, name) in self.begun, f"{life} ended {what}, which another one began")
+            else:
+                self.claim((life, batch) in self.opened, f"{life} ended {what} without having begun it")
             self.done_at[batch, name] = self._writes
 
     def _lease_changed(self, life: Life | None, before: Any, after: Any) -> None:
         batch, part = after["creator_name"].removeprefix(" batch "), after["processing_date"]
         what = f"{part} of {batch}"
         self.claim(before.get("fence", 0) <= after.get("fence", 0), f"{life} lowered the fence of {what}")
+        if not before:
+            self.opened[life, batch] = self._writes
         if before and before["fence"] == after["fence"] and life is not None:
             changed = {name for name in after if before.get(name) != after[name]} - {"updated_at", "ttl", "chunks_done"}
             ours = before["lease_owner"] == life.name
@@ -105,8 +111,12 @@ class Watch:
             self.stale_documents["metadata"] += 1
 
     def fetched(self, life: Life | None, batch: str, creator: str) -> None:
-        """A picture is being asked for: for a creator that is done only by who had begun before."""
-        begun, done = self.begun.get((life, batch, creator)), self.done_at.get((batch, creator))
+        """A picture is being asked for: for a creator that is done only by who had begun before.
+
+        Who is the first to work on a batch or on a chunk has begun all of it.
+        """
+        begun = self.begun.get((life, batch, creator), self.opened.get((life, batch)))
+        done = self.done_at.get((batch, creator))
         self.claim(begun is not None, f"{life} renders {creator} of {batch} without having begun it")
         if begun is not None and done is not None:
             self.claim(begun <= done, f"{life} renders {creator} of {batch} again after it was done")

@@ -114,8 +114,17 @@ class FakeLedger:
         started = old.started_at if old else datetime.fromtimestamp(self.clock(), UTC).replace(microsecond=0)
         fence = max(old.fence if old else 0, fence_above) + 1
         key = old.summary_key if old else None
+        takes = (old.takes if old else 0) + 1
         self.batches[name] = BatchRecord(
-            batch_id, BatchState.RUNNING, started, owner, fence, self.clock() + lease, source_csv, summary_key=key
+            batch_id,
+            BatchState.RUNNING,
+            started,
+            owner,
+            fence,
+            self.clock() + lease,
+            source_csv,
+            summary_key=key,
+            takes=takes,
         )
         self.journal.after("take")
         return self.batches[name], True
@@ -163,8 +172,8 @@ class FakeLedger:
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         self.journal.before("finish_creator")
-        old, fence = self.creators[batch.id, record.creator]
-        if old.status is not CreatorStatus.PROCESSING or fence != batch.fence:
+        old, fence = self.creators.get((batch.id, record.creator), (None, batch.fence))
+        if (old is not None and old.status is not CreatorStatus.PROCESSING) or fence != batch.fence:
             raise LeaseLost(JobReason.LEASE_LOST, "taken over")
         self.creators[batch.id, record.creator] = record, batch.fence
         self.finished[record.creator] += 1

@@ -1,5 +1,6 @@
 """One creator: from rows to pages, documents and a record, and what becomes of it when something fails."""
 
+import asyncio
 import io
 import json
 from collections import Counter
@@ -298,6 +299,65 @@ async def test_a_download_that_runs_out_of_memory_counts_as_well() -> None:
     studio = Studio({"a": MemoryError()})
     assert (await studio.run("a")).errors == {"out_of_memory": 1}
     assert studio.fetcher.asked == ["a", "a", "a"]
+
+
+# --- what its record shows meanwhile ----------------------------------------------------------------------------------
+
+
+def first_owners(studio: Studio) -> Studio:
+    studio.batch = replace(studio.batch, first=True)
+    return studio
+
+
+async def test_who_is_the_first_to_work_on_a_batch_writes_one_record_for_a_creator() -> None:
+    studio = first_owners(Studio())
+    record = await studio.run("a")
+    assert [step for step in studio.ledger.journal.steps if "creator" in step] == ["finish_creator"]
+    assert studio.ledger.creators[studio.batch.id, "ann"] == (record, 1)
+
+
+async def test_a_creator_that_takes_long_shows_as_processing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHOWN_AFTER", 0.0)
+    studio = first_owners(Studio())
+    shown: list[CreatorStatus] = []
+
+    async def hold(_url: str) -> None:
+        await studio.ledger.journal.reached("begin_creator")
+        shown.append(studio.ledger.creators[studio.batch.id, "ann"][0].status)
+
+    studio.fetcher.gate = hold
+    assert (await studio.run("a")).status is CreatorStatus.COMPLETED
+    assert shown == [CreatorStatus.PROCESSING]
+
+
+async def test_an_outage_while_a_creator_is_shown_does_it_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHOWN_AFTER", 0.0)
+    studio = first_owners(Studio())
+    refused = asyncio.Event()
+
+    async def no_answer(*_: object) -> None:
+        refused.set()
+        raise outage("begin_creator")
+
+    async def hold(_url: str) -> None:
+        await refused.wait()
+
+    monkeypatch.setattr(studio.ledger, "begin_creator", no_answer)
+    studio.fetcher.gate = hold
+    assert (await studio.run("a")).status is CreatorStatus.COMPLETED
+
+
+async def test_a_creator_that_another_one_has_begun_meanwhile_is_left_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHOWN_AFTER", 0.0)
+    studio = first_owners(Studio())
+    studio.ledger.creators[studio.batch.id, "ann"] = CreatorRecord("ann", CreatorStatus.PROCESSING), 2
+
+    async def for_ever(_url: str) -> None:
+        await asyncio.Event().wait()
+
+    studio.fetcher.gate = for_ever
+    with pytest.raises(LeaseLost):
+        await studio.run("a")
 
 
 # --- when something fails -------------------------------------------------------------------------------------------

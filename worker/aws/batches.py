@@ -53,7 +53,8 @@ class Batches(Table):
             part,
             "SET started_at = if_not_exists(started_at, :started), source_csv = :source, #state = :running, "
             "lease_owner = :owner, lease_expires = :expires, fence = if_not_exists(fence, :above) + :one, "
-            "updated_at = :stamp, #ttl = :ttl REMOVE error_code, error_message",
+            "takes = if_not_exists(takes, :zero) + :one, updated_at = :stamp, #ttl = :ttl "
+            "REMOVE error_code, error_message",
             condition="attribute_not_exists(creator_name) OR (#state = :failed AND lease_expires <= :looked) "
             "OR (#state = :running AND lease_expires < :now)",
             values={
@@ -66,6 +67,7 @@ class Batches(Table):
                 ":now": now,
                 ":looked": now if as_of is None else as_of,
                 ":above": fence_above,
+                ":zero": 0,
                 ":one": 1,
             },
         )
@@ -286,6 +288,7 @@ def _record(batch_id: str, found: Mapping[str, Any]) -> Any:
         chunks_total=found.get("chunks_total"),
         chunks_sent=found.get("chunks_sent", 0),
         chunks_done=found.get("chunks_done", 0),
+        takes=found.get("takes", 0),
     )
 
 

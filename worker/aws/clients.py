@@ -11,6 +11,7 @@ from aiobotocore.session import get_session
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from worker import __version__
 from worker.errors import JobReason, RetryableError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def client_config(connections: int = 32) -> AioConfig:
         max_pool_connections=connections,
         retries={"mode": "standard", "total_max_attempts": 6},
         s3={"addressing_style": "auto"},
-        user_agent_appid="collage-worker",
+        user_agent=f"collage-worker/{__version__}",  # the SDK's own is put together anew for each call: 6% of its time
+        parameter_validation=False,  # mypy has checked them; another 6%
     )
 
 

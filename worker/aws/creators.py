@@ -16,7 +16,7 @@ class Creators(Table):
     """What is known of creators. Every write is conditional on who may make it."""
 
     async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
-        """Note that a creator is being worked on; returns its record instead where the batch has done it already.
+        """Show a creator as being worked on; returns its record instead where the batch has done it already.
 
         Raises `LeaseLost` where a later owner of the batch has begun it.
         """
@@ -33,7 +33,11 @@ class Creators(Table):
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         """Write a creator's final record. Raises `LeaseLost` where it is not ours to write any more."""
-        old = await self._put_creator(batch, record, "batch_id = :batch AND #status = :processing AND fence = :fence")
+        old = await self._put_creator(
+            batch,
+            record,
+            "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence = :fence)",
+        )
         # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
         if old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")

@@ -156,6 +156,25 @@ class Fetcher:
         cancellation.
         """
         start = parse_image_url(url)
+        try:
+            body, seconds, room = await self._try_with_room(start, timeout, slots)
+        except ImageError as error:
+            if not error.transient or max_retries == 0:
+                raise
+            return await self._fetch_again(error, start, timeout, max_retries, slots)
+        return Fetched(body, 1, seconds, room.leave)
+
+    async def _fetch_again(
+        self, first: ImageError, start: ImageUrl, seconds: float, max_retries: int, slots: Limiter
+    ) -> Fetched:
+        """Go on after a first try that failed: what works at once goes without tenacity, which costs 0.1 ms a call."""
+        failed: list[ImageError] = [first]
+
+        async def a_try() -> tuple[bytes, float, Room]:
+            if failed:
+                raise failed.pop()
+            return await self._try_with_room(start, seconds, slots)
+
         retrying = AsyncRetrying(
             stop=stop_after_attempt(max_retries + 1),
             wait=self._delay,
@@ -163,9 +182,8 @@ class Fetcher:
             before_sleep=lambda state: _log_retry(state, start),
             reraise=True,
         )
-        tried: tuple[bytes, float, Room] = await retrying(self._try_with_room, start, timeout, slots)
-        body, seconds, room = tried
-        return Fetched(body, retrying.statistics["attempt_number"], seconds, room.leave)
+        body, spent, room = await retrying(a_try)
+        return Fetched(body, retrying.statistics["attempt_number"], spent, room.leave)
 
     async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, Room]:
         room = Room(self._large_bodies)

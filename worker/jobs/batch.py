@@ -136,7 +136,16 @@ class BatchWork:
         failpoint("batch.taken")
         if not ours:
             return await self._answered(job, head, record)
-        batch = Batch(identifier, job, record.started_at, self._owner, record.fence, message_id, manifest_name(job))
+        batch = Batch(
+            identifier,
+            job,
+            record.started_at,
+            self._owner,
+            record.fence,
+            message_id,
+            manifest_name(job),
+            first=record.takes == 1,
+        )
         log.info("batch.started", fence=batch.fence, started_at=iso(batch.started_at))
         try:
             async with given_back(self._ledger, batch):

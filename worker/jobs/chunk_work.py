@@ -80,7 +80,9 @@ class ChunkWork:
         )
         failpoint("chunk.taken")
         if ours:
-            await self._do(chunk, record.fence, part, stop)
+            # A batch that was planned twice may have had its creators in other chunks the first time.
+            first = record.takes == 1 and known.takes == 1
+            await self._do(chunk, record.fence, part, stop, first=first)
         elif record.state is BatchState.RUNNING:
             text = f"another worker ({record.owner}) holds the lease on this chunk"
             left = max(1.0, record.lease_expires - self._clock())
@@ -89,10 +91,10 @@ class ChunkWork:
             log.info("chunk.found_done")
         return await self._finisher.finish_split(chunk.batch_id)
 
-    async def _do(self, chunk: ChunkJob, fence: int, part: str, stop: asyncio.Event) -> None:
+    async def _do(self, chunk: ChunkJob, fence: int, part: str, stop: asyncio.Event, *, first: bool) -> None:
         header, groups = await self._chunks.read(chunk)
         failpoint("chunk.read")
-        batch = header.batch(owner=self._owner, fence=fence, part=part)
+        batch = header.batch(owner=self._owner, fence=fence, part=part, first=first)
         done = Done()
         done.tally.creators_total = len(groups)
         log.info("chunk.started", creators=len(groups), fence=fence)

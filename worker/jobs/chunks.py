@@ -62,9 +62,10 @@ class Header:
     message_id: str
     source_csv: str
 
-    def batch(self, *, owner: str, fence: int, part: str) -> Batch:
+    def batch(self, *, owner: str, fence: int, part: str, first: bool = False) -> Batch:
         """Return the batch as the holder of a lease on it, or on a chunk, works on it."""
-        return Batch(self.batch_id, self.job, self.started_at, owner, fence, self.message_id, self.source_csv, part)
+        job, started = self.job, self.started_at
+        return Batch(self.batch_id, job, started, owner, fence, self.message_id, self.source_csv, part, first)
 
 
 @dataclass(frozen=True, slots=True)

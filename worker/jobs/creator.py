@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from worker.errors import CreatorReason, ImageError, ImageReason, RetryableError
+from worker.errors import CreatorReason, ImageError, ImageReason, LeaseLost, RetryableError
 from worker.failpoints import failpoint
 from worker.images.cell import Cell, CellSpec
 from worker.images.collage import compose, parse_background
@@ -22,10 +22,14 @@ from worker.images.limiter import Limiter
 from worker.jobs.admission import LIMITS, limited, next_mode
 from worker.jobs.covers import Cover, Fate, gather_covers
 from worker.jobs.keys import batch_hash, collage_key, metadata_key, safe_name
+from worker.jobs.leasing import unwrapped
 from worker.jobs.ports import Ledger, Results
 from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode, ProcessingConfig, Row
 
 log = structlog.get_logger(__name__)
+
+SHOWN_AFTER = 2.0
+"""Seconds after which a creator that is not done yet gets a record that says `processing`."""
 
 CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
@@ -84,18 +88,36 @@ class CreatorWork:
         `slots` bounds the job's downloads. A creator that fails is a record, not an error. Raises `RetryableError`
         (S3 or DynamoDB out of reach) and `LeaseLost`.
         """
-        done = await self._ledger.begin_creator(batch, group.name)
-        failpoint("creator.begun")
-        if done is not None:
-            log.info("creator.found_done", status=done.status)
-            return done
+        if not batch.first:
+            done = await self._ledger.begin_creator(batch, group.name)
+            failpoint("creator.begun")
+            if done is not None:
+                log.info("creator.found_done", status=done.status)
+                return done
         started = time.monotonic()
-        record = await self._in_a_mode_that_fits(batch, group, mode, slots)
+        with unwrapped():
+            async with asyncio.TaskGroup() as tasks:
+                showing = tasks.create_task(self._show_if_slow(batch, group.name))
+                record = await self._in_a_mode_that_fits(batch, group, mode, slots)
+                showing.cancel()
         record = replace(record, duration=time.monotonic() - started)
         await self._ledger.finish_creator(batch, record)
         failpoint("creator.recorded")
         self._report(record)
         return record
+
+    async def _show_if_slow(self, batch: Batch, creator: str) -> None:
+        """Let people see what takes long: most creators are done before anybody could look."""
+        if not batch.first:
+            return  # it shows since it was begun
+        await asyncio.sleep(SHOWN_AFTER)
+        try:
+            await self._ledger.begin_creator(batch, creator)
+            failpoint("creator.shown")
+        except LeaseLost:
+            raise
+        except RetryableError as error:  # its end counts, and will be written or tried again
+            log.warning("creator.showing_failed", error=str(error))
 
     async def _in_a_mode_that_fits(
         self, batch: Batch, group: CreatorGroup, mode: Mode | None, slots: Limiter

@@ -103,7 +103,7 @@ class Ledger(Protocol):
         """Return what is known of a batch or chunk."""
 
     async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
-        """Note that a creator is being worked on, or return the record that the batch has of it."""
+        """Show a creator as being worked on, or return the record that the batch has of it."""
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         """Write a creator's final record."""
