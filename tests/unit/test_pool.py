@@ -21,6 +21,7 @@ from worker.images import pool, sandbox
 from worker.images.cell import Cell, CellSpec, make_cell
 from worker.images.decoder import ANSWER, Status
 from worker.images.pool import DecodePool, DecoderBroken
+from worker.images.window import KEPT, give_back, new_window
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=100_000_000)
 COLOURS = [(shade, 255 - shade, shade // 2) for shade in range(200)]
@@ -182,7 +183,15 @@ async def test_a_cancelled_decode_does_not_give_its_answer_to_the_next(one: Deco
         await task
 
 
-PIXELS = bytes(16 * 16 * 3)
+PIXELS = 16 * 16 * 3
+
+
+def talking_to(process: asyncio.subprocess.Process) -> tuple[pool._Child, socket.socket]:
+    """Return a child whose answers come from the socket."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with new_window(1 << 20) as (window, _):
+        return pool._Child(process, ours, window), theirs
 
 
 @pytest.mark.parametrize(
@@ -190,21 +199,37 @@ PIXELS = bytes(16 * 16 * 3)
     [
         (b"", False),
         (b"Traceback (most recent call last)", False),
-        (ANSWER.pack(Status.CELL, b"PNG", 20, 20, len(PIXELS)) + PIXELS[:-1], False),
-        (ANSWER.pack(Status.CELL, b"PNG", 20, 20, len(PIXELS) - 1) + PIXELS[:-1], True),
+        (ANSWER.pack(Status.CELL, b"PNG", 20, 20, PIXELS)[:-1], False),
+        (ANSWER.pack(Status.CELL, b"PNG", 20, 20, PIXELS - 1), True),
         (ANSWER.pack(Status.CELL, b"PNG", 20, 20, 100_000), True),
-        (ANSWER.pack(Status.CELL, b"EVIL", 20, 20, len(PIXELS)) + PIXELS, True),
+        (ANSWER.pack(Status.CELL, b"PNG", 20, 20, PIXELS) + b"!", True),
+        (ANSWER.pack(Status.CELL, b"EVIL", 20, 20, PIXELS), True),
         (ANSWER.pack(Status.REFUSED, b"no such reason", 0, 0, 2) + b"no", True),
+        (ANSWER.pack(Status.REFUSED, b"too_small", 0, 0, 2) + b"no!", True),
+        (ANSWER.pack(Status.REFUSED, b"too_small", 0, 0, 1 << 30), True),
+        (ANSWER.pack(Status.REFUSED, b"too_small", 0, 0, 2) + bytes(1 << 17), True),
         (ANSWER.pack(Status.READY, b"", 0, 0, 0), True),
         (ANSWER.pack(77, b"PNG", 20, 20, 0), True),
     ],
-    ids=["nothing", "print", "cut", "short", "too long", "format", "reason", "status", "no status"],
+    ids=[
+        "nothing",
+        "print",
+        "cut",
+        "short",
+        "too long",
+        "more",
+        "format",
+        "reason",
+        "more text",
+        "long text",
+        "flood",
+        "status",
+        "no status",
+    ],
 )
 async def test_an_answer_that_makes_no_sense_ends_the_process(answer: bytes, more_may_come: bool) -> None:
     process = await asyncio.create_subprocess_exec("sleep", "60")
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    child = pool._Child(process, ours)
+    child, theirs = talking_to(process)
     theirs.sendall(answer)
     if not more_may_come:
         theirs.shutdown(socket.SHUT_WR)
@@ -216,11 +241,37 @@ async def test_an_answer_that_makes_no_sense_ends_the_process(answer: bytes, mor
     theirs.close()
 
 
+async def test_what_a_large_image_took_is_given_back_after_it(one: DecodePool) -> None:
+    await one.decode(FLAT[7] + b"x" * 12_000_000, SPEC)
+    (child,) = one._children
+    assert (child._window[KEPT - 1], child._window[KEPT]) == (ord("x"), 0)
+
+
+async def test_more_than_the_window_holds_is_a_mistake_of_the_callers_and_is_told(one: DecodePool) -> None:
+    with pytest.raises(ValueError, match="do not pass"):
+        await one.decode(bytes(21 << 20), SPEC)
+
+
+def test_nobody_can_change_the_size_of_a_window() -> None:
+    """Or whoever looks behind its new end would be killed by SIGBUS."""
+    with new_window(1 << 20) as (_, descriptor):
+        for size in (0, 1 << 21):
+            with pytest.raises(PermissionError):
+                os.ftruncate(descriptor, size)
+
+
+def test_a_window_takes_memory_where_it_was_written_and_gives_back_what_is_beyond_what_it_keeps() -> None:
+    with new_window(16 << 20) as (window, descriptor):
+        window[: 8 << 20] = b"x" * (8 << 20)
+        assert os.fstat(descriptor).st_blocks * 512 == 8 << 20
+        give_back(window, 8 << 20)
+        assert os.fstat(descriptor).st_blocks * 512 == KEPT
+        assert (window[KEPT - 1], window[KEPT]) == (ord("x"), 0)
+
+
 async def test_a_process_that_speaks_unasked_is_not_used_again() -> None:
     process = await asyncio.create_subprocess_exec("sleep", "60")
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    child = pool._Child(process, ours)
+    child, theirs = talking_to(process)
     assert child.is_waiting()
     theirs.sendall(b"!")
     assert not child.is_waiting()

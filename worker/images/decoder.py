@@ -1,11 +1,11 @@
-"""The decoder process: `python -m worker.images.decoder MEMORY CPU_SECONDS`. Images in on fd 0, cells out on fd 1.
+"""The decoder process: `python -m worker.images.decoder MEMORY CPU_SECONDS WINDOW`. It talks on fd 0 and 1.
 
 It turns hostile bytes into pixels where they can do little harm: with no credentials in its environment, with limits
 that are set before Pillow is imported, in a sandbox that is sealed when everything is loaded (`sandbox`), and one image
 at a time. It ends when its parent closes the connection, or dies.
 
-A request is the `REQUEST` header and the image's bytes, an answer the `ANSWER` header and its body: the pixels of a
-cell, or the text of a refusal. All numbers are little-endian.
+A request is a `REQUEST`, with the image's bytes in the window (`window.py`, whose descriptor is the third argument). An
+answer is an `ANSWER` with, in the window, the pixels of a cell or, behind it, a text. All numbers are little-endian.
 """
 
 import json
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from worker.errors import ImageError
 from worker.images import sandbox
+from worker.images.window import taken_over
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Callable
 
     from worker.images.cell import Cell, CellSpec
@@ -27,7 +29,7 @@ REQUEST = struct.Struct("<IIIQI3B")
 """Cell size, shortest side, longest side kept (px), most pixels, length of the image in bytes, background RGB."""
 
 ANSWER = struct.Struct("<B24sIII")
-"""Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of the body."""
+"""Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of pixels or text."""
 
 
 class Status(IntEnum):
@@ -42,15 +44,16 @@ class Status(IntEnum):
 def main() -> None:
     """Answer requests until the parent closes the connection."""
     requests, answers = _taken_over_connection()
-    memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
+    memory, cpu_seconds, descriptor = (int(argument) for argument in sys.argv[1:])
+    window = taken_over(descriptor)
     sandbox.limit(memory=memory)
     try:
         make_cell = _loaded()
         _silence()
-        _answer(answers, Status.READY, body=json.dumps(sandbox.seal()).encode())
-        _serve(requests, answers, make_cell, cpu_seconds)
+        _answer(answers, Status.READY, text=json.dumps(sandbox.seal()).encode())
+        _serve(requests, answers, window, make_cell, cpu_seconds)
     except ImportError as error:
-        _answer(answers, Status.BROKEN, body=str(error).encode())
+        _answer(answers, Status.BROKEN, text=str(error).encode())
     except ConnectionError:
         pass  # the parent is gone, and nobody is left to be told
 
@@ -81,7 +84,11 @@ def _loaded() -> "Callable[[bytes, CellSpec], Cell]":
 
 
 def _serve(
-    requests: BinaryIO, answers: BinaryIO, make_cell: "Callable[[bytes, CellSpec], Cell]", cpu_seconds: int
+    requests: BinaryIO,
+    answers: BinaryIO,
+    window: "mmap.mmap",
+    make_cell: "Callable[[bytes, CellSpec], Cell]",
+    cpu_seconds: int,
 ) -> None:
     from worker.images.cell import CellSpec  # noqa: PLC0415 -- it is loaded by now
 
@@ -91,17 +98,17 @@ def _serve(
         spec = CellSpec(size, (red, green, blue), min_side, max_pixels, keep_side)
         sandbox.grant_cpu(cpu_seconds)
         try:
-            cell = make_cell(requests.read(length), spec)
+            cell = make_cell(window[:length], spec)
         except ImageError as error:
-            _answer(answers, Status.REFUSED, label=error.reason, body=str(error).encode())
+            _answer(answers, Status.REFUSED, label=error.reason, text=str(error).encode())
         else:
-            _answer(answers, Status.CELL, label=cell.format, size=(cell.width, cell.height), body=cell.pixels)
+            window[: len(cell.pixels)] = cell.pixels
+            answers.write(ANSWER.pack(Status.CELL, cell.format.encode(), cell.width, cell.height, len(cell.pixels)))
+            answers.flush()
 
 
-def _answer(
-    answers: BinaryIO, status: Status, *, label: str = "", size: tuple[int, int] = (0, 0), body: bytes = b""
-) -> None:
-    answers.write(ANSWER.pack(status, label.encode(), *size, len(body)) + body)
+def _answer(answers: BinaryIO, status: Status, *, label: str = "", text: bytes) -> None:
+    answers.write(ANSWER.pack(status, label.encode(), 0, 0, len(text)) + text)
     answers.flush()
 
 

@@ -182,7 +182,8 @@ class Fetcher:
             before_sleep=lambda state: _log_retry(state, start),
             reraise=True,
         )
-        body, spent, room = await retrying(a_try)
+        again: tuple[bytes, float, Room] = await retrying(a_try)
+        body, spent, room = again
         return Fetched(body, retrying.statistics["attempt_number"], spent, room.leave)
 
     async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, Room]:

@@ -1,17 +1,17 @@
 """Decoder processes, and the way of an image through them.
 
-Each process has a socket of its own to the parent and works on one image at a time, so that a process that dies,
-hangs or answers nonsense costs that image only: it is killed, and another takes its place when the next one is needed.
+Each process has a socket and a window (`window.py`) of its own and works on one image at a time, so that a process that
+dies, hangs or answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
 """
 
 import asyncio
 import json
 import math
+import mmap
 import signal
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,19 +22,19 @@ from worker.images import decoder
 from worker.images.cell import Cell, CellSpec
 from worker.images.decoder import ANSWER, REQUEST, Status
 from worker.images.sniff import ALLOWED_FORMATS
+from worker.images.window import give_back, new_window
 
 START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
 DECODER = decoder.__name__
-MAX_MESSAGE_BYTES = 4096
+MAX_CELL_BYTES = 2_000 * 2_000 * 3
+"""Of the largest cell that a job may ask for."""
+MAX_TEXT_BYTES = 4096
 
 LAST_BREATH = 0.2
 """Seconds that a process whose connection has ended gets to end as well, before it is killed."""
-
-SEND_BUFFER = 1 << 20
-"""Bytes; the kernel grants what it grants. A photo or a cell that fits wakes the other side once."""
 
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
@@ -65,7 +65,8 @@ class DecodePool:
     """Turns images into cells in `children` processes, for as long as the context lasts.
 
     An image may take `decode_timeout` seconds by the clock and `cpu_seconds` of a processor (as many, unless told), and
-    `memory_limit` bytes of address space with all of Python and Pillow.
+    `memory_limit` bytes of address space with all of Python and Pillow. `largest` is the size of the largest image, in
+    bytes, that is ever passed.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class DecodePool:
         decode_timeout: float = 20.0,
         memory_limit: int = 2 << 30,
         cpu_seconds: int | None = None,
+        largest: int = 20 << 20,
     ) -> None:
         self._count = children
-        self._limits = (memory_limit, cpu_seconds or math.ceil(decode_timeout))
+        self._limits = (memory_limit, cpu_seconds or math.ceil(decode_timeout), max(largest, MAX_CELL_BYTES))
         self._decode_timeout = decode_timeout
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._children: set[_Child] = set()
@@ -148,48 +150,57 @@ class DecodePool:
         self._children.clear()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Child:
-    """One decoder process and the socket to it. After anything but a sound answer it is killed, never used again."""
+    """One decoder process, the socket to it and the window. After anything but a sound answer it is killed for good."""
 
-    process: asyncio.subprocess.Process
-    connection: socket.socket
-    sandbox: dict[str, Any] = field(default_factory=dict)
-    buffer: bytearray = field(default_factory=bytearray)
-    """Where answers arrive; kept, because fresh memory costs more than what is copied into it."""
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket, window: mmap.mmap) -> None:
+        self.process = process
+        self.sandbox: dict[str, Any] = {}
+        self._connection = connection
+        self._window = window
+        self._said = bytearray()
+        self._has_more_to_say = True
+        self._heard: asyncio.Future[None] | None = None
+        self._killed = False
+        # For good: to look out for each answer anew would cost more than what is copied.
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(connection, self._hear)
 
     @classmethod
-    async def spawned(cls, memory_limit: int, cpu_seconds: int) -> Self:
+    async def spawned(cls, memory_limit: int, cpu_seconds: int, window_bytes: int) -> Self:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         command = (sys.executable, "-P", "-B", "-m", DECODER, str(memory_limit), str(cpu_seconds))
         try:
-            # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the thread
-            # that started it ends
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=theirs.fileno(), stdout=theirs.fileno(), env=_ENVIRONMENT
-            )
+            with theirs, new_window(window_bytes) as (window, descriptor):
+                # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the
+                # thread that started it ends
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    str(descriptor),
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    pass_fds=(descriptor,),
+                    env=_ENVIRONMENT,
+                )
         except BaseException:
             ours.close()
             raise
-        finally:
-            theirs.close()
-        return cls(process, ours)
+        return cls(process, ours, window)
 
     async def be_ready(self) -> None:
         """Wait until the process has Pillow; end it if that fails or takes longer than `START_TIMEOUT`."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                status, _, _, _, body = await self._receive(MAX_MESSAGE_BYTES)
+                status, _, _, _, length = await self._answer()
+                text = await self._text(length)
         except BaseException:
             self.end()
             raise
         if status is not Status.READY:
             self.end()
-            raise _BadAnswer(f"it answered {status!r}: {body.decode(errors='replace')}")
-        self.sandbox.update(json.loads(body))
+            raise _BadAnswer(f"it answered {status!r}: {text}")
+        self.sandbox = json.loads(text)
 
     async def decode(self, data: bytes, spec: CellSpec, timeout: float) -> Cell:  # noqa: ASYNC109 -- part of the rule
         try:
@@ -210,7 +221,7 @@ class _Child:
 
     async def _lost(self, error: Exception) -> ImageError:
         """End the process, and tell what became of it: the kernel may have done so for its CPU seconds."""
-        self.connection.close()
+        self._hang_up()
         try:
             async with asyncio.timeout(LAST_BREATH):
                 await self.process.wait()
@@ -226,66 +237,91 @@ class _Child:
 
     def is_waiting(self) -> bool:
         """Tell whether the process lives and has nothing to say, as it should between two images."""
-        if self.connection.fileno() < 0:
+        if self._connection.fileno() < 0:
             return False
-        try:
-            self.connection.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
+        self._hear()  # the loop may not have come by yet
+        if self._has_more_to_say and not self._said:
             return True
-        except OSError:
-            pass
         self.end()
         return False
 
     def kill(self) -> None:
         """End the process; whoever talks to it finds the socket at its end."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        if not self._killed:  # asked twice, asyncio would take the exit status from itself, and complain
+            self._killed = True
+            with suppress(ProcessLookupError):
+                self.process.kill()
 
     def end(self) -> None:
-        """End the process and its socket, which nobody may be waiting for."""
+        """End the process, its socket and its window, which nobody may be waiting for."""
         self.kill()
-        self.connection.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection.fileno() >= 0:
+            self._loop.remove_reader(self._connection)
+            self._connection.close()
+            self._window.close()
 
     async def _exchange(self, data: bytes, spec: CellSpec) -> Cell:
-        loop = asyncio.get_running_loop()
-        header = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
-        sent = self.connection.sendmsg((header, data))  # a photo goes at once, as a rule
-        if sent < len(header) + len(data):
-            rest = memoryview(data)[sent - len(header) :] if sent >= len(header) else header[sent:] + data
-            await loop.sock_sendall(self.connection, rest)
         pixel_bytes = spec.size * spec.size * 3
-        status, label, width, height, body = await self._receive(max(pixel_bytes, MAX_MESSAGE_BYTES))
+        used = max(len(data), pixel_bytes)
+        if used > len(self._window):
+            raise ValueError(f"{used:,} bytes do not pass: the window has {len(self._window):,}")
+        self._window[: len(data)] = data
+        request = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
+        self._connection.sendall(request)  # some bytes, of which there is room for thousands
+        status, label, width, height, length = await self._answer()
         if status is Status.REFUSED and label in _REASONS:
-            raise ImageError(ImageReason(label), body[:MAX_MESSAGE_BYTES].decode(errors="replace"))
-        if status is not Status.CELL or len(body) != pixel_bytes or label not in ALLOWED_FORMATS:
-            raise _BadAnswer(f"it answered {status!r} {label!r} with {len(body)} bytes")
-        return Cell(body, width, height, label)
+            text = await self._text(length)
+            give_back(self._window, used)
+            raise ImageError(ImageReason(label), text)
+        if status is not Status.CELL or length != pixel_bytes or label not in ALLOWED_FORMATS or self._said:
+            raise _BadAnswer(f"it answered {status!r} {label!r} with {length} bytes")
+        pixels = self._window[:pixel_bytes]
+        give_back(self._window, used)
+        return Cell(pixels, width, height, label)
 
-    async def _receive(self, most: int) -> tuple[Status, str, int, int, bytes]:
-        """Receive one answer of at most `most` bytes, which has to be the last thing that the process says."""
-        if len(self.buffer) < ANSWER.size + most:
-            self.buffer.extend(bytes(ANSWER.size + most - len(self.buffer)))
-        with memoryview(self.buffer) as buffer:
-            received = await self._receive_into(buffer, 0, ANSWER.size)
-            number, label, width, height, length = ANSWER.unpack_from(buffer)
-            if number not in _STATUSES or length > most:
-                raise _BadAnswer(f"it answered status {number} with {length} bytes")
-            end = ANSWER.size + length
-            if await self._receive_into(buffer, received, end) > end:
-                raise _BadAnswer("it went on after its answer")
-            body = bytes(buffer[ANSWER.size : end])
-        return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, body
+    async def _answer(self) -> tuple[Status, str, int, int, int]:
+        number, label, width, height, length = ANSWER.unpack(await self._listen(ANSWER.size))
+        if number not in _STATUSES:
+            raise _BadAnswer(f"it answered status {number}")
+        return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, length
 
-    async def _receive_into(self, buffer: memoryview, received: int, wanted: int) -> int:
-        """Receive until `wanted` bytes are in the buffer, where `received` are already; returns how many there are."""
-        loop = asyncio.get_running_loop()
-        while received < wanted:
-            count = await loop.sock_recv_into(self.connection, buffer[received:])
-            if count == 0:
+    async def _text(self, length: int) -> str:
+        """Return the text behind an answer, which has to be the last thing that the process says."""
+        if length > MAX_TEXT_BYTES:
+            raise _BadAnswer(f"it answered with a text of {length} bytes")
+        text = await self._listen(length)
+        if self._said:
+            raise _BadAnswer("it went on after its answer")
+        return text.decode(errors="replace")
+
+    async def _listen(self, count: int) -> bytes:
+        """Return the next `count` bytes that the process says."""
+        while len(self._said) < count:
+            if not self._has_more_to_say:
                 raise _BadAnswer("it closed the connection")
-            received += count
-        return received
+            self._heard = self._loop.create_future()
+            await self._heard
+        said = bytes(self._said[:count])
+        del self._said[:count]
+        return said
+
+    def _hear(self) -> None:
+        """Take what there is to be heard; of one that goes on and on, no more than a sound process would say."""
+        try:
+            said = self._connection.recv(MAX_TEXT_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        self._said += said
+        if not said or len(self._said) > ANSWER.size + MAX_TEXT_BYTES:
+            self._has_more_to_say = False
+            self._loop.remove_reader(self._connection)
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
 
 
 def _log_sandbox(levels: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ async def creator_work(
     with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="compose") as composer:
         async with (
             Fetcher(policy) as fetcher,
-            DecodePool(settings.decode_processes or cores) as decoder,
+            DecodePool(settings.decode_processes or cores, largest=settings.max_image_bytes) as decoder,
         ):
             yield CreatorWork(
                 fetcher=fetcher,
