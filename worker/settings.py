@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     @property
     def input_buckets(self) -> frozenset[str]:
         """The buckets that a job may name."""
-        return frozenset(self.allowed_input_buckets) or frozenset({self.input_bucket})
+        return frozenset({self.input_bucket, *self.allowed_input_buckets})
 
     def effective(self) -> dict[str, Any]:
         """Every setting in force, for the start log. None of them is a secret but a queue URL's user part."""

@@ -103,7 +103,7 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.default_config.rows == 3
     assert settings.enable_deduplication is False
     assert settings.default_config.timeout == 2.5
-    assert settings.input_buckets == {"one-bucket", "two-bucket"}
+    assert settings.input_buckets == {"tiktok-image-input", "one-bucket", "two-bucket"}
     assert settings.log_level == "warning"
     assert settings.aws_endpoint_url == "http://localstack:4566"
 

@@ -64,7 +64,7 @@ JOBS = {
     JobReason.UNKNOWN_MESSAGE: "The message is neither a job nor an S3 event.",
     JobReason.UNKNOWN_KEY: "The job has a key that there is not; the text lists those that there are.",
     JobReason.BAD_VALUE: "A value of the job is out of range; the text says what is allowed.",
-    JobReason.BUCKET_NOT_ALLOWED: "The job names a bucket that is not in ALLOWED_INPUT_BUCKETS.",
+    JobReason.BUCKET_NOT_ALLOWED: "The job names neither the input bucket nor one of ALLOWED_INPUT_BUCKETS.",
     JobReason.MANIFEST_MISSING: "There is no such object. Upload it, or correct the job, and redrive.",
     JobReason.MANIFEST_FORBIDDEN: "The task's role may not read the manifest. Grant it, and redrive.",
     JobReason.MANIFEST_TOO_LARGE: "The manifest is larger than a worker takes. Split it.",
