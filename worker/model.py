@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from worker.errors import JobReason, RejectReason
 
@@ -50,6 +51,22 @@ MaxWorkers = Annotated[int, Field(ge=1, le=256)]
 Timeout = Annotated[float, Field(gt=0, le=300)]
 MaxRetries = Annotated[int, Field(ge=0, le=10)]
 OutputPrefix = Annotated[str, Field(max_length=256, pattern=r"^([^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*)?$")]
+
+
+def allowed_range(field: FieldInfo | None) -> str | None:
+    """Say which numbers a field takes, with both ends; None where it is no number with bounds."""
+    bounds = {
+        name: getattr(bound, name)
+        for bound in (field.metadata if field else ())
+        for name in ("ge", "gt", "le")
+        if hasattr(bound, name)
+    }
+    if field is None or "le" not in bounds:
+        return None
+    kind = "a whole number" if field.annotation is int else "a number"
+    if "gt" in bounds:
+        return f"be {kind} above {bounds['gt']} and up to {bounds['le']}"
+    return f"be {kind} from {bounds['ge']} to {bounds['le']}"
 
 
 class ProcessingConfig(BaseModel):

@@ -18,6 +18,7 @@ from worker.model import (
     Quality,
     Rows,
     Timeout,
+    allowed_range,
 )
 
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
@@ -191,9 +192,8 @@ def _problem(item: Mapping[str, Any]) -> str:
     if not location:  # a relation between two settings: its text names both
         return str(item["msg"]).removeprefix("Value error, ")
     name = str(location[0]).upper()
-    allowed = (
-        str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
-    )
+    told = str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
+    allowed = allowed_range(Settings.model_fields.get(str(location[0]))) or told
     return f"{name}: got {_shown(item['input'])}; it should {allowed}"
 
 

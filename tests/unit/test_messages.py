@@ -297,7 +297,9 @@ def test_a_number_is_taken_up_to_the_edges_of_its_range_and_no_further(key: str,
         assert getattr(only_job(config(**{**small, key: value})).config, key) == value
     for value in (0 if key == "timeout" else low - 1, high + 1, -(10**30), 10**30):
         error = refused(config(**{**small, key: value}))
-        assert f"processing_config.{key} is {value}; it should be " in str(error)
+        assert f"processing_config.{key} is {value}; it should be a " in str(error)
+        edges = "above 0 and up to 300" if key == "timeout" else f"from {low} to {high}"
+        assert str(error).endswith(edges), "both ends are told, whichever was passed"
 
 
 @pytest.mark.parametrize(
@@ -327,6 +329,11 @@ def test_a_value_of_another_type_is_not_converted(key: str, value: object) -> No
     assert error.reason is JobReason.BAD_VALUE
     assert f"processing_config.{key} is " in str(error)
     assert "it should " in str(error)
+
+
+def test_null_is_told_as_null() -> None:
+    error = refused(config(rows=None))
+    assert str(error) == "processing_config.rows is null; it should be a whole number from 1 to 100"
 
 
 def test_a_whole_number_of_seconds_is_a_timeout() -> None:

@@ -167,11 +167,11 @@ def test_every_bad_variable_is_reported_at_once_with_what_it_got_and_what_is_all
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("DEFAULT_ROWS", "0", "greater than or equal to 1"),
+        ("DEFAULT_ROWS", "0", "be a whole number from 1 to 100"),
         ("CONTENT_HASH_ALGORITHM", "crc32", "'sha256'"),
-        ("DEFAULT_TIMEOUT", "0", "greater than 0"),
+        ("DEFAULT_TIMEOUT", "x", "be a number above 0 and up to 300"),
         ("DEFAULT_OUTPUT_PREFIX", "é" * 129, "at most 256 bytes"),
-        ("DEFAULT_QUALITY", "101", "less than or equal to 100"),
+        ("DEFAULT_QUALITY", "ninety", "be a whole number from 1 to 100"),
     ],
 )
 def test_a_report_says_what_is_allowed(monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str) -> None:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
 from worker.jobs.keys import MAX_KEY, chunk_key, starts_a_batch
-from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest
+from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest, allowed_range
 
 KEYS_OF = {
     "csv_s3": {"processing_type", "s3_bucket", "s3_key", "output_prefix", "processing_config"},
@@ -161,7 +161,9 @@ def _problem(item: Mapping[str, Any]) -> str:
     name = "processing_config." + ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         return f"unknown key {name[:120]}; allowed are {', '.join(ProcessingConfig.model_fields)}"
-    return f"{name} is {_shown(item['input'])}; it should {str(item['msg']).removeprefix('Input should ')}"
+    got = "null" if item["input"] is None else _shown(item["input"])
+    allowed = allowed_range(ProcessingConfig.model_fields.get(str(item["loc"][0])))
+    return f"{name} is {got}; it should {allowed or str(item['msg']).removeprefix('Input should ')}"
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
