@@ -2,13 +2,17 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
-from tests.integration.processes import Worker, command
+from tests.integration.processes import ROOT, Worker, command, environment
+from tests.integration.waiting import until
 
 BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]+-[0-9a-f]{8}")
 
@@ -152,6 +156,24 @@ def test_process_does_a_whole_job_without_aws(origin: Origin, tmp_path: Path) ->
     assert json.loads(summary.read_bytes())["failures_by_reason"] == {"not_found": 1}
     assert list(out.glob("results/processing-summaries/*.html"))
     assert list(out.glob(f"results/metadata/*/{name}.json"))
+
+
+def test_the_second_ctrl_c_ends_process_at_once(origin: Origin, tmp_path: Path) -> None:
+    (tmp_path / "slow.csv").write_text(manifest([("slow", origin.slow(29_999))]), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker", "process", str(tmp_path / "slow.csv"), "-o", str(tmp_path / "out")],
+        env=environment({"ALLOW_PRIVATE_ADDRESSES": "true"}),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        until(lambda: origin.asked("/slow/29999/"), "the request of the cover")
+        process.send_signal(signal.SIGINT)
+        assert "once more" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 1
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_process_of_what_is_no_manifest_fails(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import batch_of, job
+from worker.errors import RetryableError
 from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
 from worker.jobs.keys import metadata_key
 from worker.model import BatchState, CreatorRecord, CreatorStatus, S3Manifest
@@ -82,6 +83,12 @@ async def test_the_same_collage_again_has_the_same_key(tmp_path: Path) -> None:
     results = FolderResults(tmp_path)
     assert await put(results, "a.jpg", "b.jpg") == await put(results, "a.jpg", "b.jpg") == "a.jpg"
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+async def test_what_cannot_be_written_ends_the_job_and_says_where(tmp_path: Path) -> None:
+    (tmp_path / "collages").write_bytes(b"a file where a folder should be")
+    with pytest.raises(RetryableError, match=r"cannot write .*/collages/a\.jpg: (File exists|Not a directory)"):
+        await put(FolderResults(tmp_path), "collages/a.jpg", "x")
 
 
 async def test_creators_named_like_folders_stay_inside(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`process`: a whole job on this machine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,14 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
+from worker.errors import JobReason
 from worker.jobs.batch import BatchWork
 from worker.jobs.finish import Finisher
 from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
 from worker.jobs.hands import Hands
 from worker.jobs.summary import Tally
 from worker.logs import configure
-from worker.model import CreatorRecord, Job, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
+from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
 from worker.service.app import creator_work, gate, signals_set
 from worker.service.memory import MemoryGauge
 from worker.settings import Settings
@@ -46,13 +47,31 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
             **whose,
         )
-        outcome = await batches.run(job, "process", stop)
+        outcome = await _until_hurried(batches.run(job, "process", stop), stop, hurry)
     match outcome:
         case Terminal() | Retryable():
             stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
             return 1
         case Succeeded():
             return _tell(output, records, ledger)
+
+
+async def _until_hurried(work: Coroutine[Any, Any, Outcome], stop: asyncio.Event, hurry: asyncio.Event) -> Outcome:
+    """Do the work; the first Ctrl-C finishes the creators at hand, the second ends at once."""
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(work)
+        asking = [group.create_task(_tell_how_to_end(stop)), group.create_task(hurry.wait())]
+        await asyncio.wait({running, asking[1]}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, *asking):
+            task.cancel()  # without effect on one that is done
+    if running.cancelled():
+        return Retryable(JobReason.INTERRUPTED, "it was ended at once")
+    return running.result()
+
+
+async def _tell_how_to_end(stop: asyncio.Event) -> None:
+    await stop.wait()
+    stderr.print("stopping when the creators at hand are done; once more ends at once", markup=False)
 
 
 def _advance(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from worker.errors import JobReason, RetryableError
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
 
 BLOCK = 1 << 20
@@ -130,7 +131,11 @@ class MemoryLedger:
 
 
 def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file. A full disk or a folder that is not ours is no creator's fault: `RetryableError` ends the job."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(body)
-    part.replace(path)  # whoever opens the file meanwhile never sees half of it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(body)
+        part.replace(path)  # whoever opens the file meanwhile never sees half of it
+    except OSError as error:
+        raise RetryableError(JobReason.INTERNAL_ERROR, f"cannot write {path}: {error.strerror}") from error
