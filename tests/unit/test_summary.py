@@ -2,14 +2,17 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import NOON, batch_of, job
 from worker.errors import ImageReason, RejectReason
+from worker.jobs.report import report
 from worker.jobs.summary import (
     Rejects,
     Tally,
@@ -147,3 +150,14 @@ def test_a_creators_line_can_be_read_back(record: CreatorRecord) -> None:
 def test_a_name_that_is_no_unicode_comes_out_escaped() -> None:
     assert json.loads(dumped({"creator": "x\ud800"}).decode("utf-8")) == {"creator": "x\ud800"}
     assert "José" in dumped({"creator": "José"}).decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "link"),
+    [("", "collages/ann"), ("p/", "collages/ann"), ("p/q-", "q-collages/ann"), ("q", "qcollages/ann")],
+)
+def test_a_reports_links_lead_from_its_key_to_the_collages(prefix: str, link: str) -> None:
+    ann = replace(ANN, collage_keys=(f"{prefix}collages/ann/a.jpg",))
+    batch = batch_of(job(prefix=prefix))
+    told = summary(batch, tally_of([ann]), REJECTS, [ann], finished_at=NOON, worked=1.0)
+    assert f'<img src="../../{link}/a.jpg"' in report(told)

@@ -85,14 +85,15 @@ def _tiles(tiles: Iterable[tuple[str, int]]) -> str:
 
 def _gallery(summary: Mapping[str, Any]) -> str:
     prefix = summary["settings"]["output_prefix"]
+    folder = prefix[: prefix.rfind("/") + 1]  # a prefix may end in the middle of a name
     done = [creator for creator in summary["creators"] if creator["collages"]]
     total = summary["counts"]["creators_completed"]
-    cards = "".join(_card(creator, prefix) for creator in done[:SHOWN])
+    cards = "".join(_card(creator, folder) for creator in done[:SHOWN])
     return f'<h2>Collages</h2><div class="cards">{cards}</div>{_more(total)}' if done else ""
 
 
-def _card(creator: Mapping[str, Any], prefix: str) -> str:
-    link = "../../" + quote(str(creator["collages"][0]).removeprefix(prefix))
+def _card(creator: Mapping[str, Any], folder: str) -> str:
+    link = "../../" + quote(str(creator["collages"][0]).removeprefix(folder))
     told = f"{creator['images_processed']} image" + ("s" if creator["images_processed"] != 1 else "")
     told += f", {len(creator['collages'])} pages" if len(creator["collages"]) > 1 else ""
     told += f", {creator['mode']} mode" if creator["mode"] != "normal" else ""
