@@ -1,10 +1,12 @@
 """What a person types: exit codes, and what goes to stdout and what to stderr."""
 
+import html
 import json
 import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,41 @@ def test_submit_status_and_wait_follow_a_batch_to_its_end(place: Place, origin: 
         failed = command("submit", str(bad), "--wait", env=place.env())
         assert failed.returncode == 1, "the batch failed as a whole"
         assert "manifest_columns" in failed.stdout + failed.stderr
+
+
+def test_report_gives_a_page_whose_pictures_can_be_seen_from_here(place: Place, origin: Origin, tmp_path: Path) -> None:
+    name = token()
+    path = tmp_path / f"{name}.csv"
+    path.write_text(manifest([("a b/ü", origin.photo(SMALL[0], name))]), encoding="utf-8")
+    page = tmp_path / "page.html"
+    with Worker(place.env()):
+        sent = command("submit", str(path), "--output-prefix", "x/y-", "--wait", env=place.env())
+    batch_id = sent.stdout.split()[0]
+    for rebuilt in (False, True):
+        if rebuilt:
+            key = f"x/y-results/processing-summaries/{batch_id}.html"
+            place.aws.s3.delete_object(Bucket=place.output, Key=key)
+        found = command("report", batch_id, "-o", str(page), env=place.env())
+        assert (found.returncode, found.stdout, found.stderr) == (0, f"{page}\n", "")
+        text = page.read_text(encoding="utf-8")
+        assert batch_id in text
+        (link,) = re.findall(r'img src="([^"]*)"', text)
+        with urllib.request.urlopen(html.unescape(link)) as answer:
+            assert answer.read(3) == b"\xff\xd8\xff"
+
+
+def test_report_says_why_there_is_none(place: Place, tmp_path: Path) -> None:
+    unknown = command("report", "s3_none-00000000", "-o", str(tmp_path / "p.html"), env=place.env())
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "s3_none-00000000" in unknown.stderr
+    bad = tmp_path / f"{token()}.csv"
+    bad.write_text("who,what\n1,2\n", encoding="utf-8")
+    with Worker(place.env()):
+        batch_id = command("submit", str(bad), "--wait", env=place.env()).stdout.split()[0]
+    failed = command("report", batch_id, "-o", str(tmp_path / "p.html"), env=place.env())
+    assert failed.returncode == 1
+    assert "manifest_columns" in failed.stderr
+    assert not (tmp_path / "p.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,25 @@ def status(
 
 
 @app.command()
+def report(
+    batch_id: BatchId,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default="BATCH_ID.html here"),
+    ] = None,
+    opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
+) -> None:
+    """Fetch a batch's HTML report, built anew where it is gone; prints the file's path.
+
+    The links in it are secrets that work for S3_PRESIGNED_URL_EXPIRATION seconds.
+    """
+    from worker.cli.report import fetch_report
+
+    raise typer.Exit(_until_done(fetch_report(_settings(), batch_id, output, opened=opened)))
+
+
+@app.command()
 def cancel(batch_id: BatchId) -> None:
     """Stop a running batch. What is done stays; workers drop the rest within a lease's time."""
     from worker.cli.again import cancel_batch

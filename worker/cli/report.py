@@ -1,0 +1,76 @@
+"""`report`: a batch's HTML report as a file here."""
+
+import json
+import re
+import webbrowser
+from collections.abc import Awaitable, Callable
+from html import escape, unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+from worker.aws.clients import open_clients
+from worker.aws.dynamodb import StateTable
+from worker.aws.s3 import S3
+from worker.cli.screen import stderr, stdout
+from worker.jobs.keys import summary_key
+from worker.jobs.report import report
+from worker.model import BatchRecord, BatchState
+from worker.settings import Settings
+
+LINK = re.compile(r'(href|src)="\.\./\.\./([^"]*)"')
+"""A collage's link in a report: relative to the report's own key."""
+
+
+async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *, opened: bool) -> int:
+    """Write the report to a file, with links that work from there; returns the exit code."""
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        s3 = S3(clients.s3)
+        table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+        record = await table.batch(batch_id)
+        # A record is forgotten after STATE_TTL_DAYS; the report may still be there.
+        key = record.summary_key if record else summary_key(settings.default_output_prefix, batch_id)
+        page = await _page(s3, settings.output_bucket, key) if key else None
+        if page is None or key is None:
+            stderr.print(_why_there_is_none(batch_id, record), markup=False)
+            return 1
+
+        async def signed(collage: str) -> str:
+            return await s3.presigned(settings.output_bucket, collage, settings.s3_presigned_url_expiration)
+
+        page = await with_links(page, key, signed)
+    path = (output or Path(Path(f"{batch_id}.html").name)).absolute()
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        stderr.print(f"cannot write {path}: {error.strerror}", markup=False)
+        return 1
+    stdout.print(str(path), markup=False)
+    if opened and not webbrowser.open(path.as_uri()):
+        stderr.print("no browser could be opened", markup=False)
+    return 0
+
+
+async def _page(s3: S3, bucket: str, key: str) -> str | None:
+    """Return the report beside a summary, built anew where it is gone; None where the summary is gone, too."""
+    if (page := await s3.get(bucket, key.removesuffix("json") + "html")) is not None:
+        return page.decode()
+    summary = await s3.get(bucket, key)
+    return report(json.loads(summary)) if summary is not None else None
+
+
+async def with_links(page: str, key: str, signed: Callable[[str], Awaitable[str]]) -> str:
+    """Put links that work from anywhere in place of those that are relative to the report's key."""
+    folder = "".join(f"{part}/" for part in key.split("/")[:-3])
+    links = {link for _, link in LINK.findall(page)}
+    found = {link: escape(await signed(folder + unquote(unescape(link)))) for link in links}
+    return LINK.sub(lambda match: f'{match[1]}="{found[match[2]]}"', page)
+
+
+def _why_there_is_none(batch_id: str, record: BatchRecord | None) -> str:
+    if record is None:
+        return f"there is no batch {batch_id}, and no report of it: it waits in the queue, or the id is wrong"
+    if record.state is BatchState.FAILED:
+        return f"batch {batch_id} failed as a whole, without a report: {record.error_code}: {record.error_message}"
+    if record.state is BatchState.COMPLETED:
+        return f"the summary of batch {batch_id} is gone from the output bucket"
+    return f"batch {batch_id} is {record.state}; its report is written at its end"
