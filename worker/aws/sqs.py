@@ -28,7 +28,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 @dataclass(slots=True)
 class Message:
-    """One received message. `handle` is the newest receipt handle."""
+    """One received message. `handle` is the newest receipt handle; `told` are its sender's attributes."""
 
     id: str
     body: str
@@ -36,6 +36,7 @@ class Message:
     receives: int
     sent_at: float
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 class Queue:
@@ -148,6 +149,7 @@ def _message(found: Mapping[str, Any]) -> Message:
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
         attributes=attributes,
+        told={name: value.get("StringValue", "") for name, value in found.get("MessageAttributes", {}).items()},
     )
 
 

@@ -146,6 +146,36 @@ def retry(
     raise typer.Exit(_until_done(retry_batch(_settings("SQS_QUEUE_URL"), batch_id, wait=wait)))
 
 
+dlq = typer.Typer(help="Look at the dead-letter queue, and send back what is in it.", no_args_is_help=True)
+app.add_typer(dlq, name="dlq")
+Most = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Messages looked at.")]
+
+
+@dlq.command("list")
+def dlq_list(*, as_json: AsJson = False, limit: Most = 1_000) -> None:
+    """Tell what is in the dead-letter queue and why. The messages stay there."""
+    from worker.cli.dlq import list_dead_letters
+
+    raise typer.Exit(_until_done(list_dead_letters(_settings(), as_json=as_json, limit=limit)))
+
+
+@dlq.command("redrive")
+def dlq_redrive(
+    *,
+    causes: Annotated[
+        list[str] | None,
+        typer.Option("--cause", metavar="CODE", help="Only those with this error_code; repeatable. None: all."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent back, and send nothing.")] = False,
+    limit: Most = 1_000,
+) -> None:
+    """Send messages back to the queue, by cause. See what it would do with --dry-run first."""
+    from worker.cli.dlq import redrive
+
+    settings = _settings("SQS_QUEUE_URL")
+    raise typer.Exit(_until_done(redrive(settings, frozenset(causes or ()), dry_run=dry_run, limit=limit)))
+
+
 @app.command()
 def bootstrap() -> None:
     """Make buckets, queues, table and notifications at a local endpoint (AWS_ENDPOINT_URL). Safe to repeat."""
