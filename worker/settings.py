@@ -24,6 +24,7 @@ from worker.model import (
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+MySqlUrl = Annotated[str, Field(pattern=r"^mysql://[^\s/@]+@[^\s/@]+(/\S*)?$")]
 
 
 class SettingsError(Exception):
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     aws_region: Annotated[
         str, Field(min_length=1, validation_alias=AliasChoices("aws_region", "aws_default_region"))
     ] = "us-east-1"
+
+    mysql_url: MySqlUrl | None = None
+    """Where `export-mysql` reads: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, percent-encoded."""
 
     # what a job gets that does not ask
     default_rows: Rows = 5
@@ -161,7 +165,7 @@ class Settings(BaseSettings):
         return frozenset({self.input_bucket, *self.allowed_input_buckets})
 
     def effective(self) -> dict[str, Any]:
-        """Every setting in force, for the start log. None of them is a secret but a queue URL's user part."""
+        """Every setting in force, for the start log. None of them is a secret but the user part of a URL."""
         return {name: _masked(value) for name, value in self.model_dump(mode="json").items()}
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.infra.terraform import ROOT, Rendered
 from worker.settings import Settings
 
-# Settings that nobody sets in AWS: the agent's address is ECS's own doing; no emulator; no private addresses; nothing
-# that makes the worker die on purpose.
-NOT_IN_AWS = {"ECS_AGENT_URI", "AWS_ENDPOINT_URL", "ALLOW_PRIVATE_ADDRESSES", "FAILPOINTS"}
+# Settings that nobody sets in AWS: the agent's address is ECS's own doing; no emulator; no private addresses; no
+# database, which only people export from; nothing that makes the worker die on purpose.
+NOT_IN_AWS = {"ECS_AGENT_URI", "AWS_ENDPOINT_URL", "ALLOW_PRIVATE_ADDRESSES", "MYSQL_URL", "FAILPOINTS"}
 ALSO_SET = {"TMPDIR"}
 
 

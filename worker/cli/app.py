@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Never, TypeVar
 
@@ -197,6 +197,27 @@ def bootstrap() -> None:
         _fail(f"{settings.aws_endpoint_url}: {error}")
 
 
+@app.command("export-mysql")
+def export_mysql(
+    target: Annotated[str, typer.Argument(metavar="FILE.csv|s3://BUCKET/KEY", help="Where the manifest goes.")],
+    *,
+    query: Annotated[
+        str | None, typer.Option(metavar="SQL", help="A SELECT whose columns are named as a manifest's.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(metavar="NAME", help="Instead of a query: all of this table.")] = None,
+) -> None:
+    """Export rows from MySQL (MYSQL_URL) as a manifest, streamed; gzipped where the target ends in .gz."""
+    from worker.cli.export import export_mysql as export
+
+    if (query is None) == (table is None):
+        _fail("say either --query SQL or --table NAME", WRONG_CALL)
+    if target.startswith("s3://") and not all(target.removeprefix("s3://").partition("/")):
+        _fail(f"the target is {target}; it has to be a file or s3://BUCKET/KEY", WRONG_CALL)
+    settings = _settings("MYSQL_URL")
+    select = query or "SELECT * FROM `{}`".format(str(table).replace("`", "``"))  # noqa: S608 -- quoted, and read only
+    raise typer.Exit(_answered(lambda: export(settings, select, target)))
+
+
 @app.command()
 def health(*, as_json: AsJson = False) -> None:
     """Check memory, S3, SQS, DynamoDB and the network outside; exit code 1 where something required is not well."""
@@ -252,10 +273,14 @@ def _config(settings: Settings, given: dict[str, Any]) -> ProcessingConfig:
 
 
 def _until_done(work: Coroutine[Any, Any, T]) -> T:
+    return _answered(lambda: asyncio.run(work))
+
+
+def _answered(work: Callable[[], T]) -> T:
     from worker.errors import WorkerError
 
     try:
-        return asyncio.run(work)
+        return work()
     except SettingsError as error:
         _fail(f"the settings are wrong:\n{error}", WRONG_CALL)
     except WorkerError as error:

@@ -1,0 +1,155 @@
+"""`export-mysql`: rows from MySQL as a manifest, streamed: memory does not grow with them. All of it blocks."""
+
+import asyncio
+import csv
+import gzip
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import pymysql
+from pymysql.cursors import SSCursor
+
+from worker.aws.clients import open_clients
+from worker.aws.s3 import S3
+from worker.cli.screen import stderr, stdout
+from worker.jobs.manifest_columns import find_columns
+from worker.settings import Settings
+
+ROWS_AT_A_TIME = 2_000
+CONNECT_SECONDS = 10
+
+_Row = tuple[object, ...]
+
+
+class ExportError(Exception):
+    """The rows cannot be had, or not be written. The text says why."""
+
+
+def export_mysql(settings: Settings, query: str, target: str) -> int:
+    """Write what `query` gives to a file or `s3://BUCKET/KEY`, gzipped where its name ends in `.gz`.
+
+    Returns the exit code. Nothing is left of an export that fails half-way.
+    """
+    try:
+        rows = (
+            _to_s3(settings, query, target) if target.startswith("s3://") else _to_file(settings, query, Path(target))
+        )
+    except ExportError as error:
+        stderr.print(str(error), markup=False)
+        return 1
+    stderr.print(f"{rows:,} rows", markup=False)
+    stdout.print(target, markup=False)
+    return 0
+
+
+def _to_file(settings: Settings, query: str, path: Path) -> int:
+    if path.exists() and not path.is_file():
+        raise ExportError(f"cannot write {path}: it is no file")
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            rows = _write(settings, query, file, zipped=path.suffix == ".gz")
+        part.replace(path)
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def _to_s3(settings: Settings, query: str, target: str) -> int:
+    bucket, _, key = target.removeprefix("s3://").partition("/")
+    with tempfile.TemporaryFile(prefix="export-") as file:
+        rows = _write(settings, query, file, zipped=key.endswith(".gz"))
+        file.seek(0)
+        asyncio.run(_upload(settings, bucket, key, file))
+    return rows
+
+
+async def _upload(settings: Settings, bucket: str, key: str, file: BinaryIO) -> None:
+    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
+        await S3(clients.s3).put(bucket, key, file, "application/gzip" if key.endswith(".gz") else "text/csv")
+
+
+def _write(settings: Settings, query: str, file: BinaryIO, *, zipped: bool) -> int:
+    """Write header and rows as CSV in UTF-8; returns the number of rows."""
+    whole = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, filename="") if zipped else file
+    text = io.TextIOWrapper(whole, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    count = 0
+    with _result(settings, query) as (names, rows):
+        header = io.StringIO()
+        csv.writer(header).writerow(names)
+        # Refused here, before millions of rows are: the worker would find no columns either.
+        find_columns([header.getvalue()], creator_column=None, url_column=None, with_creator=True)
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow([_field(value) for value in row])
+            count += 1
+    if not count:
+        raise ExportError("the query gives no row; nothing is written")
+    text.flush()
+    text.detach()
+    if whole is not file:
+        whole.close()
+    return count
+
+
+@contextmanager
+def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterator[_Row]]]:
+    """Give the names of the query's columns and its rows, which the server holds until they are read."""
+    url = urlsplit(str(settings.mysql_url))
+    try:
+        with pymysql.connect(
+            host=url.hostname,
+            port=_port(url),
+            user=unquote(url.username or ""),
+            password=unquote(url.password or "").encode(),  # PyMySQL would make Latin-1 of a text
+            database=unquote(url.path.strip("/")) or None,
+            charset="utf8mb4",
+            connect_timeout=CONNECT_SECONDS,
+            cursorclass=SSCursor,
+        ) as connection:
+            cursor = connection.cursor()
+            try:
+                cursor.execute("START TRANSACTION READ ONLY")
+                cursor.execute(query)
+                if cursor.description is None:
+                    raise ExportError("the query gives no rows at all; it has to be a SELECT")
+                yield [str(column[0]) for column in cursor.description], _rows(cursor)
+            finally:
+                _abandon(cursor)
+    except pymysql.MySQLError as error:
+        raise ExportError(f"MySQL at {url.hostname}: {error.args[-1]}") from error
+    except RuntimeError as error:  # an authentication that needs TLS or a library that is not there
+        raise ExportError(f"MySQL at {url.hostname}: {error}") from error
+
+
+def _abandon(cursor: Any) -> None:
+    """Keep PyMySQL from reading the rest of an unfinished result, perhaps millions of rows, before it lets go."""
+    if cursor._result is not None:  # noqa: SLF001 -- there is no public way
+        cursor._result.unbuffered_active = False  # noqa: SLF001
+    cursor.connection = None
+
+
+def _port(url: SplitResult) -> int:
+    try:
+        return url.port or 3306
+    except ValueError as error:
+        raise ExportError(f"MYSQL_URL: {error}") from error
+
+
+def _rows(cursor: SSCursor) -> Iterator[_Row]:
+    while some := cursor.fetchmany(ROWS_AT_A_TIME):
+        yield from some
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
