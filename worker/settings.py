@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.failpoints import parse_failpoints
@@ -23,8 +24,21 @@ from worker.model import (
 
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$")]
-Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
-MySqlUrl = Annotated[str, Field(pattern=r"^mysql://[^\s/@]+@[^\s/@]+(/\S*)?$")]
+
+
+def _with_a_host(url: str) -> str:
+    """Refuse what the SDK and its HTTP client would only trip over later."""
+    try:
+        usable = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("have a host and, where it has a port, one from 1 to 65535")
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_with_a_host)]
+MySqlUrl = Annotated[str, Field(pattern=r"^mysql://[^\s/@]+@[^\s/@]+(/\S*)?$"), AfterValidator(_with_a_host)]
 
 
 class SettingsError(Exception):

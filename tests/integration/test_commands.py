@@ -59,6 +59,14 @@ def test_settings_that_do_not_go_together_are_named_too(place: Place) -> None:
     assert "MEMORY_CRITICAL_THRESHOLD" in found.stderr
 
 
+@pytest.mark.parametrize("arguments", [("run",), ("status", "s3_x-00000000"), ("health",)])
+def test_an_aws_configuration_that_cannot_be_used_is_told_in_a_line(place: Place, arguments: tuple[str, ...]) -> None:
+    found = command(*arguments, env=place.env(AWS_PROFILE="nobody-has-this"))
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.splitlines()[-1] == "AWS: The config profile (nobody-has-this) could not be found"
+    assert "Traceback" not in found.stderr
+
+
 def test_bootstrap_can_be_repeated(place: Place) -> None:
     first, second = command("bootstrap", env=place.env()), command("bootstrap", env=place.env())
     assert (first.returncode, second.returncode) == (0, 0)

@@ -171,12 +171,16 @@ def test_every_bad_variable_is_reported_at_once_with_what_it_got_and_what_is_all
         ("CONTENT_HASH_ALGORITHM", "crc32", "'sha256'"),
         ("DEFAULT_TIMEOUT", "x", "be a number above 0 and up to 300"),
         ("DEFAULT_OUTPUT_PREFIX", "é" * 129, "at most 256 bytes"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:abc", "have a host and, where it has a port, one from 1 to 65535"),
+        ("SQS_QUEUE_URL", "http://[127.0.0.1/q", "have a host"),
+        ("SQS_DLQ_URL", "https:///dlq", "have a host"),
+        ("MYSQL_URL", "mysql://me:secret@db.example:65536/x", "have a host"),
         ("DEFAULT_QUALITY", "ninety", "be a whole number from 1 to 100"),
     ],
 )
 def test_a_report_says_what_is_allowed(monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str) -> None:
     (line,) = refused(monkeypatch, **{name: value})
-    assert line.startswith(f"{name}: got '{value[:50]}")
+    assert line.startswith(f"{name}: got '{value[:50].replace('me:secret', '***')}")
     assert allowed in line
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from botocore.handlers import add_expect_header
 
 from worker import __version__
 from worker.errors import JobReason, RetryableError
+from worker.settings import SettingsError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -48,20 +49,27 @@ def client_config(connections: int = 32) -> AioConfig:
 
 @asynccontextmanager
 async def open_clients(*, region: str, endpoint_url: str | None, connections: int = 32) -> AsyncIterator[Clients]:
-    """Open the clients; the SDK finds credentials as everywhere."""
+    """Open the clients; the SDK finds credentials as everywhere.
+
+    Raises `SettingsError` where the SDK's own configuration cannot be used: its files, a profile, the region.
+    """
     config = client_config(connections)
     if endpoint_url:  # emulators rarely answer to bucket names as hosts
         config = config.merge(AioConfig(s3={"addressing_style": "path"}))
     options: dict[str, Any] = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
-    session = get_session()
-    async with (
-        session.create_client("s3", **options) as s3,
-        session.create_client("sqs", **options) as sqs,
-        session.create_client("dynamodb", **options) as dynamodb,
-    ):
+    async with AsyncExitStack() as stack:
+        try:
+            session = get_session()
+            clients = Clients(
+                await stack.enter_async_context(session.create_client("s3", **options)),
+                await stack.enter_async_context(session.create_client("sqs", **options)),
+                await stack.enter_async_context(session.create_client("dynamodb", **options)),
+            )
+        except BotoCoreError as error:
+            raise SettingsError(f"AWS: {error}") from error
         # The SDK asks S3 before each body whether it may send it: a round trip, and a tenth of a put's CPU.
-        s3.meta.events.unregister("before-call.s3", add_expect_header)
-        yield Clients(s3, sqs, dynamodb)
+        clients.s3.meta.events.unregister("before-call.s3", add_expect_header)
+        yield clients
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pymysql
 from pymysql.cursors import SSCursor
@@ -107,7 +107,7 @@ def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterato
     try:
         with pymysql.connect(
             host=url.hostname,
-            port=_port(url),
+            port=url.port or 3306,
             user=unquote(url.username or ""),
             password=unquote(url.password or "").encode(),  # PyMySQL would make Latin-1 of a text
             database=unquote(url.path.strip("/")) or None,
@@ -135,13 +135,6 @@ def _abandon(cursor: Any) -> None:
     if cursor._result is not None:  # noqa: SLF001 -- there is no public way
         cursor._result.unbuffered_active = False  # noqa: SLF001
     cursor.connection = None
-
-
-def _port(url: SplitResult) -> int:
-    try:
-        return url.port or 3306
-    except ValueError as error:
-        raise ExportError(f"MYSQL_URL: {error}") from error
 
 
 def _rows(cursor: SSCursor) -> Iterator[_Row]:
