@@ -143,6 +143,16 @@ def test_report_gives_a_page_whose_pictures_can_be_seen_from_here(place: Place, 
             assert answer.read(3) == b"\xff\xd8\xff"
 
 
+def test_a_batch_that_failed_before_is_followed_to_its_new_end(place: Place, tmp_path: Path) -> None:
+    bad = tmp_path / f"{token()}.csv"
+    bad.write_text("who,what\n1,2\n", encoding="utf-8")
+    with Worker(place.env()) as worker:
+        for times in (1, 2):
+            found = command("submit", str(bad), "--wait", env=place.env())
+            assert found.returncode == 1
+            assert len(worker.logged("batch.failed", source_csv=bad.name)) == times
+
+
 def test_report_says_why_there_is_none(place: Place, tmp_path: Path) -> None:
     unknown = command("report", "s3_none-00000000", "-o", str(tmp_path / "p.html"), env=place.env())
     assert (unknown.returncode, unknown.stdout) == (1, "")

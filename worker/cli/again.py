@@ -58,7 +58,7 @@ async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
         config = {name: value for name, value in asked["processing_config"].items() if "column" not in name}
         await send_job(settings, clients, manifest, config | {"group_by_creator": True}, asked["output_prefix"])
         identifier = id_of(Job(manifest, "", settings.default_config, from_event=False))
-        stderr.print(f"{creators} creators are run anew", markup=False)
+        stderr.print(f"creators that are run anew: {creators}", markup=False)
         stdout.print(identifier, markup=False)
         return await follow(table, identifier) if wait else 0
 

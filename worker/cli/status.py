@@ -48,12 +48,15 @@ async def _links(settings: Settings, s3: S3, record: BatchRecord) -> dict[str, s
     return {name: await s3.presigned(settings.output_bucket, key, seconds) for name, key in keys.items()}
 
 
-async def follow(table: StateTable, batch_id: str) -> int:
-    """Show a batch's progress until it is over; returns the exit code: 1 where it failed as a whole."""
+async def follow(table: StateTable, batch_id: str, *, failed_before: BatchRecord | None = None) -> int:
+    """Show a batch's progress until it is over; returns the exit code: 1 where it failed as a whole.
+
+    `failed_before` is the record of an earlier run that failed: it says nothing of the one that was just asked for.
+    """
     with creators_bar() as (bar, task):
         while True:
             record = await table.batch(batch_id)
-            if record is not None:
+            if record is not None and not (failed_before and record.fence == failed_before.fence):
                 done = record.counts.get("creators_completed", 0) + record.counts.get("creators_failed", 0)
                 bar.update(
                     task,

@@ -40,7 +40,8 @@ async def submit_manifest(
             )
         await send_job(settings, clients, found, config, prefix)
         stdout.print(identifier, markup=False)
-        return await follow(table, identifier) if wait else 0
+        failed = known if known is not None and known.state is BatchState.FAILED else None
+        return await follow(table, identifier, failed_before=failed) if wait else 0
 
 
 async def _in_s3(settings: Settings, s3: S3, manifest: str, *, again: bool) -> S3Manifest | str:
