@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.failpoints import parse_failpoints
@@ -143,22 +143,24 @@ class Settings(BaseSettings):
             raise ValueError("have at most 256 bytes of UTF-8: S3 keys end at 1,024")
         return value
 
-    @model_validator(mode="after")
-    def _relations_hold(self) -> Self:
-        broken: list[str] = []
-        if self.memory_warning_threshold > self.memory_critical_threshold:
-            broken.append(
-                f"MEMORY_WARNING_THRESHOLD ({self.memory_warning_threshold}) must not be above "
-                f"MEMORY_CRITICAL_THRESHOLD ({self.memory_critical_threshold})"
-            )
+    # Relations are checked with the second of the two, so that they are told together with everything else.
+    @field_validator("memory_critical_threshold")
+    @classmethod
+    def _not_below_the_warning(cls, value: float, others: ValidationInfo) -> float:
+        warning = others.data.get("memory_warning_threshold", value)
+        if warning > value:
+            raise ValueError(f"not be below MEMORY_WARNING_THRESHOLD, which is {warning:g}")
+        return value
+
+    @field_validator("default_cols")
+    @classmethod
+    def _page_can_be_drawn(cls, value: int, others: ValidationInfo) -> int:
         try:
-            _ = self.default_config
+            ProcessingConfig(rows=others.data.get("default_rows", 1), cols=value)
         except ValidationError as error:
             text = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            broken.append(f"DEFAULT_ROWS, DEFAULT_COLS: {text}")
-        if broken:
-            raise ValueError("\n".join(broken))
-        return self
+            raise ValueError(f"go with DEFAULT_ROWS: {text}") from None
+        return value
 
     @property
     def default_config(self) -> ProcessingConfig:
@@ -206,13 +208,11 @@ def load(*, required: tuple[str, ...] = ()) -> Settings:
 
 
 def _problem(item: Mapping[str, Any]) -> str:
-    location = item["loc"]
-    if not location:  # a relation between two settings: its text names both
-        return str(item["msg"]).removeprefix("Value error, ")
-    name = str(location[0]).upper()
+    name = str(item["loc"][0])
     told = str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
-    allowed = allowed_range(Settings.model_fields.get(str(location[0]))) or told
-    return f"{name}: got {_shown(item['input'])}; it should {allowed}"
+    known = item["type"] != "value_error"  # else it is ours, and says all
+    allowed = (allowed_range(Settings.model_fields.get(name)) if known else None) or told
+    return f"{name.upper()}: got {_shown(item['input'])}; it should {allowed}"
 
 
 def _shown(value: object) -> str:
