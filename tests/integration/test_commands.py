@@ -213,6 +213,14 @@ def test_process_does_a_whole_job_without_aws(origin: Origin, tmp_path: Path) ->
     assert list(out.glob(f"results/metadata/*/{name}.json"))
 
 
+def test_what_stdout_cannot_encode_is_shown_escaped(origin: Origin, tmp_path: Path) -> None:
+    out = tmp_path / "ö\udcff"
+    env = {"ALLOW_PRIVATE_ADDRESSES": "true", "PYTHONIOENCODING": "ascii"}
+    found = command("process", str(file_of(tmp_path, origin, token())), "-o", str(out), env=env)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith(f"{tmp_path}/\\xf6\\udcff/collages/")
+
+
 def test_the_second_ctrl_c_ends_process_at_once(origin: Origin, tmp_path: Path) -> None:
     (tmp_path / "slow.csv").write_text(manifest([("slow", origin.slow(29_999))]), encoding="utf-8")
     with subprocess.Popen(

@@ -1,7 +1,9 @@
 """The command line. Commands import what they need when they are called, so that each starts quickly."""
 
 import asyncio
+import io
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Never, TypeVar
@@ -237,6 +239,8 @@ def _version(
 
 def main() -> None:
     """Run the command that was typed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal or pipe cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 
