@@ -173,6 +173,7 @@ def test_report_says_why_there_is_none(place: Place, tmp_path: Path) -> None:
         (("submit", "nowhere.csv"), "nowhere.csv"),
         (("submit", "s3://somebody-elses/x.csv"), "somebody-elses"),
         (("submit", "nowhere.csv", "--set", "rowz=1"), "rowz"),
+        (("submit", "README.md", "--output-prefix", "/leading"), "output_prefix"),
     ],
 )
 def test_a_wrong_submit_ends_with_2_and_sends_nothing(place: Place, arguments: tuple[str, ...], words: str) -> None:

@@ -88,10 +88,13 @@ def submit(
 ) -> None:
     """Send a job: upload the manifest where needed, send the message, print the batch id."""
     from worker.cli.submit import submit_manifest
+    from worker.jobs.messages import checked_prefix
 
     settings = _settings("SQS_QUEUE_URL")
     config = _asked(sets)
     _config(settings, config)
+    if output_prefix is not None:
+        _allowed(lambda: checked_prefix(output_prefix))
     raise typer.Exit(_until_done(submit_manifest(settings, manifest, config, output_prefix, wait=wait, again=again)))
 
 
@@ -267,11 +270,17 @@ def _asked(sets: list[str] | None) -> dict[str, Any]:
 
 def _config(settings: Settings, given: dict[str, Any]) -> ProcessingConfig:
     """Return the whole of what a job asks for, checked as the worker checks it."""
-    from worker.errors import TerminalError
     from worker.jobs.messages import config_of
 
+    return _allowed(lambda: config_of(given, settings.default_config))
+
+
+def _allowed(check: Callable[[], T]) -> T:
+    """Ask what the worker would ask: what it would refuse is a wrong call."""
+    from worker.errors import TerminalError
+
     try:
-        return config_of(given, settings.default_config)
+        return check()
     except TerminalError as error:
         _fail(str(error), WRONG_CALL)
 

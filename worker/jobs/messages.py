@@ -125,8 +125,11 @@ def _named_object(message: Mapping[str, Any], defaults: JobDefaults) -> S3Manife
 
 def _output_prefix(message: Mapping[str, Any], defaults: JobDefaults) -> str:
     prefix = message.get("output_prefix")
-    if prefix is None:
-        return defaults.output_prefix
+    return defaults.output_prefix if prefix is None else checked_prefix(prefix)
+
+
+def checked_prefix(prefix: object) -> str:
+    """Return what an `output_prefix` may be. Raises `TerminalError` (`bad_value`) for anything else."""
     try:
         checked = _PREFIX.validate_python(prefix, strict=True)
     except ValidationError:
