@@ -59,6 +59,10 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN --mount=type=bind,source=docker/warm.py,target=/tmp/warm.py python /tmp/warm.py
 ENV PYTHONDONTWRITEBYTECODE=1
 
+# The bill of materials: what is in this very image, so that it travels with it to every registry.
+RUN --mount=type=bind,source=scripts/make_sbom.py,target=/tmp/make_sbom.py \
+    mkdir /usr/share/doc/collage-worker && python /tmp/make_sbom.py > /usr/share/doc/collage-worker/sbom.cdx.json
+
 # Declared, an empty volume that is mounted here takes over who may write to it: on Fargate the user below could not.
 VOLUME ["/tmp"]
 WORKDIR /app

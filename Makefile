@@ -28,10 +28,13 @@ format: setup ## put the code in its canonical form
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
 
-image: ## build the container image, collage-worker:local
+image: ## build the container image, collage-worker:local; its bill of materials goes to build/sbom.cdx.json
 	@docker build --tag collage-worker:local \
 	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' worker/__init__.py)" \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+	@mkdir -p build
+	@docker run --rm --network none --entrypoint cat collage-worker:local \
+	  /usr/share/doc/collage-worker/sbom.cdx.json > build/sbom.cdx.json
 
 up: ## LocalStack, the worker and an origin with sample photos, in Docker
 	@$(COMPOSE) up --build --wait

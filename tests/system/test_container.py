@@ -1,8 +1,9 @@
 """The container itself: who it runs as, what it may write, what it says."""
 
 import json
+import re
 
-from tests.system.compose import Compose, docker
+from tests.system.compose import ROOT, Compose, docker
 from tests.system.environment import Environment
 from tests.system.manifests import manifest
 from tests.system.waiting import wait_for
@@ -47,6 +48,23 @@ def test_the_image_has_the_fast_pillow_and_no_installer_or_compiler(compose: Com
     assert (machine == "x86_64") == ("post" in version), "Pillow-SIMD on x86-64, Pillow elsewhere"
     for command in (("python", "-m", "pip"), ("python", "-c", "import setuptools"), ("pip", "--version"), ("cc",)):
         assert worker.exec(*command, check=False).returncode != 0, command
+
+
+def test_the_image_carries_a_bill_of_materials_of_all_that_is_in_it(compose: Compose) -> None:
+    worker = compose.worker()
+    document = json.loads(worker.exec("cat", "/usr/share/doc/collage-worker/sbom.cdx.json").stdout)
+    listed = {(part["purl"].partition("/")[0], part["name"], part["version"]) for part in document["components"]}
+
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    debian = worker.exec("dpkg-query", "--show", "--showformat", "${Package} ${Version}\n").stdout.splitlines()
+    assert {("pkg:deb", *line.split()) for line in debian} == {part for part in listed if part[0] == "pkg:deb"}
+    look = "from importlib.metadata import distributions as d; [print(x.metadata['Name'], x.version) for x in d()]"
+    told = [line.split() for line in worker.exec("python", "-c", look).stdout.splitlines()]
+    python = [(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in told]
+    assert {("pkg:pypi", *each) for each in python} == {part for part in listed if part[0] == "pkg:pypi"}
+    again = ("run", "--rm", "--network", "none", "--entrypoint", "python", "--volume",
+             f"{ROOT}/scripts/make_sbom.py:/sbom.py:ro", worker.state()["Image"], "/sbom.py")  # fmt: skip
+    assert json.loads(docker(*again).stdout) == document, "made anew, it is the same"
 
 
 def test_its_health_check_tells_the_running_worker_from_one_that_does_not_answer(compose: Compose) -> None:
