@@ -40,7 +40,10 @@ def main(seconds: float) -> None:
 def decoded(data: bytes, size: tuple[int, int], asked: tuple[int, int, int, int, int]) -> bool:
     """Decode a part, and tell whether something came of it, which has to fill that part."""
     if data[:2] == b"\xff\xd8":
-        found = _jpeg.decode(data, *size, *asked)
+        try:
+            found = _jpeg.decode(data, *size, *asked)
+        except ValueError:  # the damage hit the size
+            return False
         if found is None:
             return False
         mode, pixels, left, top, right, bottom = found

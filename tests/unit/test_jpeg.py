@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from tests.unit.pictures import BACKGROUND, PHOTOS, encoded, exif_with_orientation, photo
 from worker.errors import ImageError, ImageReason
@@ -137,8 +138,16 @@ def test_a_scale_that_there_is_not_is_not_tried(eighths: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(160, 283), (161, 284), (284, 160), (0, 0)], ids=str)
-def test_a_picture_of_another_size_than_was_checked_is_not_decoded(size: tuple[int, int]) -> None:
-    assert jpeg.decoded_part(encoded(TALL, "JPEG"), size, 1, (0, 0, 1, 1)) is None
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+def test_a_picture_of_another_size_than_was_checked_is_decoded_by_nobody(
+    size: tuple[int, int], options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(TALL, "JPEG", **options)
+    with pytest.raises(ValueError, match="one size to one reader"):
+        jpeg.decoded_part(data, size, 1, (0, 0, 1, 1))
+    monkeypatch.setattr(JpegImageFile, "load", lambda *_: pytest.fail("Pillow decodes it"))
+    monkeypatch.setattr(JpegImageFile, "size", property(lambda _: (64, 64)))
+    assert fate(data) is ImageReason.TRUNCATED
 
 
 def twelve_bits(data: bytes) -> bytes:

@@ -3,7 +3,9 @@
  *
  * Everything odd is left to Pillow: `decode` returns None for whatever is not one scan of 8-bit grey, YCbCr or RGB in
  * Huffman's code, for what libjpeg warns of, and for a file that does not end as one should. So it is Pillow alone
- * that refuses files, and fewer ways through libjpeg are open to a hostile one than there are through Pillow.
+ * that refuses files, and fewer ways through libjpeg are open to a hostile one than there are through Pillow. The one
+ * thing that is refused here is a picture of another size than Pillow saw in its header: Pillow would have libjpeg write
+ * rows of the one width into a buffer of the other (CVE-2026-112403).
  *
  * For whoever changes this: libjpeg's errors come back by longjmp. Whatever changes after `setjmp` and is used behind
  * it lies in `struct reading`, and no reference of Python's is taken or dropped where a jump could pass over it.
@@ -100,9 +102,17 @@ static unsigned scaled(unsigned side, unsigned eighths) {
     return (side * eighths + 7) / 8; /* a side has 16 bits at most */
 }
 
-/* Set the scale and the colours; false unless the picture has the size that the caller has seen in the header. */
+/* Whether the picture has the size that the caller has seen in the header; sets an error if not. */
+static int is_as_seen(struct jpeg_decompress_struct *jpeg, unsigned width, unsigned height) {
+    if (jpeg->image_width == width && jpeg->image_height == height)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "its header says one size to one reader and another to the next");
+    return 0;
+}
+
+/* Set the scale and the colours. */
 static int begin(struct jpeg_decompress_struct *jpeg, unsigned width, unsigned height, unsigned eighths) {
-    if (jpeg->image_width != width || jpeg->image_height != height || !is_plain(jpeg))
+    if (!is_plain(jpeg))
         return 0;
     jpeg->scale_num = eighths;
     jpeg->scale_denom = 8;
@@ -122,7 +132,8 @@ PyDoc_STRVAR(decode_doc,
 /* Decode into it->pixels; false, or a jump to it->odd, where the file is left to Pillow. */
 static int decoded(struct reading *it, const Py_buffer *data, unsigned width, unsigned height, unsigned eighths) {
     open_header(it, data->buf, (unsigned long)data->len);
-    if (!begin(&it->jpeg, width, height, eighths) || !widen(&it->jpeg, &it->part))
+    if (!is_as_seen(&it->jpeg, width, height) || !begin(&it->jpeg, width, height, eighths) ||
+        !widen(&it->jpeg, &it->part))
         return 0;
     size_t size = (size_t)(it->part.bottom - it->part.top) * it->jpeg.output_width * (size_t)it->jpeg.output_components;
     if (size > MOST_BYTES)

@@ -6,6 +6,7 @@ does not take (progressive, CMYK, damaged or odd in any other way), and everythi
 
 from PIL import Image
 
+from worker.images import repairs  # noqa: F401 -- imported for its effect, before anything is opened
 from worker.images.geometry import Box, Size
 
 try:
@@ -25,7 +26,8 @@ def decoded_part(data: bytes, stored: Size, divisor: int, part: Box) -> tuple[Im
     """Decode `part`, a box of the picture scaled by 1/`divisor`, of a file that says it has `stored` px.
 
     Returns the picture (mode L or RGBX), which may hold a little more, and where its upper left corner lies in the
-    scaled one; None for a file that Pillow is to decide about. Raises `MemoryError`.
+    scaled one; None for a file that Pillow is to decide about. Raises `MemoryError`, and
+    `ValueError` where libjpeg does not see a picture of `stored` px.
     """
     found = _jpeg.decode(data, *stored, _EIGHTHS // divisor, *part) if is_built() else None
     if found is None:
