@@ -47,10 +47,26 @@ def grown(most: int) -> HostPace:
 
 def test_a_new_host_is_given_little_and_soon_more() -> None:
     pace = HostPace(32)
-    assert pace.slots.limit == 8
-    for _ in range(8):
+    assert pace.slots.limit == 4
+    for _ in range(4):
         pace.succeeded()
-    assert pace.slots.limit == 16
+    assert pace.slots.limit == 8
+
+
+def test_a_host_that_has_never_answered_is_asked_one_thing_at_a_time_and_left_alone_after_two_time_outs() -> None:
+    pace = HostPace(32)
+    for _ in range(4):
+        fail(pace, 30.0, began=0.0)
+    assert pace.slots.limit == 1
+    assert not pace.is_closed(30.0), "those of the first round prove no more than one does"
+    fail(pace, 60.0, began=30.0)
+    assert pace.is_closed(60.0)
+
+
+def test_a_new_host_that_says_it_is_busy_is_asked_half_as_much() -> None:
+    pace = HostPace(32)
+    pace.failed(ImageReason.RATE_LIMITED, began=0.0, now=0.1, patience=60.0)
+    assert pace.slots.limit == 2
 
 
 def test_a_failure_halves_and_a_round_of_successes_adds_one() -> None:
@@ -82,7 +98,7 @@ def test_it_never_falls_below_one() -> None:
 
 
 def test_a_host_that_keeps_failing_alone_is_left_alone_and_then_asked_once() -> None:
-    pace = HostPace(4)
+    pace = grown(4)
     times = [0.0, 30.0, 60.0, 90.0]
     for now in times:
         assert not pace.is_closed(now)
@@ -184,22 +200,22 @@ async def _visit(polite: Politeness, job: Limiter) -> None:
 @pytest.mark.parametrize(
     ("error", "limit"),
     [
-        (BUSY, 4),
-        (HostBusy(ImageReason.SERVER_ERROR, "503", transient=True), 4),
-        (LATE, 4),
-        (ImageError(ImageReason.SERVER_ERROR, "500", transient=True), 8),
-        (ImageError(ImageReason.NOT_FOUND, "404"), 8),
-        (ImageError(ImageReason.CONNECT, "refused", transient=True), 8),
+        (BUSY, 2),
+        (HostBusy(ImageReason.SERVER_ERROR, "503", transient=True), 2),
+        (LATE, 1),
+        (ImageError(ImageReason.SERVER_ERROR, "500", transient=True), 4),
+        (ImageError(ImageReason.NOT_FOUND, "404"), 4),
+        (ImageError(ImageReason.CONNECT, "refused", transient=True), 4),
     ],
     ids=["429", "503", "time-out", "500", "404", "connection refused"],
 )
 async def test_what_slows_a_host_down(error: ImageError, limit: int) -> None:
-    polite = Politeness(8, Clock())
+    polite = Politeness(4, Clock())
     with pytest.raises(ImageError):
         async with polite.admitted("cdn.example", 443, SECONDS, Limiter(1)):
             raise error
     assert polite.pace("CDN.example.", 443).slots.limit == limit
-    assert polite.pace("cdn.example", 8443).slots.limit == 8
+    assert polite.pace("cdn.example", 8443).slots.limit == 4
 
 
 async def _time_out(polite: Politeness, clock: Clock) -> None:

@@ -2,8 +2,9 @@
 
 The number is halved when the host asks us to slow down (429, 503) or does not answer in time, at most once for the
 tries that were under way together, and grows by one with each full round of successes (by one with each success, as
-long as a new host has shown no trouble). A host that keeps failing when it is
-asked one thing at a time is left alone for a while: its images fail at once, and nothing waits for them.
+long as a new host has shown no trouble). A host that has never answered, and does not in time, is asked one thing at a
+time at once. One that keeps failing then is left alone for a while: its images fail at once, and nothing waits for
+them.
 """
 
 from collections import OrderedDict
@@ -19,8 +20,9 @@ PATIENCE = 2.0
 """Trouble without any success has to last so many of a job's time-outs before a host is left alone, for as long again:
 a short outage costs no image that a further try could have saved."""
 
-AT_FIRST = 8
-"""Tries at a time that a host gets before anything is known of it."""
+AT_FIRST = 4
+"""Tries at a time that a host gets before anything is known of it: half of what a job has, unless it asks for more, so
+that a host which is dead does not keep the job's other images waiting."""
 
 LAST_CHANCES = 2
 """Failures in a row with one try at a time before a host is left alone."""
@@ -39,6 +41,7 @@ class HostPace:
     slots: Limiter = field(init=False)
     allowed: float = field(init=False)
     slowed_at: float = float("-inf")
+    has_answered: bool = False
     had_trouble: bool = False
     troubled_since: float | None = None
     failures_in_a_row: int = 0
@@ -52,6 +55,7 @@ class HostPace:
 
     def succeeded(self) -> None:
         """Note an answer, whatever it said: the host has time for us."""
+        self.has_answered = True
         self.troubled_since, self.failures_in_a_row, self.closed_until = None, 0, float("-inf")
         if self.allowed < self.most:
             self._allow(self.allowed + (1 / self.allowed if self.had_trouble else 1))
@@ -65,7 +69,8 @@ class HostPace:
             self.failures_in_a_row += 1
         if began >= self.slowed_at:
             self.slowed_at = now
-            self._allow(self.allowed / 2)
+            is_silent = not self.has_answered and reason is ImageReason.TIMEOUT
+            self._allow(1 if is_silent else self.allowed / 2)
         if self.failures_in_a_row >= LAST_CHANCES and now - self.troubled_since >= patience:
             self.closed_until = now + patience
 
