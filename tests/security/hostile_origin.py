@@ -1,7 +1,8 @@
 """A server that does everything wrong, one way for each path; standard library only, loopback only.
 
 `make hostile-origin`, or `python -m tests.security.hostile_origin [PORT]`: `/` lists the ways, `/good/N.png` are sound
-pictures, each of its own, and `/manifest.csv?base=http://127.0.0.1:PORT` is a manifest with one row of each.
+pictures and `/photo/N.jpg` photographs, each of its own, and `/manifest.csv?base=http://127.0.0.1:PORT` is a manifest
+with one row of each.
 """
 
 # ruff: noqa: E501 -- a case on one line reads as a table
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
@@ -41,6 +43,17 @@ def picture(number: int, side: int = 64) -> bytes:
 
 
 GOOD = picture(0)
+PHOTOS = sorted((Path(__file__).parents[2] / "samples" / "photos").glob("*.jpg"))
+
+
+@cache
+def _photograph(number: int) -> bytes:
+    return PHOTOS[number].read_bytes()
+
+
+def photograph(number: int) -> bytes:
+    """Return a JPEG with bytes of its own: one of the sample photos, and its number behind the end."""
+    return _photograph(number % len(PHOTOS)) + str(number).encode()
 
 
 def reply(
@@ -192,6 +205,8 @@ class HostileOrigin:
         kind, _, rest = path.lstrip("/").partition("/")
         if kind == "good":
             writer.write(reply(body=picture(int(rest.partition(".")[0] or 0))))
+        elif kind == "photo":
+            writer.write(reply(body=photograph(int(rest.partition(".")[0])), kind="image/jpeg"))
         elif kind == "cut":  # closes after so many bytes of a sound answer
             writer.write(reply()[: int(rest)])
             return False

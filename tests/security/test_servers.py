@@ -138,7 +138,7 @@ async def test_a_thousand_images_of_a_dead_host_do_not_take_a_thousand_time_outs
         found = await asyncio.gather(*(quick(number) for number in range(1_000)))
         assert set(found) == {"timeout"}
         assert time.monotonic() - began < 20
-        assert origin.asked["/silent"] < 200
+        assert origin.asked.get("/silent", 0) < 50
 
 
 async def test_a_redirect_leads_to_no_host_that_is_not_allowed(origin: HostileOrigin) -> None:
