@@ -1,15 +1,25 @@
-"""What must not be shown: the signatures of links, which are keys to somebody's objects. Pure."""
+"""What must not be shown: the signatures of links, which are keys to somebody's objects, and keys themselves. Pure."""
 
 import re
 
-SECRET_QUERY = re.compile(
-    r"(?i)((?:signature|sign|token|credential|secret|auth|access_?key)[a-z0-9_.-]{0,40}(?:=|%3d|\\u003d))"
-    r"[^&\s\"'<>\\\x1b]+"
+_NAME = r"(?:signature|sign|token|credential|secret|auth|access_?key|password|passwd|api_?key|hmac)[a-z0-9_.-]{0,40}"
+_VALUE = r"[^&\s\"'<>\\\x1b]+"
+
+SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Signing parameters of links and what follows them, wherever they stand: in a URL, in a piece of one that was cut
+    # out of a broken message, or escaped in JSON or another URL.
+    (re.compile(rf"(?i)({_NAME}(?:=|%3d|\\u003d)){_VALUE}"), r"\1***"),
+    # Short names that other stores and CDNs give theirs: too common to be looked for outside of a query.
+    (re.compile(rf"(?i)([?&](?:sig|policy|hdn[a-z]{{1,3}}|oh|key|verify|st|s)=){_VALUE}"), r"\1***"),
+    (re.compile(rf"(?i)(\"[a-z0-9_.-]{{0,40}}{_NAME}\"\s{{0,9}}:\s{{0,9}}\")[^\"]+"), r"\1***"),
+    (re.compile(r"(://)[^/\s@\"'<>\\]{1,300}@"), r"\1***@"),
+    (re.compile(r"\b(A[KS]IA)[A-Z0-9]{16}\b"), r"\1***"),
 )
-"""Signing parameters of links and what follows them, wherever they stand: in a URL, in a piece of one that was cut out
-of a broken message, or escaped in JSON or another URL."""
+"""What secrets look like, and what is shown instead."""
 
 
 def without_signatures(text: str) -> str:
-    """Return the text with the values of signing query parameters masked."""
-    return SECRET_QUERY.sub(r"\1***", text)
+    """Return the text with what is secret in it masked."""
+    for pattern, instead in SECRETS:
+        text = pattern.sub(instead, text)
+    return text

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,16 @@ async def test_no_limit_can_be_raised(decodes: DecodePool, kind: int) -> None:
     assert "error" in await attack(decodes, "raise a limit", kind)
 
 
+def test_a_decoder_cannot_be_dumped_or_looked_into_and_gains_no_rights() -> None:
+    """Asked before the doors close: behind the filter nobody can ask."""
+    ask = (
+        "import ctypes; from worker.images import sandbox; sandbox.limit(memory=1 << 30); "
+        "print(*(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (3, 39)))"  # GET_DUMPABLE, GET_NO_NEW_PRIVS
+    )
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["0", "1"]
+
+
 async def test_memory_ends_at_its_limit_and_the_process_goes_on(decodes: DecodePool) -> None:
     found = await attack(decodes, "fill memory")
     assert found["got"] < 400
@@ -151,7 +163,9 @@ async def test_cpu_seconds_end_an_image_where_the_clock_does_not_and_do_not_add_
         large = encoded(photo(3_000, 3_000), "PNG", compress_level=1)
         for _ in range(8):  # more than two CPU seconds together
             await decodes.decode(large, SPEC)
-        assert await fate(decodes, "burn") is ImageReason.DECODE_TIMEOUT
+        with pytest.raises(ImageError, match="CPU seconds") as ended:  # and not: longer than 60 s
+            await decodes.decode(MARK + json.dumps(["burn"]).encode(), SPEC)
+        assert ended.value.reason is ImageReason.DECODE_TIMEOUT
         assert len((await decodes.decode(GOOD, SPEC)).pixels) == 16 * 16 * 3
 
 
