@@ -1,6 +1,6 @@
 """A thousand hostile rows among a thousand good ones: every good image, a reason for every bad one, flat memory.
 
-`python -m tests.security.test_mixed_batch [ROUNDS]` measures what the hostile ones cost: docs/performance.md has figures.
+`python -m tests.security.test_mixed_batch [ROUNDS]` measures what the hostile ones cost: README.md has figures.
 """
 
 # ruff: noqa: ASYNC240, E501 -- a test has nothing else to do, and its figures are worth a look (pytest -s)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.security import mutations
 from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
 from worker.jobs import explain
 from worker.model import ProcessingConfig
@@ -47,6 +48,11 @@ def test_every_reason_code_is_explained(reasons: type, told: dict[str, str]) -> 
 def test_the_page_of_reason_codes_is_up_to_date() -> None:
     written = (ROOT / "docs/reasons.md").read_text(encoding="utf-8")
     assert runpy.run_path(str(ROOT / "scripts/list_reasons.py"))["page"]() == written
+
+
+def test_the_page_of_security_tests_lists_every_guard_that_is_taken_out() -> None:
+    page = (ROOT / "tests/security/README.md").read_text(encoding="utf-8").splitlines()
+    assert mutations.rows() == page[page.index("| guard taken out | red |") + 2 :]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,165 @@
+"""Takes each guard out, one at a time, and runs the tests that have to go red: `make mutations`, or
+`python -m tests.security.mutations`, which takes some minutes.
+
+Works on a copy under the temporary directory. `--only TEXT` takes those whose name holds it. It ends with 1 where a
+guard is gone and all tests are green, or where a guard is no longer found where the list says.
+"""
+
+# ruff: noqa: E501 -- a guard on one line reads as a table
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo-output", "*.egg-info", "infra")
+SANDBOX, FILTER = "worker/images/sandbox.py", "worker/images/sandbox_filter.py"
+RED_TEAM, FILES, SERVERS = "test_red_team.py", "test_files.py", "test_servers.py"
+MESSAGES, FLAWS, SECRETS = "test_messages_and_names.py", "test_known_flaws.py", "test_secrets.py"
+
+# The guard that is taken out: file, pattern, what stands there instead, and the tests that go red. A name without a
+# folder is one of this folder's; behind `::` is what `pytest -k` is given.
+MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    # Decoding in a sandbox
+    "the filter's last answer is ALLOW": (FILTER, r"_returns\(EPERM\),\n    \]\n\n\ndef packed", "_returns(ALLOW),\n    ]\n\n\ndef packed", ("test_sandbox_filter.py", RED_TEAM)),
+    "there is no filter": (SANDBOX, r'"seccomp": _filtered\(\)', '"seccomp": True', (RED_TEAM,)),
+    "memory may be executable": (FILTER, r"bits=PROT_EXEC", "bits=0", (f"{RED_TEAM}::signalled", "test_sandbox_filter.py")),
+    "calls of another architecture's table are let through": (FILTER, r"\(_EQUAL, 1, 0, machine\.audit\)", "(_EQUAL, 1, 1, machine.audit)", ("test_sandbox_filter.py",)),
+    "calls of x32 are let through": (FILTER, r"\(_AT_LEAST, 0, 1, _X32\)", "(_AT_LEAST, 1, 1, _X32)", ("test_sandbox_filter.py",)),
+    "any limit of any process may be set": (FILTER, r"\(_EQUAL, 0, 3, 0\),\n(.*)\n        \(_EQUAL, 0, 1, RLIMIT_CPU\)", r"(_EQUAL, 0, 0, 0),\n\1\n        (_EQUAL, 0, 0, RLIMIT_CPU)", ("test_sandbox_filter.py",)),
+    "there is no limit of memory": (SANDBOX, r"\(resource\.RLIMIT_AS, memory\)", "(resource.RLIMIT_AS, resource.RLIM_INFINITY)", (f"{FILES}::memory", f"{RED_TEAM}::memory_ends")),
+    "there is no limit of CPU": (SANDBOX, r"resource\.setrlimit\(resource\.RLIMIT_CPU.*", "return", (f"{RED_TEAM}::cpu_seconds",)),
+    "there is no limit of open files": (SANDBOX, r"\(resource\.RLIMIT_NOFILE, MAX_OPEN_FILES\),", "", ("tests/unit/test_pool.py::limit",)),
+    "core dumps are allowed": (SANDBOX, r"\(_PR_SET_DUMPABLE, 0\), ", "", (f"{RED_TEAM}::dumped",)),
+    "rights may be gained": (SANDBOX, r"\(_PR_SET_NO_NEW_PRIVS, 1\), ", "", (f"{RED_TEAM}::dumped",)),
+    "a decoder outlives its parent": (SANDBOX, r", \(_PR_SET_PDEATHSIG, signal\.SIGKILL\)\)((.|\n)*?)    _prctl\(_PR_SET_PDEATHSIG, signal\.SIGKILL\).*\n", r")\1", ("tests/unit/test_pool.py::parent",)),
+    "a decoder inherits the environment": ("worker/images/pool.py", r"env=_ENVIRONMENT", "env=None", (f"{RED_TEAM}::environment",)),
+    "what a decoder prints gets out": ("worker/images/decoder.py", r"        _silence\(\)\n", "", (f"{RED_TEAM}::printed",)),
+    "nothing is rehearsed before the doors close": ("worker/images/decoder.py", r"    rehearse\(make_cell\)\n", "", (f"{FILES}::ask_for",)),
+    "an image has no time-out": ("worker/images/pool.py", r"async with asyncio\.timeout\(timeout\):", "async with asyncio.timeout(None):", ("tests/unit/test_pool.py::hangs",)),
+    "an answer's length is not checked": ("worker/images/pool.py", r" or len\(body\) != pixel_bytes", "", ("tests/unit/test_pool.py",)),
+    # Files
+    "any format is tried": ("worker/images/cell.py", r"if found not in _DECODABLE:", "if False:", (FLAWS, FILES)),
+    "Pillow chooses the format": ("worker/images/cell.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),
+    "the size is not checked": ("worker/images/cell.py", r"    width, height = size\n    if width \* height", "    return\n    width, height = size\n    if width * height", (f"{FILES}::family",)),
+    "a JPEG may have two sizes": ("worker/images/_jpeg.c", r"if \(jpeg->image_width == width.*\)", "if (1)", ("tests/unit/test_jpeg.py::another_size",)),
+    "EXIF's headers are taken off one by one": ("worker/images/repairs.py", r"Image\.Exif\.load = load_exif.*", "", (f"{FLAWS}::96643",)),
+    "a profile is applied to any mode": ("worker/images/profiles.py", r'transform\.apply\(picture\.convert\("RGB"\)\)', "transform.apply(picture)", (f"{FLAWS}::59205",)),
+    "profiles of any colour space are read": ("worker/images/profiles.py", r'and profile\[16:20\] == b"RGB "', "", ("tests/unit/test_cell.py",)),
+    # Addresses
+    "addresses are not judged": ("worker/images/sockets.py", r"if why := _refusal_of_text", "if False and _refusal_of_text", (f"{SERVERS}::badly or anew",)),
+    "embedded addresses are not looked at": ("worker/images/addresses.py", r"for form, inner in _embedded\(address\):", "for form, inner in ():", ("tests/unit/test_addresses.py",)),
+    "any host is asked": ("worker/images/urls.py", r"return not patterns or any\(", "return True or any(", (f"{SERVERS}::host_that_is_not",)),
+    "a pattern is not anchored": ("worker/images/urls.py", r"name\.endswith\(pattern\[1:\]\)", "name.endswith(pattern[2:])", ("tests/unit/test_politeness.py::anchored",)),
+    "any port is asked": ("worker/images/fetch.py", r"and url\.port not in self\._policy\.allowed_ports", "and False", ("tests/unit/test_fetch.py",)),
+    "https leads to http": ("worker/images/fetch.py", r'if url\.scheme == "https" and following', "if False and following", ("tests/unit/test_fetch.py",)),
+    "user names in URLs are let through": ("worker/images/urls.py", r'if "@" in authority:', "if False:", ("tests/unit/test_urls.py", "test_fuzz.py")),
+    "backslashes and controls in URLs are let through": ("worker/images/urls.py", r"if found := _FORBIDDEN\.search\(url\):", "if found := None:", ("tests/unit/test_urls.py",)),
+    "numbers are hosts": ("worker/images/urls.py", r"if _NUMERIC\.fullmatch\(host\):", "if False:", ("tests/unit/test_urls.py",)),
+    # Servers
+    "the bytes of a body are not counted": ("worker/images/fetch.py", r"if size > self\._policy\.max_bytes:", "if False:", (f"{SERVERS}::endless_body",)),
+    "redirects are not counted": ("worker/images/fetch.py", r"if hops > self\._policy\.max_redirects:", "if False:", (f"{SERVERS}::badly",)),
+    "a try has no time-out": ("worker/images/fetch.py", r"asyncio\.timeout\(seconds - spent\)", "asyncio.timeout(None)", (f"{SERVERS}::badly",)),
+    "a body may trickle": ("worker/images/fetch.py", r"return seconds > _SLOW_AFTER_SECONDS and.*", "return False", ("tests/unit/test_fetch.py",)),
+    "Retry-After has no cap": ("worker/images/fetch.py", r"return min\(max\(jitter, asked or 0\.0\), policy\.max_delay\)", "return max(jitter, asked or 0.0)", (f"{SERVERS}::year", "tests/unit/test_fetch.py::retry_after")),
+    "a coded body is taken": ("worker/images/answers.py", r'if coding not in \("", "identity"\):', "if False:", ("tests/unit/test_fetch.py",)),
+    "any number of large bodies is held": ("worker/images/fetch.py", r"began \+= await room\.grow\(size\).*", "pass", ("tests/unit/test_fetch.py",)),
+    "cookies are kept": ("worker/images/fetch.py", r"cookie_jar=aiohttp\.DummyCookieJar\(\),", "", ("tests/unit/test_fetch.py",)),
+    "certificates are not checked": ("worker/images/fetch.py", r"limit_per_host=0,", "limit_per_host=0, ssl=False,", (f"{SERVERS}::certificate",)),
+    "who waits for a host holds the job's slots": ("worker/images/politeness.py", r"        for limiter in limiters\[: limiters\.index\(full\)\]:\n.*\n.*\n        first\.leave\(\)\n        first = full\n", "        await full.__aenter__()\n        break\n", (f"{SERVERS}::slows_only_itself", "tests/unit/test_politeness.py")),
+    "a dead host is asked for ever": ("worker/images/politeness.py", r"return now < self\.closed_until", "return False", (f"{SERVERS}::thousand_images",)),
+    "a busy host is asked as much as before": ("worker/images/politeness.py", r"self\._allow\(1 if is_silent else self\.allowed / 2\)", "pass", ("tests/unit/test_politeness.py",)),
+    # Manifests and messages
+    "a manifest may grow for ever": ("worker/jobs/manifest_bytes.py", r"if total > max_bytes:", "if False:", (f"{MESSAGES}::zip_bomb",)),
+    "a line is held whatever its length": ("worker/jobs/csv_records.py", r"head \+ lines\[0\]\[: MAX_LINE \+ 1 - len\(head\)\]", "head + lines[0]", (f"{MESSAGES}::100_mb",)),
+    "a field may have any length": ("worker/jobs/csv_records.py", r" or max\(map\(len, fields\), default=0\) > MAX_FIELD:", ":", ("tests/unit/test_manifest.py",)),
+    "NUL bytes are let through": ("worker/jobs/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_manifest.py",)),
+    "any bucket is read": ("worker/jobs/messages.py", r"if bucket not in defaults\.input_buckets:", "if False:", (f"{MESSAGES}::hostile_message",)),
+    "an event of any bucket is followed": ("worker/jobs/messages.py", r"if bucket != defaults\.input_bucket or ", "if ", ("tests/unit/test_messages.py",)),
+    "a chunk may name any object": ("worker/jobs/messages.py", r"if key != chunk_key\(batch, number\):", "if False:", ("tests/unit/test_messages.py",)),
+    "deeply nested JSON is not expected": ("worker/jobs/messages.py", r"except \(ValueError, RecursionError\) as error:", "except ValueError as error:", (f"{MESSAGES}::hostile_message",)),
+    "a name is its own key": ("worker/jobs/keys.py", r'    if name in \{"\.", "\.\."\}:', '    return name\n    if name in {".", ".."}:', (f"{MESSAGES}::share_a_key",)),
+    # What people open
+    "the report does not escape": ("worker/jobs/report.py", r"return escape\((.*), quote=True\)", r"return \1", (f"{MESSAGES}::markup",)),
+    "the report shows what turns a line around": ("worker/jobs/report.py", r"shown = _UNSEEN\.sub\(.*\)\n", "shown = str(value)\n", (f"{MESSAGES}::markup",)),
+    "the report shows formulas": ("worker/jobs/report.py", r"if text\.lstrip\(\)\[:1\] in _FORMULA", "if False", (f"{MESSAGES}::formula",)),
+    "the report may run scripts": ("worker/jobs/report.py", r"default-src 'none'; ", "", (f"{MESSAGES}::markup",)),
+    # Secrets
+    "texts of errors are not masked": ("worker/errors.py", r"super\(\).__init__\(without_signatures\(message\)\)", "super().__init__(message)", (f"{MESSAGES}::signature", SECRETS)),
+    "log lines are not masked": ("worker/logs.py", r"    return without_signatures\(str\(value\)\)", "    return str(value)", (SECRETS,)),
+    "lines at a terminal are not masked": ("worker/logs.py", r"lambda _logger, _method, text: without_signatures\(str\(text\)\)", "lambda _logger, _method, text: str(text)", (SECRETS,)),
+    "crashes are told by Python": ("worker/logs.py", r"    sys\.excepthook = _tell_crash\n", "", (SECRETS,)),
+    "links are shown with their queries": ("worker/images/urls.py", r'shown = f"\{head\}\?.*\n', "shown = url\n", ("tests/unit/test_urls.py", "tests/unit/test_fetch.py")),
+}  # fmt: skip
+
+
+def main() -> int:
+    """Try each guard; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="guards whose name holds this")
+    parser.add_argument("--list", action="store_true", help="print the table of README.md instead")
+    asked = parser.parse_args()
+    if asked.list:
+        print("\n".join(rows()))
+        return 0
+    only: str = asked.only
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        for name in (name for name in MUTATIONS if only in name):
+            fate = _tried(copy, name)
+            failed += not fate.startswith("red")
+            print(f"{name:60} {fate}", flush=True)
+    return 1 if failed else 0
+
+
+def rows() -> list[str]:
+    """Return the guards and their tests as rows of a table in Markdown."""
+    return [
+        f"| `{file}`: {name} | " + ", ".join(f"`{test.partition('::')[0]}`" for test in tests) + " |"
+        for name, (file, _, _, tests) in MUTATIONS.items()
+    ]
+
+
+def _tried(copy: Path, name: str) -> str:
+    file, pattern, instead, tests = MUTATIONS[name]
+    path = copy / file
+    whole = path.read_text()
+    broken, count = re.subn(pattern, instead, whole)
+    if count != 1:
+        return f"NOT TRIED: {file} has the guard {count} times"
+    path.write_text(broken)
+    try:
+        _compiled(copy, file)
+        green = [test for test in tests if not _is_red(copy, test)]
+        return f"GREEN in {', '.join(green)}" if green else f"red: {', '.join(tests)}"
+    finally:
+        path.write_text(whole)
+        _compiled(copy, file)
+
+
+def _compiled(copy: Path, file: str) -> None:
+    """Compile what is C as it stands, where the copy has the compiled form."""
+    source = copy / file
+    for built in source.parent.glob(f"{source.stem}.*.so") if source.suffix == ".c" else ():
+        include = f"-I{sysconfig.get_path('include')}"
+        command = ["cc", "-O1", "-shared", "-fPIC", include, str(source), f"-l{source.stem[1:]}", "-o", str(built)]
+        subprocess.run(command, check=True)
+
+
+def _is_red(copy: Path, test: str) -> bool:
+    file, _, words = test.partition("::")
+    path = file if "/" in file else f"tests/security/{file}"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120", path]
+    done = subprocess.run([*command, *(["-k", words] if words else [])], cwd=copy, capture_output=True, check=False)
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
