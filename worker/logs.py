@@ -12,7 +12,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from worker.masks import without_signatures
+from worker.masks import visible, without_signatures
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -27,9 +27,15 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
     ]
     last: list[structlog.typing.Processor] = (
         # A traceback that is wrapped at the terminal's width would hide signatures from the mask.
-        [_console(), lambda _logger, _method, text: without_signatures(str(text))]
+        [_visible, _console(), lambda _logger, _method, text: without_signatures(str(text))]
         if readable
-        else [_tracebacks(), _mask, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        # What is written out in a string of JSON is the same string to whoever parses it.
+        else [
+            _tracebacks(),
+            _mask,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+            lambda _logger, _method, line: visible(str(line)),
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -69,6 +75,11 @@ def _tell_crash(kind: type[BaseException], error: BaseException | None, trace: T
 
 def _console() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write out what would drive the terminal: names and texts of strangers are among the values."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _tracebacks() -> structlog.processors.ExceptionRenderer:

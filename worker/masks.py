@@ -1,4 +1,7 @@
-"""What must not be shown: the signatures of links, which are keys to somebody's objects, and keys themselves. Pure."""
+"""What must not be shown: signatures of links, which are keys to somebody's objects, and keys. Pure.
+
+Nor characters that drive a terminal, or turn the text around them.
+"""
 
 import re
 
@@ -23,3 +26,11 @@ def without_signatures(text: str) -> str:
     for pattern, instead in SECRETS:
         text = pattern.sub(instead, text)
     return text
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters (but tabs and newlines) and marks of direction written out."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

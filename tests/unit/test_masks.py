@@ -1,10 +1,16 @@
 """Nothing secret is left in a text, whatever form it stands in, and nothing else is taken out."""
 
+import io
+import json
+import logging
 import time
 
 import pytest
+import structlog
 
-from worker.masks import without_signatures
+from worker.cli.screen import Screen
+from worker.logs import configure
+from worker.masks import visible, without_signatures
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,29 @@ def test_a_long_text_costs_time_in_proportion(piece: str) -> None:
     began = time.process_time()
     without_signatures(piece * (1_000_000 // len(piece)))
     assert time.process_time() - began < 3
+
+
+DRIVING = "a\x1b]0;title\x07 \x9b31m \u202egnp.exe \u2066 \x7f"
+
+
+def test_nothing_drives_a_terminal_or_turns_its_text() -> None:
+    assert visible(DRIVING).isprintable()
+    assert visible("two\nlines\tand é 张 😀") == "two\nlines\tand é 张 😀"
+
+
+def test_commands_print_no_control_characters() -> None:
+    file = io.StringIO()
+    Screen(file=file, force_terminal=True).print(f"source {DRIVING}", markup=False)
+    assert "\x1b]" not in file.getvalue()
+    assert not set(file.getvalue()) & {"\x07", "\x9b", "\u202e", "\x7f"}
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_log_lines_hold_no_control_characters(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", form)  # type: ignore[arg-type]
+    logging.getLogger("worker").warning(DRIVING)
+    structlog.get_logger("worker").info("creator.finished", creator=DRIVING)
+    told = capsys.readouterr().err
+    assert form == "console" or [json.loads(line).get("creator") for line in told.splitlines()] == [None, DRIVING]
+    assert "gnp.exe" in told
+    assert told.replace("\n", "").isprintable()

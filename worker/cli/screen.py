@@ -8,8 +8,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+from worker.masks import visible
+
+
+class Screen(Console):
+    """A terminal that no text can drive: names of manifests and quotes of messages are strangers'."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as Rich does, with control characters written out."""
+        super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+stdout = Screen(highlight=False, soft_wrap=True)
+stderr = Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager

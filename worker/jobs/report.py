@@ -1,19 +1,18 @@
 """The summary as a page for people: one HTML file without scripts, safe whatever names and texts are in it."""
 
-import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
 from worker.jobs.explain import MEANING
+from worker.masks import visible
 
 SHOWN = 500
 """Creators and rejects that are listed; the summary has them all."""
 
 _POLICY = "default-src 'none'; img-src *; style-src 'unsafe-inline'"
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _STYLE = """
@@ -153,8 +152,7 @@ def _seconds(seconds: float) -> str:
 
 def _text(value: object) -> str:
     """Escape for text and quoted attributes; what has no encoding, or turns the text around it, becomes visible."""
-    shown = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
-    return escape(shown.encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
+    return escape(visible(str(value)).encode("utf-8", "backslashreplace").decode("utf-8"), quote=True)
 
 
 def _name(value: object) -> str:
