@@ -88,6 +88,12 @@ def polyglots() -> Iterator[tuple[str, Case]]:
     yield "pcx", (encoded(PLAIN, "PCX"), {NO_IMAGE})
     yield "tga", (encoded(PLAIN, "TGA"), {NO_IMAGE})
     yield "sgi", (encoded(PLAIN, "SGI"), {NO_IMAGE})
+    yield "heic", (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400), {FOREIGN})
+    yield "heic that says avif", (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(400), {FOREIGN, TRUNCATED})
+    yield "avif of nothing", (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + bytes(400), {FOREIGN, TRUNCATED})
+    yield "mp4", (b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(400), {NO_IMAGE})
+    yield "zip", (b"PK\3\4" + bytes(100), {NO_IMAGE})
+    yield "elf", (b"\x7fELF\2\1\1" + bytes(100), {NO_IMAGE})
     yield "pickle", (b"\x80\x04\x95\x1a\0\0\0\0\0\0\0\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.", {NO_IMAGE})
 
 

@@ -86,14 +86,17 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a name is its own key": ("worker/jobs/keys.py", r'    if name in \{"\.", "\.\."\}:', '    return name\n    if name in {".", ".."}:', (f"{MESSAGES}::share_a_key",)),
     # What people open
     "the report does not escape": ("worker/jobs/report.py", r"return escape\((.*), quote=True\)", r"return \1", (f"{MESSAGES}::markup",)),
-    "the report shows what turns a line around": ("worker/jobs/report.py", r"shown = _UNSEEN\.sub\(.*\)\n", "shown = str(value)\n", (f"{MESSAGES}::markup",)),
+    "the report shows what turns a line around": ("worker/jobs/report.py", r"escape\(visible\(str\(value\)\)", "escape(str(value)", (f"{MESSAGES}::markup",)),
     "the report shows formulas": ("worker/jobs/report.py", r"if text\.lstrip\(\)\[:1\] in _FORMULA", "if False", (f"{MESSAGES}::formula",)),
     "the report may run scripts": ("worker/jobs/report.py", r"default-src 'none'; ", "", (f"{MESSAGES}::markup",)),
+    "commands drive the terminal": ("worker/cli/screen.py", r"visible\(each\) if", "each if", ("tests/unit/test_masks.py::commands",)),
+    "log lines drive the terminal": ("worker/logs.py", r"visible\(str\(line\)\)", "str(line)", ("tests/unit/test_masks.py::log_lines",)),
     # Secrets
     "texts of errors are not masked": ("worker/errors.py", r"super\(\).__init__\(without_signatures\(message\)\)", "super().__init__(message)", (f"{MESSAGES}::signature", SECRETS)),
     "log lines are not masked": ("worker/logs.py", r"    return without_signatures\(str\(value\)\)", "    return str(value)", (SECRETS,)),
     "lines at a terminal are not masked": ("worker/logs.py", r"lambda _logger, _method, text: without_signatures\(str\(text\)\)", "lambda _logger, _method, text: str(text)", (SECRETS,)),
     "crashes are told by Python": ("worker/logs.py", r"    sys\.excepthook = _tell_crash\n", "", (SECRETS,)),
+    "passwords in URLs are shown": ("worker/masks.py", r'    \(re\.compile\(r"\(://\).*\n', "", ("tests/unit/test_masks.py",)),
     "links are shown with their queries": ("worker/images/urls.py", r'shown = f"\{head\}\?.*\n', "shown = url\n", ("tests/unit/test_urls.py", "tests/unit/test_fetch.py")),
 }  # fmt: skip
 
