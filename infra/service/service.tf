@@ -15,6 +15,9 @@ resource "aws_ecs_service" "worker" {
   # scripts/deploy.py waits, and looks at what runs.
   wait_for_steady_state = false
 
+  # Another capacity_provider_strategy needs a new deployment; without this the provider replaces the whole service.
+  force_new_deployment = true
+
   capacity_provider_strategy {
     capacity_provider = "FARGATE"
     base              = var.capacity.on_demand_base

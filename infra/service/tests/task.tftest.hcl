@@ -193,6 +193,10 @@ run "deployments_roll_back" {
     error_message = "A deployment that does not come up is rolled back."
   }
   assert {
+    condition     = aws_ecs_service.worker.force_new_deployment == true
+    error_message = "Without it, another mix of Spot and on demand would replace the service, and end every task."
+  }
+  assert {
     condition     = aws_ecs_service.worker.availability_zone_rebalancing == "DISABLED" && aws_ecs_service.worker.deployment_minimum_healthy_percent == 100
     error_message = "Nobody stops a busy task to move it."
   }
