@@ -32,10 +32,19 @@ resource "aws_kms_key" "main" {
         # Without this an encrypted topic swallows alarms without a word.
         Sid       = "AlarmsPublishToTheTopic"
         Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com"] }
+        Principal = { Service = "cloudwatch.amazonaws.com" }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      },
+      {
+        # A condition on the account is not supported for EventBridge and encrypted topics (SNS Developer Guide, "Key
+        # management"); with one, the mail about a failed deployment would never come.
+        Sid       = "DeploymentEventsPublishToTheTopic"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        Resource  = "*"
       },
     ]
   })

@@ -211,6 +211,20 @@ run "registry" {
   }
 }
 
+run "key" {
+  assert {
+    condition = {
+      for statement in jsondecode(aws_kms_key.main.policy).Statement :
+      statement.Sid => try(statement.Condition.StringEquals["aws:SourceAccount"], "any account") if strcontains(statement.Sid, "PublishToTheTopic")
+    } == { AlarmsPublishToTheTopic = "123456789012", DeploymentEventsPublishToTheTopic = "any account" }
+    error_message = "Alarms and deployment events reach the encrypted topic; for EventBridge, KMS cannot check an account."
+  }
+  assert {
+    condition     = aws_kms_key.main.enable_key_rotation && aws_kms_key.main.deletion_window_in_days == 30
+    error_message = "The key is rotated, and a deletion can be taken back for thirty days."
+  }
+}
+
 run "nothing_that_holds_something_is_destroyed_by_accident" {
   assert {
     condition     = !aws_s3_bucket.input.force_destroy && !aws_s3_bucket.output.force_destroy && !aws_s3_bucket.temp.force_destroy
