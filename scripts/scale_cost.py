@@ -11,6 +11,8 @@ PRICES: dict[str, float] = {
 }
 MILLION = 1_000_000
 GIB = 1 << 30
+ALARM_METRICS = 26
+"""Metrics that alarms look at, those of target tracking's own two alarms included: each is billed."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,15 @@ class Counts:
     creators_per_chunk: int = 50
     chunk_seconds: float = 100.0  # a task's four chunks at two creators a second
     puts_per_creator: int = 2  # collage, metadata
-    # begin: table and both indexes, 3; finish: table, batch-id-index, and status-date-index twice, because the
-    # status is its key: the old entry goes, a new one comes, 4. Items are below 1 KB.
-    writes_per_creator: int = 7
-    progress_seconds: float = 2.0  # a chunk's record is written this often while creators finish
+    # One put of the final record: the table, batch-id-index and status-date-index, which both hold all of it. Items are
+    # below 1 KB (some 600 bytes), so each is one unit.
+    writes_per_creator: int = 3
+    # A creator that takes longer than a couple of seconds has a `processing` record first: 3 more, and the final one
+    # then takes 4, because the status is the key of status-date-index: the old entry goes, a new one comes.
+    writes_of_a_slow_creator: int = 4
+    slow_share: float = 0.0
+    lease_seconds: float = 40.0  # a chunk's lease is extended this often, and its batch looked at
+    taken_over_share: float = 0.01  # of chunks, whose creators' records are read at once; ten times what is simulated
     log_bytes_per_creator: int = 620  # creator.finished with its names
     metric_bytes_per_cover: int = 9  # one more number in a DownloadLatency line
     request_bytes: int = 750  # a GET with a signed link, in TLS and TCP
@@ -47,9 +54,12 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
     """Return dollars by item; `hours` are the task hours, on demand and on Spot, that a million collages took."""
     counts = counts or Counts()
     chunks = MILLION / counts.creators_per_chunk
-    own_writes = chunks * (
-        1 + 4 + 1 + counts.chunk_seconds / counts.progress_seconds
-    )  # take, close (twice two), release
+    extensions = counts.chunk_seconds / counts.lease_seconds
+    # Take; extend; close, in a transaction, which doubles: the chunk's record, and the batch's, which is over 1 KB.
+    chunk_writes = chunks * (1 + extensions + 2 * (1 + 2))
+    # The batch's record before and after, and with each extension; the chunk's creators where it is taken over.
+    chunk_reads = chunks * (2 + extensions + counts.taken_over_share * counts.creators_per_chunk)
+    creator_writes = counts.writes_per_creator + counts.slow_share * counts.writes_of_a_slow_creator
     all_hours = sum(hours.values())
     return {
         "Fargate": compute(hours, counts),
@@ -57,9 +67,9 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
         "S3 PUT, collages": MILLION * PRICES["s3_thousand_puts"] / 1000,
         "S3 PUT, metadata": MILLION * (counts.puts_per_creator - 1) * PRICES["s3_thousand_puts"] / 1000,
         "S3, chunks and parts": chunks * (2 * PRICES["s3_thousand_puts"] + 2 * PRICES["s3_thousand_gets"]) / 1000,
-        "DynamoDB, creators": counts.writes_per_creator * PRICES["dynamodb_million_writes"],
-        "DynamoDB, chunks": own_writes / MILLION * PRICES["dynamodb_million_writes"]
-        + chunks * 4 / MILLION * PRICES["dynamodb_million_reads"],
+        "DynamoDB, creators": creator_writes * PRICES["dynamodb_million_writes"],
+        "DynamoDB, chunks": chunk_writes / MILLION * PRICES["dynamodb_million_writes"]
+        + chunk_reads / MILLION * PRICES["dynamodb_million_reads"],
         "SQS": chunks * (0.1 + 1.2 + counts.chunk_seconds / 40 + 1) / MILLION * PRICES["sqs_million_requests"],
         "KMS, for the table": all_hours * 12 / 10_000 * PRICES["kms_ten_thousand_requests"],
         "Logs and metrics, ingested": MILLION
@@ -92,7 +102,7 @@ def a_month_at_rest() -> dict[str, float]:
     """Return what stands on the bill when nobody drops a manifest."""
     return {
         "The key": PRICES["kms_key_month"],
-        "Alarms (24 metrics)": 24 * PRICES["alarm_metric_month"],
+        "Alarms": ALARM_METRICS * PRICES["alarm_metric_month"],
         "The dashboard (three are free)": 0.0,
     }
 

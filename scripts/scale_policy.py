@@ -36,20 +36,32 @@ class Shown:
     in_flight: int | None
     delayed: int | None
     tasks: int | None
+    received: int | None = None
+    empty: int | None = None
 
 
-def backlog_per_task(shown: Shown, target: float) -> float:
-    """Return `backlog_per_task` of infra/service/scaling.tf.
+NOTHING = Shown(None, None, None, None)
+"""A minute without any figure."""
 
-    IF(FILL(tasks, 0) > 0, (FILL(visible, 0) + FILL(in_flight, 0)) / IF(FILL(tasks, 0) > 0, FILL(tasks, 0), 1), target)
+
+def backlog_per_task(shown: Shown, target: float) -> float | None:
+    """Return `backlog_per_task` of infra/service/scaling.tf; nothing where a figure is missing.
+
+    IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), target)
     """
-    tasks = shown.tasks or 0
-    return ((shown.visible or 0) + (shown.in_flight or 0)) / tasks if tasks > 0 else target
+    if shown.visible is None or shown.in_flight is None or shown.tasks is None:
+        return None
+    return (shown.visible + shown.in_flight) / shown.tasks if shown.tasks > 0 else target
 
 
-def waiting_for_nobody(shown: Shown) -> int:
-    """IF(FILL(tasks, 0) < 1, FILL(visible, 0), 0)."""
-    return (shown.visible or 0) if (shown.tasks or 0) < 1 else 0
+def waiting_for_nobody(shown: Shown) -> int | None:
+    """Return what the wake alarm looks at; nothing where SQS publishes nothing.
+
+    IF((visible > 0) AND (FILL(in_flight, 0) + FILL(received, 0) + FILL(empty, 0) < 1), visible, 0)
+    """
+    if shown.visible is None:
+        return None
+    return shown.visible if (shown.in_flight or 0) + (shown.received or 0) + (shown.empty or 0) < 1 else 0
 
 
 def backlog(shown: Shown) -> int | None:
@@ -64,11 +76,17 @@ class Scaling:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._seen: list[Shown] = []
+        self._tracked: list[Shown] = []
         self._moved_out = self._moved_in = -math.inf
 
-    def desired(self, minute: int, shown: Shown, desired: int) -> int:
-        """Return how many tasks are wanted from now on."""
+    def desired(self, minute: int, shown: Shown, both: Shown, desired: int) -> int:
+        """Return how many tasks are wanted from now on.
+
+        `shown` is the newest minute that SQS has published, `both` the newest that Container Insights has, too: an
+        expression has a point only where each of its metrics has one.
+        """
         self._seen = [*self._seen[-LOW_POINTS:], shown]
+        self._tracked = [*self._tracked[-LOW_POINTS:], both]
         wanted = [want for want in (self._woken(shown), self._tracked_out(minute, desired)) if want is not None]
         if wanted and max(wanted) > desired:  # where policies differ, more tasks win
             self._moved_out = minute
@@ -81,7 +99,7 @@ class Scaling:
 
     def _woken(self, shown: Shown) -> int | None:
         waiting = waiting_for_nobody(shown)
-        return self.policy.first_tasks(waiting) if waiting > 0 else None
+        return self.policy.first_tasks(waiting) if waiting else None
 
     def _rested(self) -> int | None:
         last = [backlog(shown) for shown in self._seen[-self.policy.idle_minutes :]]
@@ -89,22 +107,27 @@ class Scaling:
         return self.policy.min_tasks if quiet else None
 
     def _tracked_out(self, minute: int, desired: int) -> int | None:
-        last = [backlog_per_task(shown, self.policy.messages_per_task) for shown in self._seen[-HIGH_POINTS:]]
-        if len(last) < HIGH_POINTS or min(last) <= self.policy.messages_per_task:
+        last = self._points(HIGH_POINTS)
+        if not last or min(last) <= self.policy.messages_per_task:
             return None
         if (minute - self._moved_out) * 60 < self.policy.out_cooldown:
             return None
-        return self._proportional(desired)
+        return self._proportional(desired, last[-1])
 
     def _tracked_in(self, minute: int, desired: int) -> int | None:
-        last = [backlog_per_task(shown, self.policy.messages_per_task) for shown in self._seen[-LOW_POINTS:]]
-        if len(last) < LOW_POINTS or max(last) >= LOW_SHARE * self.policy.messages_per_task:
+        last = self._points(LOW_POINTS)
+        if not last or max(last) >= LOW_SHARE * self.policy.messages_per_task:
             return None
         if (minute - self._moved_in) * 60 < self.policy.in_cooldown:
             return None
-        return self._proportional(desired)
+        return self._proportional(desired, last[-1])
 
-    def _proportional(self, desired: int) -> int:
+    def _points(self, wanted: int) -> list[float]:
+        """Return the last points of the backlog for each task; none where one of them is missing."""
+        last = [backlog_per_task(shown, self.policy.messages_per_task) for shown in self._tracked[-wanted:]]
+        there = [point for point in last if point is not None]
+        return there if len(there) == wanted else []
+
+    def _proportional(self, desired: int, last: float) -> int:
         """Return the tasks at which the last point would have met the target."""
-        last = backlog_per_task(self._seen[-1], self.policy.messages_per_task)
         return math.ceil(desired * last / self.policy.messages_per_task)

@@ -6,9 +6,9 @@ docs/scale.md says which were measured and which are assumed.
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from scale_policy import Policy, Scaling, Shown
+from scale_policy import NOTHING, Policy, Scaling, Shown
 
 STEP = 5
 MINUTE, HOUR = 60, 3600
@@ -101,8 +101,8 @@ class Simulation:
         self.sending: deque[Chunk] = deque()
         self.tasks: list[Task] = []
         self.desired = policy.min_tasks
-        self.figures: deque[tuple[float, int, int]] = deque()
-        self.counts: deque[tuple[float, int]] = deque()
+        self.figures: deque[tuple[float, Shown]] = deque(maxlen=10)
+        self.polls = 0
         self.asleep_until = 0.0
         self.last_activity = -6 * HOUR - 1.0
         self.out = Outcome()
@@ -184,6 +184,7 @@ class Simulation:
     def _work(self, task: Task, now: float) -> None:
         if task.ready_at > now or task.ends_at is not None:
             return
+        self.polls += len(task.chunks) < self.world.slots  # for a message, or in vain
         while len(task.chunks) < self.world.slots and self.visible:
             chunk = self.visible.popleft()
             chunk.receives += 1
@@ -251,20 +252,22 @@ class Simulation:
         in_flight = sum(len(task.chunks) for task in self.tasks) + len(self.hidden)
         if self.tasks or self.visible:
             self.last_activity = now
-        self.figures.append((now + self.world.figures_late, len(self.visible), in_flight))
-        self.counts.append((now + self.world.tasks_late, self.desired))
-        figure = _newest(self.figures, now)
-        count = _newest(self.counts, now)
-        shown_queue = figure is not None and now >= self.asleep_until
-        shown = Shown(
-            visible=figure[1] if figure and shown_queue else None,
-            in_flight=figure[2] if figure and shown_queue else None,
-            delayed=0 if shown_queue else None,
-            tasks=count[1] if count else None,
-        )
-        self.desired = self.scaling.desired(int(now // MINUTE), shown, self.desired)
+        # Container Insights says nothing of a service of which no task runs.
+        running = any(task.ready_at <= now for task in self.tasks)
+        tasks = self.desired if running else None
+        self.figures.append((now, Shown(len(self.visible), in_flight, 0, tasks, received=self.polls)))
+        self.polls = 0
+        queue = self._published(now, self.world.figures_late)
+        both = self._published(now, max(self.world.figures_late, self.world.tasks_late))
+        self.desired = self.scaling.desired(int(now // MINUTE), queue, both, self.desired)
         self.out.tasks.append(len(self.tasks))
         self.out.backlog.append(len(self.visible) + in_flight + len(self.sending))
+
+    def _published(self, now: float, late: int) -> Shown:
+        """Return the newest minute whose figures are so many seconds old."""
+        ripe = [shown for at, shown in self.figures if at + late <= now]
+        newest = ripe[-1] if ripe else NOTHING
+        return replace(NOTHING, tasks=newest.tasks) if now < self.asleep_until else newest
 
     def _count(self, now: float) -> None:
         if self.out.first_at == -1.0:
@@ -273,12 +276,6 @@ class Simulation:
             self.out.task_hours["spot" if task.spot else "on demand"] += STEP / HOUR
             self.out.idle_hours += 0 if task.chunks else STEP / HOUR
         self.out.peak = max(self.out.peak, len(self.tasks))
-
-
-def _newest(figures: deque, now: float) -> tuple | None:  # type: ignore[type-arg] - of either kind
-    while len(figures) > 1 and figures[1][0] <= now:
-        figures.popleft()
-    return figures[0] if figures and figures[0][0] <= now else None
 
 
 def scenarios() -> dict[str, list[tuple[float, int, int]]]:

@@ -67,7 +67,7 @@ resource "aws_cloudwatch_metric_alarm" "deaf" {
   metric_query {
     id          = "deaf"
     label       = "Messages wait and nobody polls"
-    expression  = "IF(FILL(visible, 0) > 0 AND FILL(in_flight, 0) < 1 AND FILL(received, 0) + FILL(empty, 0) < 1, 1, 0)"
+    expression  = "IF(${local.nobody}, 1, 0)" # scaling_edges.tf
     return_data = true
   }
 }
@@ -101,7 +101,7 @@ resource "aws_cloudwatch_metric_alarm" "error_ratio" {
   metric_query {
     id          = "error_ratio"
     label       = "Images that could not be used, of all"
-    expression  = "IF(FILL(images, 0) + FILL(errors, 0) >= ${var.thresholds.error_ratio_images}, errors / (images + errors), 0)"
+    expression  = "IF(images + errors >= ${var.thresholds.error_ratio_images}, errors / (images + errors), 0)" # a creator emits both
     return_data = true
   }
 }

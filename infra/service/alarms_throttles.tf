@@ -13,7 +13,8 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   alarm_description   = "DynamoDB holds the workers back. ${local.see["throttles"]}"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 100
-  evaluation_periods  = 3
+  evaluation_periods  = 4
+  datapoints_to_alarm = 3 # of four: the newest five minutes may lack figures, and then show the filler
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.tell
   ok_actions          = local.tell

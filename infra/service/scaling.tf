@@ -8,11 +8,11 @@ resource "aws_appautoscaling_target" "tasks" {
 
 locals {
   # In-flight messages count: with the waiting ones alone, the last messages would be taken and their tasks ended.
-  # FILL: SQS publishes nothing for a queue that slept, nor Container Insights, for all we know, for no tasks.
-  # No task, or no figure for them, shows as being on target: nothing is divided by zero, nothing is scaled on a guess,
-  # and from none the wake policy starts (scaling_edges.tf). scripts/scale_policy.py simulates this very formula.
-  for_each_task    = "(FILL(visible, 0) + FILL(in_flight, 0)) / IF(FILL(tasks, 0) > 0, FILL(tasks, 0), 1)"
-  backlog_per_task = "IF(FILL(tasks, 0) > 0, ${local.for_each_task}, ${var.messages_per_task})"
+  # No task shows as being on target: nothing is divided by zero, and from none the wake policy starts
+  # (scaling_edges.tf). A minute that lacks a figure gives no point, so nothing is scaled on a guess. It is not FILLed:
+  # Container Insights is a minute or two behind SQS, so the newest minutes would always show the filler, and an alarm
+  # that wants three points in a row would never go off. scripts/scale_policy.py simulates this very formula.
+  backlog_per_task = "IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), ${var.messages_per_task})"
 }
 
 # 1 → max_tasks → 1: as many tasks as backlog / messages_per_task. Out after three minutes above the target, in after

@@ -1,6 +1,10 @@
 # Target tracking multiplies the tasks there are: from none it would never get anywhere (aws/copilot-cli #3376), and to
 # none it takes a quarter of an hour. These two policies do both edges.
 locals {
+  # SQS publishes these together. FILL is for those that it leaves out; never for the waiting messages, or the newest
+  # minute, which has no figures yet, would read as an empty queue.
+  nobody = "(visible > 0) AND (FILL(in_flight, 0) + FILL(received, 0) + FILL(empty, 0) < 1)"
+
   # The first tasks for a backlog: what target tracking would ask for a few minutes later anyway.
   wake_steps = [
     { from = 0, to = 2 * var.messages_per_task, tasks = min(1, var.max_tasks) },
@@ -35,7 +39,7 @@ resource "aws_appautoscaling_policy" "wake" {
 
 resource "aws_cloudwatch_metric_alarm" "wake" {
   alarm_name          = "${local.name}-wake"
-  alarm_description   = "Messages wait and no task runs: starts the first ones. No cause for concern."
+  alarm_description   = "Messages wait and nobody asks for them: starts the first tasks. No cause for concern."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 1
@@ -43,7 +47,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   alarm_actions       = [aws_appautoscaling_policy.wake.arn]
 
   dynamic "metric_query" {
-    for_each = { for id in ["visible", "tasks"] : id => local.series[id] }
+    for_each = { for id in ["visible", "in_flight", "received", "empty"] : id => local.series[id] }
 
     content {
       id = metric_query.key
@@ -58,10 +62,13 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
     }
   }
 
+  # That nobody is there is told by SQS itself: nothing is in flight and nobody has polled. Container Insights says
+  # nothing at all of a service without tasks, and is late otherwise: seen through it, a busy fleet's newest minute would
+  # look deserted, and this policy would set 50 tasks to 20.
   metric_query {
     id          = "waiting_for_nobody"
-    label       = "Messages that wait while no task runs"
-    expression  = "IF(FILL(tasks, 0) < 1, FILL(visible, 0), 0)"
+    label       = "Messages that wait while nobody polls"
+    expression  = "IF(${local.nobody}, visible, 0)"
     return_data = true
   }
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import scale_cost as cost
-from scale_policy import Policy, Shown, backlog, backlog_per_task, waiting_for_nobody
+from scale_policy import NOTHING, Policy, Scaling, Shown, backlog, backlog_per_task, waiting_for_nobody
 from scale_report import hours_of_a_million
 from scale_simulation import Simulation, World, scenarios
 
@@ -59,10 +59,20 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 def test_figures_that_are_missing_scale_nothing() -> None:
-    nothing = Shown(None, None, None, None)
-    assert backlog_per_task(nothing, 32) == 32
-    assert waiting_for_nobody(nothing) == 0
-    assert backlog(nothing) is None
+    assert backlog_per_task(NOTHING, 32) is None
+    assert waiting_for_nobody(NOTHING) is None
+    assert backlog(NOTHING) is None
+    scaling = Scaling(Policy())
+    assert {scaling.desired(minute, NOTHING, NOTHING, 7) for minute in range(60)} == {7}
+
+
+def test_a_busy_fleet_is_not_taken_for_nobody_where_its_task_count_is_late() -> None:
+    """Seen through a count that is missing, fifty busy tasks would be set to the twenty of the wake policy."""
+    scaling = Scaling(Policy())
+    busy = Shown(visible=5_000, in_flight=200, delayed=0, tasks=None, received=100, empty=0)
+    assert {scaling.desired(minute, busy, NOTHING, 50) for minute in range(10)} == {50}
+    deserted = Shown(visible=5_000, in_flight=0, delayed=0, tasks=None, received=0, empty=0)
+    assert Scaling(Policy()).desired(0, deserted, NOTHING, 0) == 20
 
 
 def test_a_million_collages_cost_what_they_may() -> None:
@@ -70,6 +80,15 @@ def test_a_million_collages_cost_what_they_may() -> None:
     for spot in (0.0, 0.8, 1.0):
         assert sum(cost.of_a_million(hours_of_a_million(run, spot)).values()) <= 30
     assert cost.of_the_lambda() > 1000
+
+
+def test_creators_that_are_slow_cost_a_record_more_and_may() -> None:
+    run = Simulation(scenarios()["burst"], Policy(), World()).run()
+    usual, slow = (
+        cost.of_a_million(hours_of_a_million(run, 0.0), cost.Counts(slow_share=share)) for share in (0.0, 1.0)
+    )
+    assert slow["DynamoDB, creators"] - usual["DynamoDB, creators"] == pytest.approx(2.5)
+    assert sum(slow.values()) <= 30
 
 
 def test_the_document_says_what_the_scripts_say() -> None:
@@ -119,16 +138,41 @@ def test_the_first_tasks_are_terraforms(service: Rendered) -> None:
             assert Policy().first_tasks(float(step["metric_interval_upper_bound"]) - 1) == step["scaling_adjustment"]
 
 
+def test_the_dashboards_requests_cost_what_the_reckoning_says(service: Rendered) -> None:
+    run = Simulation(scenarios()["burst"], Policy(), World()).run()
+    items = cost.of_a_million(hours_of_a_million(run, 0.8))
+    requests = sum(items.values()) - items["Fargate"] - items["Public IPv4 addresses"]
+    shown = re.search(r"/ made \+ ([0-9.]+)", only(service, "aws_cloudwatch_dashboard.main", "dashboard_body"))
+    assert shown is not None
+    assert float(shown[1]) * 1000 == pytest.approx(requests, abs=0.1)
+
+
+def test_every_metric_that_an_alarm_looks_at_is_on_the_bill(service: Rendered) -> None:
+    alarms = [alarm for _, alarm in service.all("aws_cloudwatch_metric_alarm")]
+    own = sum(sum(len(query["metric"]) for query in alarm["metric_query"]) or 1 for alarm in alarms)
+    tracking = only(
+        service, "aws_appautoscaling_policy.backlog_per_task", "target_tracking_scaling_policy_configuration", 0
+    )
+    metrics = tracking["customized_metric_specification"][0]["metrics"]
+    tracked = 2 * sum(not each["return_data"] for each in metrics)  # AWS makes one alarm for out and one for in
+    assert own + tracked == cost.ALARM_METRICS
+
+
 SHOWN = [
-    Shown(visible, in_flight, 0, tasks)
+    Shown(visible, in_flight, 0, tasks, received, empty)
     for visible in (None, 0, 1, 31, 500)
     for in_flight in (None, 0, 7)
     for tasks in (None, 0, 1, 3)
+    for received in (None, 0, 2)
+    for empty in (None, 0, 3)
 ]
 
 
-def evaluate(expression: str, shown: Shown) -> float:
-    """Reckon a CloudWatch expression of FILL, IF, comparisons and arithmetic for one point."""
+def evaluate(expression: str, shown: Shown) -> float | None:
+    """Reckon a CloudWatch expression of FILL, IF, AND, comparisons and arithmetic for one point.
+
+    None where a metric that is not filled has none: there is no point then.
+    """
 
     def value(name: str) -> float | None:
         found = getattr(shown, name)
@@ -140,9 +184,13 @@ def evaluate(expression: str, shown: Shown) -> float:
     def choose(condition: bool, yes: float, no: float) -> float:
         return yes if condition else no
 
-    text = re.sub(r"FILL\((\w+), 0\)", r'fill(value("\1"), 0)', expression).replace("IF(", "choose(")
-    names = {"fill": fill, "choose": choose, "value": value, "__builtins__": {}}
-    result: float = eval(text, names)
+    bare = set(re.findall(r"[a-z_]+", re.sub(r"FILL\(\w+, 0\)", "", expression)))
+    if any(value(name) is None for name in bare):
+        return None
+    text = re.sub(r"FILL\((\w+), 0\)", r'fill(value("\1"), 0)', expression)
+    text = text.replace("IF(", "choose(").replace(" AND ", " and ")
+    names = {"fill": fill, "choose": choose, "value": value, "__builtins__": {}} | {name: value(name) for name in bare}
+    result: float | None = eval(text, names)
     return result
 
 

@@ -89,7 +89,7 @@ run "backlog_per_task" {
     condition = [
       for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
       metric.expression if metric.return_data
-    ] == ["IF(FILL(tasks, 0) > 0, (FILL(visible, 0) + FILL(in_flight, 0)) / IF(FILL(tasks, 0) > 0, FILL(tasks, 0), 1), 32)"]
+    ] == ["IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), 32)"]
     error_message = "The one figure looked at is the backlog for each task, without a division by zero. scripts/scale_policy.py simulates this very formula."
   }
   assert {
@@ -119,9 +119,12 @@ run "from_none_to_the_first" {
     condition = (
       aws_cloudwatch_metric_alarm.wake.alarm_actions == toset([aws_appautoscaling_policy.wake.arn])
       && aws_cloudwatch_metric_alarm.wake.threshold == 0 && aws_cloudwatch_metric_alarm.wake.comparison_operator == "GreaterThanThreshold"
-      && [for query in aws_cloudwatch_metric_alarm.wake.metric_query : query.expression if query.return_data == true] == ["IF(FILL(tasks, 0) < 1, FILL(visible, 0), 0)"]
+      && [for query in aws_cloudwatch_metric_alarm.wake.metric_query : query.expression if query.return_data == true] == [
+        "IF((visible > 0) AND (FILL(in_flight, 0) + FILL(received, 0) + FILL(empty, 0) < 1), visible, 0)"
+      ]
+      && toset(flatten([for query in aws_cloudwatch_metric_alarm.wake.metric_query : [for metric in query.metric : metric.namespace]])) == toset(["AWS/SQS"])
     )
-    error_message = "It wakes when messages wait and no task runs, also where there is no figure for the tasks."
+    error_message = "It wakes when messages wait, none is in flight and nobody polls, by SQS's own figures: another service's are late, and would look like a deserted queue."
   }
 }
 
@@ -175,8 +178,26 @@ run "alarms_tell_the_topic" {
     error_message = "One message in the dead-letter queue is enough, whoever moved it there."
   }
   assert {
-    condition     = jsondecode(aws_sns_topic_policy.alarms.policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
-    error_message = "Only this account's alarms may publish."
+    condition = {
+      for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement :
+      statement.Principal.Service => try(statement.Condition.StringEquals["aws:SourceAccount"], "any account")
+    } == { "cloudwatch.amazonaws.com" = "123456789012", "events.amazonaws.com" = "any account" }
+    error_message = "Only this account's alarms may publish. EventBridge, too, but without a condition: with one, SNS drops its events."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.deaf.evaluation_periods == 10 && [for query in aws_cloudwatch_metric_alarm.deaf.metric_query : query.expression if query.return_data == true] == ["IF((visible > 0) AND (FILL(in_flight, 0) + FILL(received, 0) + FILL(empty, 0) < 1), 1, 0)"]
+    error_message = "Deaf: for ten minutes messages waited, none was in flight and nobody polled. The waiting ones are not FILLed: the newest minute has no figures yet."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in [aws_cloudwatch_metric_alarm.wake, aws_cloudwatch_metric_alarm.rest, aws_cloudwatch_metric_alarm.deaf, aws_cloudwatch_metric_alarm.error_ratio] :
+      alltrue([for query in alarm.metric_query : !strcontains(coalesce(query.expression, "-"), "FILL(visible") && !strcontains(coalesce(query.expression, "-"), "FILL(images")])
+    ])
+    error_message = "What an alarm is about is never filled in: the newest point would always be the filler."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.throttles.datapoints_to_alarm < aws_cloudwatch_metric_alarm.throttles.evaluation_periods
+    error_message = "DynamoDB's figures are sparse and have to be filled in, so the newest point must not decide."
   }
   assert {
     condition     = jsondecode(aws_cloudwatch_event_rule.deployment_failed.event_pattern).detail.eventName == ["SERVICE_DEPLOYMENT_FAILED"]
