@@ -12,12 +12,11 @@ import sys
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from deploy_image import build_and_push, commit, in_registry
 from deploy_rollout import Service, steady
-from deploy_smoke import smoke
-from deploy_terraform import DeployError, Half
+from deploy_smoke import s3_client, smoke
+from deploy_terraform import DeployError, Half, NothingChanged
 
 NO_IMAGE = "0000000"
 """Stands for a tag where Terraform wants one but nothing will run: when destroying."""
@@ -39,9 +38,11 @@ def deploy(environment: str, tag: str | None, *, yes: bool) -> None:
     try:
         service.apply({"data_half": names, "image_tag": wanted}, yes=yes)
         _prove(ecs, service, names, wanted)
+    except NothingChanged:  # somebody said no, or there was no plan: the service is as it was
+        raise
     except (DeployError, ClientError, BotoCoreError, KeyboardInterrupt) as error:
         print(f"deploy: {error or 'interrupted'}", file=sys.stderr)
-        _roll_back(service, names, before, wanted)
+        _roll_back(ecs, service, names, before, wanted)
         raise DeployError(f"{wanted} was not deployed to {environment}") from error
     print(f"{wanted} runs in {environment}: {service.output('dashboard_url')}")
 
@@ -50,6 +51,12 @@ def destroy(environment: str, *, data_too: bool, yes: bool) -> None:
     """Take the service half away, and with `data_too` what it worked on as well."""
     data, service = Half("data", environment), Half("service", environment)
     data.init()
+    if data_too and not data.output("disposable"):
+        # Terraform would take away what it can (the queue with its messages, the buckets' policies) before it fails.
+        raise NothingChanged(
+            f"the data half of {environment} is not to be thrown away; if it is, set force_destroy = true in its "
+            "data.tfvars (never in production) and deploy that first"
+        )
     service.init()
     names = data.output("for_service")
     service.destroy({"data_half": names, "image_tag": _service(names).image_tag() or NO_IMAGE}, yes=yes)
@@ -80,22 +87,25 @@ def _prove(ecs: Service, service: Half, names: dict[str, str], tag: str) -> None
         print("waiting until every task runs the new revision and is healthy")
         steady(ecs, service.output("task_definition_arn"))
         print("sending a smoke batch")
-        signed = Config(signature_version="s3v4")  # newer regions take no other for presigned links
-        s3 = boto3.client("s3", region_name=names["region"], config=signed)
         sqs = boto3.client("sqs", region_name=names["region"])
-        print(f"it went through: s3://{names['output_bucket']}/{smoke(s3, sqs, names, tag)}")
+        found = smoke(s3_client(names["region"]), sqs, names, tag)
+        print(f"it went through: s3://{names['output_bucket']}/{found}")
 
 
-def _roll_back(service: Half, names: dict[str, str], before: str | None, wanted: str) -> None:
-    """Apply the image that ran before, so that Terraform's state and ECS agree on it."""
+def _roll_back(ecs: Service, service: Half, names: dict[str, str], before: str | None, wanted: str) -> None:
+    """Apply the image that ran before, so that Terraform's state and ECS agree on it, and see it run."""
     if before in {None, wanted}:
         print("deploy: there is nothing to go back to", file=sys.stderr)
         return
     print(f"deploy: going back to {before}", file=sys.stderr)
     try:
         service.apply({"data_half": names, "image_tag": before}, yes=True)
-    except DeployError as error:
+        with ecs.kept_awake():
+            steady(ecs, service.output("task_definition_arn"), patience=900)
+    except (DeployError, ClientError, BotoCoreError) as error:
         print(f"deploy: could not go back ({error}); run make deploy TAG={before}", file=sys.stderr)
+    else:
+        print(f"deploy: {before} runs again", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:

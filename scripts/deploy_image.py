@@ -1,6 +1,8 @@
 """Builds the worker's image and pushes it, tagged with the commit. Tags are immutable: one that is there is used."""
 
 import base64
+import os
+import re
 import subprocess
 from typing import Any
 
@@ -9,7 +11,8 @@ from deploy_terraform import ROOT, DeployError
 
 def commit() -> str:
     """Return the checked-out commit; refuses a tree with changes, whose image could not be told from the commit's."""
-    if _git("status", "--porcelain"):
+    # Terraform writes its lock files by itself; they are no part of an image.
+    if _git("status", "--porcelain", "--", ".", ":!*.terraform.lock.hcl"):
         raise DeployError("the working tree has changes; commit them, so that the image's tag says what is in it")
     return _git("rev-parse", "--short=12", "HEAD")
 
@@ -26,7 +29,8 @@ def in_registry(ecr: Any, repository: str, tag: str) -> bool:
 def build_and_push(ecr: Any, repository_url: str, tag: str) -> None:
     """Build for x86-64 and push."""
     image = f"{repository_url}:{tag}"
-    _docker("build", "--platform", "linux/amd64", "--build-arg", f"REVISION={tag}", "--tag", image, str(ROOT))
+    described = ("--build-arg", f"VERSION={_version()}", "--build-arg", f"REVISION={tag}")
+    _docker("build", "--platform", "linux/amd64", *described, "--tag", image, str(ROOT))
     granted = ecr.get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(granted["authorizationToken"]).decode().partition(":")
     # By standard input: a password among the arguments could be read by every process of this machine.
@@ -34,8 +38,17 @@ def build_and_push(ecr: Any, repository_url: str, tag: str) -> None:
     _docker("push", image)
 
 
+def _version() -> str:
+    found = re.search(
+        r'^__version__ = "(.+)"', (ROOT / "worker" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return found[1] if found else "dev"
+
+
 def _docker(*arguments: str, stdin: str | None = None) -> None:
-    if subprocess.run(["docker", *arguments], input=stdin, text=True, check=False).returncode:
+    # One image for each tag: attestations would be pushed as two more, which the registry counts and expires as images.
+    env = os.environ | {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    if subprocess.run(["docker", *arguments], input=stdin, text=True, env=env, check=False).returncode:
         raise DeployError(f"docker {arguments[0]} failed; its output above says why")
 
 

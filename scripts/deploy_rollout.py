@@ -10,6 +10,9 @@ from deploy_terraform import DeployError
 
 LOOK_EVERY = 10.0
 
+FAILED_IN_A_ROW = 3
+"""Tasks that end before they are well, after which a revision is given up where ECS does not do so itself."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -92,11 +95,21 @@ def _state(service: Any, task_definition: str) -> str:
     ours = next((each for each in deployments if each["taskDefinition"] == task_definition), None)
     if ours is None:
         return "failed: it was rolled back"
-    if ours.get("rolloutState") == "FAILED":
-        return f"failed: {ours.get('rolloutStateReason', 'no reason given')}"
-    if ours["status"] != "PRIMARY":
-        return "failed: another revision took its place"
+    if reason := _given_up(ours):
+        return f"failed: {reason}"
     settled = len(deployments) == 1 and ours.get("rolloutState", "COMPLETED") == "COMPLETED"
     if settled and ours["runningCount"] == ours["desiredCount"] >= 1:
         return "steady"
     return f"coming: {ours['runningCount']} of {ours['desiredCount']} tasks run, {len(deployments) - 1} older revisions"
+
+
+def _given_up(ours: Any) -> str:
+    """Return why this deployment will come to nothing, or nothing where it may."""
+    if ours.get("rolloutState") == "FAILED":
+        return str(ours.get("rolloutStateReason", "no reason given"))
+    if ours["status"] != "PRIMARY":
+        return "another revision took its place"
+    # The circuit breaker watches deployments under way. One to no task is over at once, and what starts later is ours.
+    if ours.get("rolloutState") != "IN_PROGRESS" and ours.get("failedTasks", 0) >= FAILED_IN_A_ROW:
+        return f"{ours['failedTasks']} tasks in a row did not come up"
+    return ""

@@ -16,6 +16,10 @@ class DeployError(Exception):
     """The deployment cannot go on; the text says why and what to do."""
 
 
+class NothingChanged(DeployError):
+    """It ended before anything was changed: there is nothing to go back from."""
+
+
 @dataclass(frozen=True)
 class Half:
     """One half (data or service) of an environment."""
@@ -45,11 +49,14 @@ class Half:
         self._run("init", "-reconfigure", f"-backend-config={backend}", f"-backend-config={key}", *further)
 
     def apply(self, variables: dict[str, Any], *, yes: bool) -> None:
-        """Plan, show, ask, and apply exactly what was shown."""
+        """Plan, show, ask, and apply exactly what was shown. Raises `NothingChanged` where it does not come to that."""
         with tempfile.TemporaryDirectory() as place:
             given, plan = Path(place) / "given.tfvars.json", Path(place) / "plan"
             given.write_text(json.dumps(variables), encoding="utf-8")
-            self._run("plan", f"-var-file={self.variables}", f"-var-file={given}", f"-out={plan}")
+            try:
+                self._run("plan", f"-var-file={self.variables}", f"-var-file={given}", f"-out={plan}")
+            except DeployError as error:
+                raise NothingChanged(str(error)) from error
             confirmed(f"apply this plan to the {self.name} half of {self.environment}", yes=yes)
             self._run("apply", str(plan))
 
@@ -77,10 +84,10 @@ class Half:
 
 
 def confirmed(what: str, *, yes: bool) -> None:
-    """Ask before something is changed; raises `DeployError` unless the answer is yes."""
+    """Ask before something is changed; raises `NothingChanged` unless the answer is yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise DeployError(f"nobody is here to agree to: {what}; give --yes (make: AUTO=1)")
+        raise NothingChanged(f"nobody is here to agree to: {what}; give --yes (make: AUTO=1)")
     if input(f"{what}? [yes/no] ").strip().lower() not in {"y", "yes"}:
-        raise DeployError("nothing was changed")
+        raise NothingChanged(f"you did not agree to: {what}; nothing was changed by it")

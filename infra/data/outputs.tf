@@ -35,6 +35,16 @@ output "repository_url" {
   }
 }
 
+output "disposable" {
+  description = "Whether `make destroy DATA=1` may take this half away with what it holds."
+  value       = var.force_destroy
+
+  precondition {
+    condition     = !(var.force_destroy && aws_dynamodb_table.state.deletion_protection_enabled)
+    error_message = "What may be thrown away cannot be protected from deletion as well."
+  }
+}
+
 output "manifest_drop" {
   description = "Where to drop a .csv or .csv.gz to start a batch."
   value       = "s3://${aws_s3_bucket.input.bucket}/csv-files/"
