@@ -152,6 +152,25 @@ async def test_a_deployment_blocks_for_a_while_and_not_for_ever(monkeypatch: pyt
         await until(lambda: not scale_in.blocked)
 
 
+async def test_a_worker_that_stays_busy_asks_again_before_it_would_take_something_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise its next messages would keep the old revision running, and the deployment would be given up."""
+    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.05)
+    agent = Agent(*[Protection.BLOCKED] * 4)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await until(lambda: scale_in.blocked)
+        assert scale_in._patience() < module.BLOCKED_PAUSE
+        await until(lambda: len(agent.told) > 4)
+        await until(lambda: not scale_in.blocked)
+
+
+def test_a_busy_worker_hears_of_a_deployment_within_minutes() -> None:
+    assert module.RENEW_EVERY <= 300
+
+
 async def test_while_a_deployment_blocks_the_work_at_hand_is_finished_and_none_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -41,7 +41,7 @@ class EcsAgent:
         )
         timeout = aiohttp.ClientTimeout(total=DEADLINE)
         try:
-            # A session for each call: there are two an hour, and none is left open towards the credentials' host.
+            # A session for each call: there is one in two minutes, and none is left open towards the credentials' host.
             async with aiohttp.ClientSession(timeout=timeout) as session, session.put(self._url, json=body) as response:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

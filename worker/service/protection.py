@@ -5,8 +5,9 @@ from contextlib import suppress
 
 from worker.aws.ecs import EcsAgent, Protection
 
-RENEW_EVERY = 20 * 60.0
-"""Seconds; well below how long a protection lasts."""
+RENEW_EVERY = 2 * 60.0
+"""Seconds; well below how long a protection lasts. A worker that is never idle hears by its renewal only that a
+deployment wants to replace it; until then it takes new messages, and the deployment waits."""
 
 BLOCKED_PAUSE = 60.0
 """Seconds for which no message is asked for after a deployment has refused the protection."""
@@ -39,7 +40,7 @@ class ScaleIn:
         told = False
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), RENEW_EVERY if told else None)
+                await asyncio.wait_for(self._changed.wait(), self._patience() if told else None)
             self._changed.clear()
             if not self._busy and not told:
                 continue
@@ -48,6 +49,10 @@ class ScaleIn:
             told = wanted
             if answer is Protection.BLOCKED:
                 self._blocked_until = asyncio.get_running_loop().time() + BLOCKED_PAUSE
+
+    def _patience(self) -> float:
+        """Return the seconds to the next renewal: soon while refused, so that nothing new is taken in between."""
+        return BLOCKED_PAUSE / 2 if self.blocked else RENEW_EVERY
 
     async def end(self) -> None:
         """Lift the protection for good, at the worker's end."""
