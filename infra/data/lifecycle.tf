@@ -9,6 +9,7 @@ locals {
   ]
 }
 
+# Manifests below 128 KB stay in STANDARD, as S3 has it by default: moving one costs more than it would ever save.
 resource "aws_s3_bucket_lifecycle_configuration" "input" {
   bucket = aws_s3_bucket.input.id
 
@@ -57,6 +58,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "input" {
 
 resource "aws_s3_bucket_lifecycle_configuration" "output" {
   bucket = aws_s3_bucket.output.id
+
+  rule {
+    id     = "smoke-batches"
+    status = "Enabled"
+
+    filter {
+      prefix = "smoke/" # what deployments were proved with; nobody else's output_prefix should be this
+    }
+
+    expiration {
+      days = 30
+    }
+  }
 
   rule {
     id     = "leftovers"

@@ -11,6 +11,11 @@ output "cluster_name" {
 output "service_name" {
   description = "Name of the ECS service."
   value       = aws_ecs_service.worker.name
+
+  precondition {
+    condition     = aws_ecs_service.worker.name == aws_ecs_cluster.main.name
+    error_message = "The service must have its cluster's name: scripts/deploy.py looks for both under one."
+  }
 }
 
 output "task_definition_arn" {
@@ -36,11 +41,21 @@ output "image" {
 output "log_group" {
   description = "Where the worker's logs and metrics go."
   value       = aws_cloudwatch_log_group.worker.name
+
+  precondition {
+    condition     = aws_cloudwatch_log_group.worker.retention_in_days > 0
+    error_message = "Logs must end some day: 0 would keep and bill them for ever."
+  }
 }
 
 output "dashboard_url" {
   description = "The dashboard in the console."
   value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.main.dashboard_name}"
+
+  precondition {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.main.dashboard_body).widgets) > 0
+    error_message = "The dashboard must show something."
+  }
 }
 
 output "alarm_topic_arn" {

@@ -4,6 +4,13 @@ resource "aws_appautoscaling_target" "tasks" {
   scalable_dimension = "ecs:service:DesiredCount"
   min_capacity       = var.min_tasks
   max_capacity       = var.max_tasks
+
+  # scripts/deploy.py suspends scale-in while it proves a revision. Were it killed then, the next apply lets it go again.
+  suspended_state {
+    dynamic_scaling_in_suspended  = false
+    dynamic_scaling_out_suspended = false
+    scheduled_scaling_suspended   = false
+  }
 }
 
 locals {

@@ -201,6 +201,7 @@ def test_a_plan_that_is_not_agreed_to_changes_nothing(applied_tags: list[Any], m
     def decline(half: Half, variables: dict[str, Any], *, yes: bool) -> None:
         if half.name == "service":
             confirmed("apply this plan", yes=yes)
+            applied_tags.append((half.name, variables["image_tag"]))
 
     monkeypatch.setattr(Half, "apply", decline)
     monkeypatch.setattr("sys.stdin", io.StringIO())

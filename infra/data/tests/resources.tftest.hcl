@@ -166,6 +166,13 @@ run "lifecycles" {
     error_message = "processing/ of the temp bucket is gone after 7 days."
   }
   assert {
+    condition = {
+      for rule in aws_s3_bucket_lifecycle_configuration.output.rule : try(rule.filter[0].prefix, "") => rule.expiration[0].days
+      if try(rule.expiration[0].days, 0) > 0
+    } == { "smoke/" = 30 }
+    error_message = "Of the output bucket nothing ends by itself but what deployments were proved with."
+  }
+  assert {
     condition = alltrue([
       for each in [aws_s3_bucket_lifecycle_configuration.input, aws_s3_bucket_lifecycle_configuration.output, aws_s3_bucket_lifecycle_configuration.temp] :
       anytrue([for rule in each.rule : rule.status == "Enabled" && try(rule.abort_incomplete_multipart_upload[0].days_after_initiation, 99) <= 7])

@@ -362,3 +362,28 @@ run "queue_without_https" {
     }
   }
 }
+
+run "queue_by_name_instead_of_arn" {
+  command         = plan
+  expect_failures = [var.data_half]
+  variables {
+    data_half = {
+      environment    = "staging"
+      region         = "us-east-1"
+      input_bucket   = "test-input"
+      output_bucket  = "test-output"
+      temp_bucket    = "test-temp"
+      queue_name     = "test-queue"
+      queue_url      = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
+      queue_arn      = "test-queue"
+      dlq_name       = "test-dlq"
+      dlq_url        = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
+      dlq_arn        = "arn:aws:sqs:us-east-1:123456789012:test-dlq"
+      table_name     = "test-table"
+      table_arn      = "arn:aws:dynamodb:us-east-1:123456789012:table/test-table"
+      repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker"
+      repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/collage-worker"
+      key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+    }
+  }
+}

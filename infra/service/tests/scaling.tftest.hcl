@@ -63,6 +63,10 @@ run "limits" {
     condition     = aws_appautoscaling_target.tasks.scalable_dimension == "ecs:service:DesiredCount"
     error_message = "It is the service's count that moves."
   }
+  assert {
+    condition     = !anytrue(values(aws_appautoscaling_target.tasks.suspended_state[0]))
+    error_message = "An apply ends what a deployment that was killed left suspended."
+  }
 }
 
 run "backlog_per_task" {

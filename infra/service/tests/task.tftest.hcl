@@ -128,6 +128,16 @@ run "environment_of_the_worker" {
   }
 }
 
+run "smoke_batches_pass_the_list_of_hosts" {
+  variables { settings = { ALLOWED_IMAGE_HOSTS = "*.cdn.example" } }
+  assert {
+    condition = [
+      for each in jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].environment : each.value if each.name == "ALLOWED_IMAGE_HOSTS"
+    ] == ["*.cdn.example,test-temp.s3.us-east-1.amazonaws.com"]
+    error_message = "A list of hosts without the temp bucket's would let every deployment be rolled back."
+  }
+}
+
 run "roles_are_for_tasks_of_this_account" {
   assert {
     condition = alltrue([

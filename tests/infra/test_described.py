@@ -1,0 +1,49 @@
+"""Every variable and output of infra/ is described and validated, and every validation is seen to refuse something."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.infra.terraform import ROOT
+
+HALVES = ("data", "service")
+
+
+def blocks(half: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Give the name and text of each `variable` or `output` of a half."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "infra" / half).glob("*.tf")))
+    yield from re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}', text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_variable_is_described_and_validated(half: str) -> None:
+    found = dict(blocks(half, "variable"))
+    assert len(found) > 10
+    assert [name for name, text in found.items() if not re.search(r'description = ".{20,}"', text)] == []
+    assert [name for name, text in found.items() if "validation {" not in text] == []
+    assert [name for name, text in found.items() if not re.search(r"^  type +=", text, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_output_is_described_and_checked(half: str) -> None:
+    found = dict(blocks(half, "output"))
+    assert len(found) > 2
+    assert [name for name, text in found.items() if "description =" not in text] == []
+    assert [name for name, text in found.items() if "precondition {" not in text] == []
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_validation_refuses_something_in_a_test(half: str) -> None:
+    refused = (ROOT / "infra" / half / "tests" / "refused.tftest.hcl").read_text()
+    for name, text in blocks(half, "variable"):
+        runs = re.findall(rf"expect_failures = \[var\.{name}\]", refused)
+        assert len(runs) >= text.count("validation {"), f"{half}: fewer refusals of {name} than rules for it"
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_the_example_files_set_variables_that_there_are(half: str) -> None:
+    known = {name for name, _ in blocks(half, "variable")}
+    for path in sorted((ROOT / "infra" / "env").glob(f"*/{half}.tfvars")):
+        named = set(re.findall(r"^#? ?(\w+) += ", path.read_text(), re.MULTILINE))
+        assert named <= known, path
