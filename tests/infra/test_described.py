@@ -47,3 +47,20 @@ def test_the_example_files_set_variables_that_there_are(half: str) -> None:
     for path in sorted((ROOT / "infra" / "env").glob(f"*/{half}.tfvars")):
         named = set(re.findall(r"^#? ?(\w+) += ", path.read_text(), re.MULTILINE))
         assert named <= known, path
+
+
+def test_staging_and_production_share_no_name() -> None:
+    """In one account, SQS would hand out the same queue to both, and destroying staging would take production's."""
+    named = {
+        environment: set(re.findall(r'^ *(?:input|output|temp|\w+_name) += "(.+)"', text, re.MULTILINE))
+        for environment in ("staging", "production")
+        for text in [(ROOT / "infra" / "env" / environment / "data.tfvars").read_text()]
+    }
+    variables = dict(blocks("data", "variable"))
+    for name in ("queue_name", "dlq_name", "table_name", "repository_name"):
+        default = re.search(r'default += "(.+)"', variables[name])
+        assert default is not None
+        assert re.search(rf"^{name} +=", (ROOT / "infra/env/staging/data.tfvars").read_text(), re.MULTILINE), name
+        assert default[1] not in named["staging"]
+    assert len(named["staging"]) == 7
+    assert not named["staging"] & named["production"]

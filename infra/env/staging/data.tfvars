@@ -8,6 +8,12 @@ buckets = {
   temp   = "example-staging-tiktok-image-temp"
 }
 
+# Names of its own, so that one account can hold production as well: SQS would hand out the same queue twice, silently.
+queue_name      = "staging-tiktok-image-processing-queue"
+dlq_name        = "staging-tiktok-image-processing-dlq"
+table_name      = "staging-tiktok-creator-processing-state"
+repository_name = "staging-collage-worker"
+
 # Staging may be thrown away: `make destroy ENV=staging` then deletes what it holds as well.
 force_destroy       = true
 deletion_protection = false
