@@ -37,6 +37,9 @@ class Counts:
     taken_over_share: float = 0.01  # of chunks, whose creators' records are read at once; ten times what is simulated
     log_bytes_per_creator: int = 620  # creator.finished with its names
     metric_bytes_per_cover: int = 9  # one more number in a DownloadLatency line
+    insights_bytes_per_task_minute: int = (
+        3_000  # Container Insights' own log: a line for the task, one for its container
+    )
     request_bytes: int = 750  # a GET with a signed link, in TLS and TCP
     acknowledged_share: float = 0.007  # of what comes in goes out as acknowledgements; assumed
     cpu: float = 1.0
@@ -72,8 +75,10 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
         + chunk_reads / MILLION * PRICES["dynamodb_million_reads"],
         "SQS": chunks * (0.1 + 1.2 + counts.chunk_seconds / 40 + 1) / MILLION * PRICES["sqs_million_requests"],
         "KMS, for the table": all_hours * 12 / 10_000 * PRICES["kms_ten_thousand_requests"],
-        "Logs and metrics, ingested": MILLION
-        * (counts.log_bytes_per_creator + counts.covers * counts.metric_bytes_per_cover)
+        "Logs and metrics, ingested": (
+            MILLION * (counts.log_bytes_per_creator + counts.covers * counts.metric_bytes_per_cover)
+            + all_hours * 60 * counts.insights_bytes_per_task_minute
+        )
         / GIB
         * PRICES["logs_gib"],
         "Metrics, by the hour": counts.busy_metrics * PRICES["metric_month"] * all_hours / 50 / 730,

@@ -44,9 +44,15 @@ resource "aws_ecs_service" "worker" {
     ignore_changes = [desired_count] # scaling decides
   }
 
+  # A first task that started without its way out or its rights would fail the first deployment, which has nothing to
+  # roll back to.
   depends_on = [
     aws_ecs_cluster_capacity_providers.main,
     aws_iam_role_policy.execution,
     aws_iam_role_policy.task,
+    aws_route_table_association.private,
+    aws_route_table_association.public,
+    aws_vpc_endpoint.gateway,
+    aws_vpc_security_group_egress_rule.web,
   ]
 }
