@@ -21,7 +21,7 @@ from scale_simulation import HOUR, Outcome, Simulation, World, scenarios
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NAMES = {
     "steady": "steady: 5,000 creators every 10 minutes for 8 hours",
-    "burst": "burst: one manifest of 1,000,000 creators",
+    "burst": "burst: two manifests of 500,000 creators at once",
     "nightly": "nightly: three manifests of 30,000 creators at 02:00, two nights",
     "poison": "poison: 20,000 creators, then 2,000 every 10 minutes, with 750 messages that always fail",
 }

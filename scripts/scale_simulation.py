@@ -194,9 +194,10 @@ class Simulation:
             else:
                 task.chunks.append(chunk)
         rate = self.world.creators_a_second * STEP / max(1, len(task.chunks))
+        planners = sum(chunk.planning > 0 for chunk in task.chunks)
         for chunk in list(task.chunks):
             if chunk.planning > 0:
-                chunk.planning -= STEP
+                chunk.planning -= STEP / planners  # each takes a core for itself
                 if chunk.planning <= 0:
                     self._planned(chunk, now)
                     task.chunks.remove(chunk)
@@ -282,7 +283,7 @@ def scenarios() -> dict[str, list[tuple[float, int, int]]]:
     """Return the arrivals of each pattern: (second, creators, poison messages)."""
     return {
         "steady": [(minute * 10.0 * MINUTE, 5_000, 0) for minute in range(48)],
-        "burst": [(0.0, 1_000_000, 0)],
+        "burst": [(0.0, 500_000, 0), (0.0, 500_000, 0)],
         "nightly": [(day * 24.0 * HOUR + 2 * HOUR + part * 60.0, 30_000, 0) for day in range(2) for part in range(3)],
         "poison": [(0.0, 20_000, 200), *((minute * 10.0 * MINUTE, 2_000, 50) for minute in range(1, 12))],
     }
