@@ -120,6 +120,20 @@ def test_the_calls_are_found_in_the_code() -> None:
     assert {"receive_message", "put_object", "copy_object", "put_item", "update_item", "delete_message"} <= found
 
 
+def test_no_call_hides_behind_another_name() -> None:
+    """The search looks at what is named like a client; nothing else may have a name of AWS's operations."""
+    known = operations()
+    hidden = [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for room in IN_THE_TASK
+        for path in sorted(room.rglob("*.py"))
+        if path.name not in NOT_IN_THE_TASK
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in known and not is_client(node.value)
+    ]
+    assert hidden == []
+
+
 def test_the_task_may_do_what_the_code_calls_and_nothing_more(service: Rendered) -> None:
     known = operations()
     needed = set(BESIDES)
