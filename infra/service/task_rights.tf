@@ -71,11 +71,9 @@ locals {
 
   state_statements = [
     {
-      Sid    = "KeepState"
-      Effect = "Allow"
-      Action = [
-        "dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem",
-      ]
+      Sid      = "KeepState"
+      Effect   = "Allow"
+      Action   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
       Resource = var.data_half.table_arn
     },
     {
