@@ -29,10 +29,10 @@ class Counts:
     # One put of the final record: the table, batch-id-index and status-date-index, which both hold all of it. Items are
     # below 1 KB (some 600 bytes), so each is one unit.
     writes_per_creator: int = 3
-    # A creator that takes longer than a couple of seconds has a `processing` record first: 3 more, and the final one
-    # then takes 4, because the status is the key of status-date-index: the old entry goes, a new one comes.
-    writes_of_a_slow_creator: int = 4
-    slow_share: float = 0.0
+    # One that is shown as `processing` before takes 3 more, and the final one then takes 4, because the status is the
+    # key of status-date-index: the old entry goes, a new one comes. A worker shows one in 5 s, and does 10 meanwhile.
+    writes_of_a_shown_creator: int = 4
+    shown_share: float = 0.1
     lease_seconds: float = 40.0  # a chunk's lease is extended this often, and its batch looked at
     taken_over_share: float = 0.01  # of chunks, whose creators' records are read at once; ten times what is simulated
     log_bytes_per_creator: int = 620  # creator.finished with its names
@@ -62,7 +62,7 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
     chunk_writes = chunks * (1 + extensions + 2 * (1 + 2))
     # The batch's record before and after, and with each extension; the chunk's creators where it is taken over.
     chunk_reads = chunks * (2 + extensions + counts.taken_over_share * counts.creators_per_chunk)
-    creator_writes = counts.writes_per_creator + counts.slow_share * counts.writes_of_a_slow_creator
+    creator_writes = counts.writes_per_creator + counts.shown_share * counts.writes_of_a_shown_creator
     all_hours = sum(hours.values())
     return {
         "Fargate": compute(hours, counts),

@@ -82,7 +82,7 @@ def cost_table(runs: dict[str, Outcome]) -> str:
     rows = [[item, *(f"{way[item]:.2f}" for way in ways)] for item in ways[0]]
     rows.append(["**all in**", *(f"**{sum(way.values()):.2f}**" for way in ways)])
     for name, counts in (
-        ("where every creator is slow (see below)", cost.Counts(slow_share=1.0)),
+        ("if every creator were shown as `processing` first", cost.Counts(shown_share=1.0)),
         ("without the metadata objects", cost.Counts(puts_per_creator=1)),
     ):
         other = [cost.of_a_million(hours_of_a_million(runs["burst"], spot), counts) for spot in (0.0, 0.8, 1.0)]

@@ -53,7 +53,7 @@ variable "prices" {
     gib_hour            = optional(number, 0.004445)
     spot_discount       = optional(number, 0.70)
     ipv4_hour           = optional(number, 0.005)
-    requests_a_thousand = optional(number, 0.0182)
+    requests_a_thousand = optional(number, 0.0184)
   })
   default = {}
 

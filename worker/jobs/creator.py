@@ -29,7 +29,10 @@ from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode
 log = structlog.get_logger(__name__)
 
 SHOWN_AFTER = 2.0
-"""Seconds after which a creator that is not done yet gets a record that says `processing`."""
+"""Seconds after which a creator that is not done yet may get a record that says `processing`."""
+
+SHOWN_APART = 5.0
+"""Seconds that such a record, while its creator is being worked on, keeps the worker from writing the next."""
 
 CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
@@ -81,6 +84,7 @@ class CreatorWork:
         self._ledger = ledger
         self._rules = rules
         self._metric = record_metric
+        self._turn_to_show = asyncio.Lock()
 
     async def run(self, batch: Batch, group: CreatorGroup, mode: Mode, slots: Limiter) -> CreatorRecord:
         """Do one creator and return its record; what the batch did of it before is not done again.
@@ -107,17 +111,19 @@ class CreatorWork:
         return record
 
     async def _show_if_slow(self, batch: Batch, creator: str) -> None:
-        """Let people see what takes long: most creators are done before anybody could look."""
+        """Let people see what takes long: of many creators at a time one after the other, as it costs a write each."""
         if not batch.first:
             return  # it shows since it was begun
         await asyncio.sleep(SHOWN_AFTER)
-        try:
-            await self._ledger.begin_creator(batch, creator)
-            failpoint("creator.shown")
-        except LeaseLost:
-            raise
-        except RetryableError as error:  # its end counts, and will be written or tried again
-            log.warning("creator.showing_failed", error=str(error))
+        async with self._turn_to_show:
+            try:
+                await self._ledger.begin_creator(batch, creator)
+                failpoint("creator.shown")
+            except LeaseLost:
+                raise
+            except RetryableError as error:  # its end counts, and will be written or tried again
+                log.warning("creator.showing_failed", error=str(error))
+            await asyncio.sleep(SHOWN_APART)
 
     async def _in_a_mode_that_fits(
         self, batch: Batch, group: CreatorGroup, mode: Mode | None, slots: Limiter
