@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.crash.chaos import FROZEN, LEASE, Plan, chaos
+from tests.crash.chaos import Plan, chaos
 from tests.integration.emulator import CREDENTIALS, aws_at, emulator
 
 
@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300.0, help="of trouble; less when the batch ends earlier")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chunk", type=int, default=50, help="creators of a chunk")
+    parser.add_argument("--lease", type=float, default=6.0, help="seconds; a frozen worker is frozen for 1.6 of them")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args()
     os.environ.update(CREDENTIALS)
@@ -36,6 +37,7 @@ def main() -> int:
         options.seed,
         options.chunk,
         within=3 * options.seconds + 120,
+        lease=options.lease,
     )
     began = time.monotonic()
     with emulator() as endpoint, aws_at(endpoint) as aws:
@@ -43,9 +45,9 @@ def main() -> int:
     events = told.events
     print(
         f"\n{plan.creators} creators in chunks of {plan.chunk}, {plan.workers} workers, seed {plan.seed}, leases of "
-        f"{LEASE:g} s\n"
+        f"{plan.lease:g} s\n"
         f"trouble for {told.trouble_seconds:.0f} s: {events['kill']} x SIGKILL, {events['freeze']} x SIGSTOP for "
-        f"{FROZEN:.1f} s, {events['stop']} x SIGTERM; {events['start']} starts\n"
+        f"{plan.frozen:.1f} s, {events['stop']} x SIGTERM; {events['start']} starts\n"
         f"{told.done_in_trouble:.0%} of the creators were done by its end; closed after {told.seconds:.0f} s\n"
         f"the batch's lease was taken over {told.takeovers} times\n"
         f"right: one record, one collage, written once, and one metadata file for each creator; summary, archive, "

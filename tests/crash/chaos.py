@@ -25,12 +25,6 @@ from tests.integration.waiting import until
 from worker.jobs.keys import batch_id
 from worker.model import Job, ProcessingConfig, S3Manifest
 
-LEASE = 6.0
-"""Seconds that a lease and a message's invisibility last here."""
-
-FROZEN = 1.6 * LEASE
-"""Seconds that a worker is frozen for: when it wakes up, what it held has long been taken over."""
-
 RECEIVES = 25
 """How often a message may be received here before it is a dead letter. Workers die every few seconds, so that a message
 may well meet more than the three deaths that are enough in earnest."""
@@ -48,6 +42,13 @@ class Plan:
     chunk: int = 50
     within: float = 300.0
     """Seconds in which the batch has to end once the trouble is over."""
+    lease: float = 6.0
+    """Seconds that a lease and a message's invisibility last."""
+
+    @property
+    def frozen(self) -> float:
+        """Seconds that a worker is frozen for: when it wakes up, what it held has long been taken over."""
+        return 1.6 * self.lease
 
 
 @dataclass(slots=True)
@@ -106,8 +107,9 @@ class Crew:
     def __init__(self, place: Place, plan: Plan) -> None:
         self.place = place
         self.told = Told()
+        self._frozen_for = plan.frozen
         self._env = place.env(
-            VISIBILITY_TIMEOUT=LEASE,
+            VISIBILITY_TIMEOUT=plan.lease,
             CHUNK_CREATORS=plan.chunk,
             MAX_CONCURRENT_JOBS=2,
             DECODE_PROCESSES=1,
@@ -151,7 +153,7 @@ class Crew:
         what = chance.choice(("kill", "kill", "freeze", "freeze", "stop"))
         self.told.events[what] += 1
         if what == "freeze":
-            self._frozen[number] = time.monotonic() + FROZEN
+            self._frozen[number] = time.monotonic() + self._frozen_for
             worker.signal(signal.SIGSTOP)
         else:
             worker.signal(signal.SIGKILL if what == "kill" else signal.SIGTERM)
@@ -188,7 +190,7 @@ def _trouble(crew: Crew, plan: Plan, identifier: str, say: Callable[[str], None]
     chance = random.Random(plan.seed)
     began = time.monotonic()
     while (passed := time.monotonic() - began) < plan.seconds and not _closed(crew.place, identifier):
-        time.sleep(chance.uniform(1.0, 4.0))
+        time.sleep(chance.uniform(plan.lease / 6, plan.lease * 4 / 6))  # or all would be frozen at once
         what = crew.turn(chance)
         say(f"{passed:6.1f} s  {what:10}  {_progress(crew.place, identifier)}")
     crew.told.trouble_seconds = time.monotonic() - began
