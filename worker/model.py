@@ -142,6 +142,11 @@ class Job:
     config: ProcessingConfig
     from_event: bool
 
+    @property
+    def dropped(self) -> S3Manifest | None:
+        """The manifest that is archived when the batch is over; None where no event started it."""
+        return self.manifest if self.from_event and isinstance(self.manifest, S3Manifest) else None
+
 
 class Mode(StrEnum):
     """How carefully a creator was done: below `normal`, memory was short."""
@@ -244,6 +249,8 @@ class BatchRecord:
     chunks_sent: int = 0
     chunks_done: int = 0
     takes: int = 0
+    dropped: S3Manifest | None = None
+    """The manifest of a split batch that an event started: it is archived when the batch is over."""
 
 
 @dataclass(frozen=True, slots=True)

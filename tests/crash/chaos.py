@@ -172,7 +172,7 @@ class Crew:
         """Ask every worker to stop; each has to end well."""
         living = [worker for worker in self._slots if worker is not None and worker.is_running]
         for worker in living:
-            worker.signal()
+            worker.ready().signal()  # one that is only starting would not hear it
         assert [worker.exit_code(within=60) for worker in living] == [0] * len(living)
 
     def count(self, event: str) -> int:

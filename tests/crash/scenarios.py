@@ -259,22 +259,14 @@ def manifest_is_where_it_belongs(place: Place, asked: Asked) -> None:
 
 
 def failed(place: Place, asked: Asked) -> None:
-    """The batch failed with its reason, beside its archived manifest; the dead letter is there at least once."""
-    ((batch_id, batch),) = whole_batches(place).items()
-    assert (batch["state"], batch["error_code"]) == ("failed", "manifest_empty")
-    archived = f"archived/failed/{asked.key}"
-    assert place.listed(place.input) == [archived, f"{archived}.error.json"]
-    told = place.read_json(f"{archived}.error.json", place.input)
-    assert (told["batch_id"], told["error_code"]) == (batch_id, "manifest_empty")
+    """The batch failed, and left nothing in the output bucket."""
+    _failed_with("manifest_empty", place, asked)
     assert place.listed() == []
-    _dead_at_least_once(place, "manifest_empty", batch_id)
 
 
 def lost(place: Place, asked: Asked) -> None:
     """A batch whose files are gone fails, and says so."""
-    ((batch_id, batch),) = whole_batches(place).items()
-    assert (batch["state"], batch["error_code"]) == ("failed", "chunk_missing")
-    _dead_at_least_once(place, "chunk_missing", batch_id)
+    _failed_with("chunk_missing", place, asked)
 
 
 def refused(place: Place, asked: Asked) -> None:
@@ -282,6 +274,17 @@ def refused(place: Place, asked: Asked) -> None:
     ((batch_id, batch),) = whole_batches(place).items()
     assert (batch["state"], batch["error_code"]) == ("failed", "bad_json")
     _dead_at_least_once(place, "bad_json", batch_id)
+
+
+def _failed_with(code: str, place: Place, asked: Asked) -> None:
+    """The reason is in the record and beside the archived manifest; the dead letter is there at least once."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert (batch["state"], batch["error_code"]) == ("failed", code)
+    archived = f"archived/failed/{asked.key}"
+    assert place.listed(place.input) == [archived, f"{archived}.error.json"]
+    told = place.read_json(f"{archived}.error.json", place.input)
+    assert (told["batch_id"], told["error_code"]) == (batch_id, code)
+    _dead_at_least_once(place, code, batch_id)
 
 
 def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
@@ -312,8 +315,12 @@ MANY = (
     "finish.merged_summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
 )
 FAILING = (
-    "batch.error_written batch.failure_noted batch.failed_archived fate.before_dead_letter fate.dead_letter_sent "
+    "finish.error_written finish.failure_noted finish.failed_archived fate.before_dead_letter fate.dead_letter_sent "
     "fate.failed_deleted"
+)
+GIVEN_UP = (
+    "finish.given_up_looked finish.given_up_taken finish.manifest_seen finish.error_written finish.failure_noted "
+    "finish.failed_archived chunk.failure_seen"
 )
 
 SCENARIOS = {
@@ -348,16 +355,26 @@ SCENARIOS = {
             "a chunk's file is taken away before its turn",
             _slow,
             lost,
-            ("finish.given_up_looked", "finish.given_up_taken", "finish.given_up_noted", "chunk.failure_seen"),
+            tuple(GIVEN_UP.split()),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
             later=_lose_the_second_chunk,
+        ),
+        Scenario(
+            "a lost chunk, and an error",
+            "the batch is noted as failed, and an error keeps its manifest from being archived",
+            _slow,
+            lost,
+            ("finish.failed_archived_again",),
+            env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
+            later=_lose_the_second_chunk,
+            armed="finish.failure_noted=raise",
         ),
         Scenario(
             "a lost part",
             "what came of a chunk is taken away before the end",
             _slow,
             lost,
-            ("finish.failure_noted",),
+            ("finish.error_written", "finish.failure_noted", "finish.failed_archived"),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
             later=_lose_the_first_part,
         ),

@@ -28,6 +28,8 @@ class Order:
     fails: str | None = None
     """The reason with which it has to fail as a whole."""
     cancelled: bool = False
+    lost: bool = False
+    """A file of it was taken out of the temp bucket: it may fail for that."""
     rejects: int = 0
     changes: set[str] = field(default_factory=set)
 

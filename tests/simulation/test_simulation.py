@@ -23,4 +23,4 @@ def test_the_trouble_does_come() -> None:
     hits: set[str] = set()
     for seed in range(60):
         hits |= simulate(seed).hits.keys()
-    assert {"kill before", "kill after", "freeze before", "freeze after"} <= hits
+    assert {"kill before", "kill after", "freeze before", "freeze after", "files lost"} <= hits

@@ -150,22 +150,21 @@ class Watch:
             elif record["state"] == "cancelled":
                 self.claim(order.cancelled, f"{order.id} is cancelled, and nobody cancelled it")
                 self._records_hold(order, creators[order.id], buckets, whole=False)
-            elif order.fails:
+            elif order.fails or (order.lost and record["state"] == "failed"):
                 self._failed(order, record, buckets)
+                self._records_hold(order, creators[order.id], buckets, whole=False)
             else:
                 self._completed(order, record, creators[order.id], buckets)
         known = {order.id for order in expected}
         unknown = {batch for batch, _ in batches} | set(creators)
         for batch in unknown - known:
             self.claim("message-" in batch, f"nobody asked for {batch}")
-        failing = {order.id for order in expected if order.fails}
-        letters = Counter(stored.attributes.get("batch_id") for stored in queue.dead)
-        for batch in failing & {batch for batch, _ in batches}:
-            cancelled = batches[batch, "batch"]["state"] == "cancelled"
-            self.claim(letters[batch] or cancelled, f"there is no dead letter of {batch}")
-        for stored in queue.dead:
-            batch = stored.attributes.get("batch_id", "")
-            self.claim(batch in failing or "message-" in batch, f"a dead letter too many: {stored.attributes}")
+        may_fail = {order.id for order in expected if order.fails or order.lost}
+        failed = {batch for (batch, part), item in batches.items() if part == "batch" and item["state"] == "failed"}
+        letters = {stored.attributes.get("batch_id", "") for stored in queue.dead}
+        self.claim(failed & known <= letters, f"there is no dead letter of {failed - letters}")
+        for batch in letters - may_fail:
+            self.claim("message-" in batch, f"a dead letter too many: {batch}")
 
     def _failed(self, order: Order, record: Any, buckets: Buckets) -> None:
         self.claim(record["state"] == "failed", f"{order.id} is {record['state']}, and had to fail")
@@ -173,9 +172,8 @@ class Watch:
         # the manifest archived under its hands. A known weakness; see docs/simulation.md.
         replaced = order.from_event and record.get("error_code") == "manifest_missing"
         self.replaced_reasons += replaced
-        self.claim(
-            replaced or record.get("error_code") == order.fails, f"{order.id} failed with {record.get('error_code')}"
-        )
+        reason = order.fails or "chunk_missing"
+        self.claim(replaced or record.get("error_code") == reason, f"{order.id} failed with {record.get('error_code')}")
         if order.from_event:
             archived = archive_key(order.key, failed=True)
             there = buckets.newest(INPUT, archived)

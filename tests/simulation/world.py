@@ -246,6 +246,9 @@ class World:
         for order in self.orders:
             if self.rng.random() < 0.08:
                 yield self._cancel(order)
+        chance = random.Random(f"{self.seed} loses")  # of its own: without a loss, a seed's run stays what it was
+        if chance.random() < 0.1:
+            yield self._lose_files(chance.choice(self.orders), chance)
 
     async def _strike_sometime(self) -> None:
         await asyncio.sleep(self.rng.uniform(0, min(40, self.troubled_for)))
@@ -268,6 +271,19 @@ class World:
             await asyncio.sleep(self.rng.uniform(0, 10))
             life.troubled_at = LONG * 10  # whoever hurries it takes it that messages are left to their time-out
             self.stops[life][1].set()
+
+    async def _lose_files(self, order: Order, chance: random.Random) -> None:
+        """Take a batch's files out of the temp bucket as soon as there is one of a kind, as their expiry would."""
+        kind = chance.choice(["/chunks/", "/parts/", "plan.json", ""])
+        while not (found := [key for key in self.buckets.keys(TEMP, f"processing/{order.id}/") if kind in key]):
+            if self.loop.now >= self.troubled_for:
+                return
+            await asyncio.sleep(chance.uniform(0.1, 5))
+        order.lost = True
+        self.wire.hits["files lost"] += 1
+        for key in found if kind in {"", "/chunks/"} else [chance.choice(found)]:
+            self.wire.note("user", "loses", key)
+            self.buckets.delete_object(None, Bucket=TEMP, Key=key)
 
     async def _cancel(self, order: Order) -> None:
         await asyncio.sleep(self.rng.uniform(0.1, min(20, self.troubled_for)))

@@ -6,6 +6,7 @@ They stand under a key that begins with a space: creator names are trimmed, so n
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from worker.aws.clients import aws_call, code_of
 from worker.aws.items import Item, from_item, old_item, stamp, to_item
 from worker.aws.table import Table
 from worker.errors import JobReason, LeaseLost
-from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease
+from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease, S3Manifest
 
 COUNT, ERROR = "n_", "e_"
 """What the names of a batch's counters begin with. They are attributes of their own: DynamoDB adds to no others."""
@@ -86,12 +87,16 @@ class Batches(Table):
         """Give the lease back, so that the next worker need not wait for its end. Raises `LeaseLost`."""
         await self._held(batch, "SET lease_expires = :expires, updated_at = :stamp, #ttl = :ttl", {":expires": 0})
 
-    async def note_plan(self, batch: Batch | Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
-        """Note that all chunks are written: from here on only what was not sent yet is left to send."""
+    async def note_plan(self, batch: Batch, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        """Note that all chunks are written: from here on only what was not sent yet is left to send.
+
+        So is a manifest that has to be archived: whoever finds the batch's files gone has nothing else to go by.
+        """
+        dropped = asdict(batch.job.dropped) if batch.job.dropped else None
         await self._held(
             batch,
-            "SET chunks_total = :chunks, counts = :counts, updated_at = :stamp, #ttl = :ttl",
-            {":chunks": chunks, ":counts": dict(counts)},
+            "SET chunks_total = :chunks, counts = :counts, dropped = :dropped, updated_at = :stamp, #ttl = :ttl",
+            {":chunks": chunks, ":counts": dict(counts), ":dropped": dropped},
         )
 
     async def note_sent(self, batch: Batch | Lease, *, chunks: int, lease: float) -> None:
@@ -289,6 +294,7 @@ def _record(batch_id: str, found: Mapping[str, Any]) -> Any:
         chunks_sent=found.get("chunks_sent", 0),
         chunks_done=found.get("chunks_done", 0),
         takes=found.get("takes", 0),
+        dropped=S3Manifest(**found["dropped"]) if found.get("dropped") else None,
     )
 
 

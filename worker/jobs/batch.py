@@ -6,12 +6,10 @@ is none, creators that are done are found done. Deleting the message is the call
 
 import asyncio
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import BinaryIO
 
 import structlog
@@ -38,7 +36,6 @@ from worker.model import (
     Lease,
     Outcome,
     Retryable,
-    S3Manifest,
     Succeeded,
     Terminal,
 )
@@ -151,7 +148,7 @@ class BatchWork:
             async with given_back(self._ledger, batch):
                 return await self._run_leased(batch, head, record, stop)
         except TerminalError as error:
-            await self._fail(batch, head, error)
+            await self._finisher.fail(batch, error, job.dropped, head)
             raise
 
     async def _answered(self, job: Job, head: Head | None, record: BatchRecord) -> Outcome:
@@ -160,13 +157,9 @@ class BatchWork:
             left = max(1.0, record.lease_expires - self._clock())
             text = f"another worker ({record.owner}) holds the lease on this batch for {left:.0f} s more"
             return Retryable(JobReason.LEASE_HELD, text, costs_attempt=False, delay=left)
-        if (
-            record.state is not BatchState.CANCELLED
-            and head is not None
-            and job.from_event
-            and isinstance(job.manifest, S3Manifest)
-        ):  # whoever closed it may have died before this
-            await self._manifests.archive(job.manifest, head, failed=record.state is BatchState.FAILED)
+        if record.state is not BatchState.CANCELLED and head is not None and job.dropped is not None:
+            # Whoever closed it may have died before this.
+            await self._manifests.archive(job.dropped, head, failed=record.state is BatchState.FAILED)
             failpoint("batch.archived_again")
         if record.state is BatchState.FAILED:  # its dead letter may not have got away the first time
             reason = JobReason(record.error_code or JobReason.INTERNAL_ERROR)
@@ -246,29 +239,6 @@ class BatchWork:
         else:
             await self._manifests.download(job.manifest, head, file)
             failpoint("batch.manifest_fetched")
-
-    async def _fail(self, batch: Batch, head: Head | None, error: TerminalError) -> None:
-        """Close the batch as failed: why goes beside the archived manifest and into the record."""
-        manifest = batch.job.manifest
-        log.error("batch.failed", reason=error.reason, error=str(error))
-        if batch.job.from_event and isinstance(manifest, S3Manifest):
-            document = {
-                "batch_id": batch.id,
-                "error_code": error.reason,
-                "error_message": str(error),
-                "failed_at": iso(datetime.fromtimestamp(self._clock(), UTC)),
-                "source": f"s3://{manifest.bucket}/{manifest.key}",
-                "version": manifest.version,
-                "etag": manifest.etag,
-            }
-            await self._manifests.put_error(manifest, json.dumps(document, indent=1).encode())
-            failpoint("batch.error_written")
-        # Before the manifest moves: whoever finds it gone has to find the reason in the record.
-        await self._ledger.fail(batch, code=error.reason, message=str(error))
-        failpoint("batch.failure_noted")
-        if batch.job.from_event and isinstance(manifest, S3Manifest) and head is not None:
-            await self._manifests.archive(manifest, head, failed=True)
-            failpoint("batch.failed_archived")
 
 
 async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> int:

@@ -65,6 +65,7 @@ class ChunkWork:
             begun = await self._ledger.batch(chunk.batch_id, part=part)
             failpoint("chunk.failure_seen")
             if begun is not None:  # whoever failed the batch over it may have died before the dead letter got away
+                await self._finisher.archive_failed(known)
                 reason = JobReason(known.error_code or JobReason.INTERNAL_ERROR)
                 return Terminal(reason, known.error_message or "it failed before", chunk.batch_id)
         if known.state is not BatchState.RUNNING:

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason, LeaseLost, TerminalError
+from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunks import Chunks, Plan
 from worker.jobs.hands import Done
-from worker.jobs.keys import summary_key
+from worker.jobs.keys import iso, summary_key
 from worker.jobs.leasing import given_back, lease_kept
-from worker.jobs.ports import Ledger, Manifests, Results
+from worker.jobs.ports import Head, Ledger, Manifests, Results
 from worker.jobs.report import SHOWN, report
 from worker.jobs.summary import Rejects, Tally, creator_line, dumped, head, summary, write_summary
 from worker.model import (
@@ -33,6 +33,9 @@ from worker.model import (
 )
 
 log = structlog.get_logger(__name__)
+
+NEVER = 0.0
+"""As the time of the last look: a batch that failed since it was found running stays failed."""
 
 LOOK_AGAIN = 5.0
 """Seconds after which a worker looks again whether the one that is finishing a batch has done so."""
@@ -73,13 +76,10 @@ class Finisher:
 
     async def close(self, batch: Batch) -> None:
         """Archive the manifest where an event started the batch, and close its record."""
-        manifest = batch.job.manifest
-        if batch.job.from_event and isinstance(manifest, S3Manifest):
-            found = await self._manifests.head(manifest)
-            failpoint("finish.manifest_seen")
-            if found is not None and found.etag == manifest.etag:  # else moved already, or replaced by a newer upload
-                await self._manifests.archive(manifest, found, failed=False)
-                failpoint("finish.archived")
+        dropped = batch.job.dropped
+        if dropped is not None and (found := await self._still_there(dropped)) is not None:
+            await self._manifests.archive(dropped, found, failed=False)
+            failpoint("finish.archived")
         await self._ledger.complete(batch)
         failpoint("finish.completed")
         log.info("batch.completed")
@@ -91,7 +91,7 @@ class Finisher:
         if record is None or not all_done(record):
             return Succeeded()
         record, ours = await self._ledger.take(
-            batch_id, owner=self._owner, source_csv=record.source_csv, lease=self._lease_seconds
+            batch_id, owner=self._owner, source_csv=record.source_csv, lease=self._lease_seconds, as_of=NEVER
         )
         failpoint("finish.taken")
         if not ours:
@@ -102,9 +102,7 @@ class Finisher:
         try:
             await self.finish_taken(batch_id, record)
         except TerminalError as error:
-            lease = Lease(batch_id, self._owner, record.fence)
-            await self._ledger.fail(lease, code=error.reason, message=str(error))
-            failpoint("finish.failure_noted")
+            await self._fail_split(record, error)
             raise
         return Succeeded()
 
@@ -116,6 +114,8 @@ class Finisher:
         failpoint("finish.plan_read")
         batch = plan.header.batch(owner=self._owner, fence=record.fence, part=WHOLE)
         async with given_back(self._ledger, batch):
+            if not all_done(record):  # it failed since we looked, and whoever plans it anew will look again
+                raise RetryableError(JobReason.LEASE_HELD, f"batch {batch_id} is being planned anew")
             async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
                 if record.summary_key is None:
                     await self._merge(batch, plan, record.chunks_total or 0)
@@ -131,14 +131,56 @@ class Finisher:
         if known is None or known.state is not BatchState.RUNNING:
             return
         record, ours = await self._ledger.take(
-            batch_id, owner=self._owner, source_csv=known.source_csv, lease=self._lease_seconds
+            batch_id, owner=self._owner, source_csv=known.source_csv, lease=self._lease_seconds, as_of=NEVER
         )
         failpoint("finish.given_up_taken")
         if not ours:
             raise LeaseLost(JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it")
+        await self._fail_split(record, error)
+
+    async def fail(
+        self, lease: Batch | Lease, error: TerminalError, dropped: S3Manifest | None, there: Head | None
+    ) -> None:
+        """Close a batch as failed: why goes beside the archived manifest and into the record.
+
+        `dropped` is the manifest where an event started the batch, and `there` its head where it has not gone yet.
+        """
         log.error("batch.failed", reason=error.reason, error=str(error))
-        await self._ledger.fail(Lease(batch_id, self._owner, record.fence), code=error.reason, message=str(error))
-        failpoint("finish.given_up_noted")
+        if dropped is not None:
+            document = {
+                "batch_id": lease.id,
+                "error_code": error.reason,
+                "error_message": str(error),
+                "failed_at": iso(self._now()),
+                "source": f"s3://{dropped.bucket}/{dropped.key}",
+                "version": dropped.version,
+                "etag": dropped.etag,
+            }
+            await self._manifests.put_error(dropped, json.dumps(document, indent=1).encode())
+            failpoint("finish.error_written")
+        # Before the manifest moves: whoever finds it gone has to find the reason in the record.
+        await self._ledger.fail(lease, code=error.reason, message=str(error))
+        failpoint("finish.failure_noted")
+        if dropped is not None and there is not None:
+            await self._manifests.archive(dropped, there, failed=True)
+            failpoint("finish.failed_archived")
+
+    async def archive_failed(self, record: BatchRecord) -> None:
+        """Archive the manifest of a split batch that has failed: whoever failed it may have died before this."""
+        if record.dropped is not None and (found := await self._still_there(record.dropped)) is not None:
+            await self._manifests.archive(record.dropped, found, failed=True)
+            failpoint("finish.failed_archived_again")
+
+    async def _fail_split(self, record: BatchRecord, error: TerminalError) -> None:
+        """Close a split batch whose lease is ours as failed. Its record tells the manifest: its files may be gone."""
+        there = await self._still_there(record.dropped) if record.dropped else None
+        await self.fail(Lease(record.id, self._owner, record.fence), error, record.dropped, there)
+
+    async def _still_there(self, dropped: S3Manifest) -> Head | None:
+        """Return the head of a manifest; None where it was moved already, or replaced by a newer upload."""
+        found: Head | None = await self._manifests.head(dropped)
+        failpoint("finish.manifest_seen")
+        return found if found is not None and found.etag == dropped.etag else None
 
     async def _merge(self, batch: Batch, plan: Plan, chunks: int) -> None:
         """Write the summary from the parts, through a local file: memory does not grow with the batch."""

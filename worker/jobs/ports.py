@@ -82,7 +82,7 @@ class Ledger(Protocol):
         """Give the lease back."""
 
     async def note_plan(self, batch: Batch, *, chunks: int, counts: Mapping[str, Any]) -> None:
-        """Note that all chunks are written."""
+        """Note that all chunks are written, and which manifest they are of."""
 
     async def note_sent(self, batch: Batch, *, chunks: int, lease: float) -> None:
         """Note how many chunks' messages have been sent, and keep the lease."""
