@@ -41,6 +41,8 @@ class Life:
         self.die_at: int | None = None
         self.troubled_at = -1.0
         """When something was last done to it, or to one of its calls."""
+        self.unhurt = True
+        """Nothing was done to it that may keep it from giving a lease back: it was asked twice at the most."""
 
     def __repr__(self) -> str:
         return self.name

@@ -106,6 +106,16 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
         r"return record, done or \(.*\)\n",
         r"return record, done\n",
     ),
+    "a split batch that fails does not archive its manifest": (
+        "worker/jobs/finish.py",
+        r"error, record\.dropped, there\)",
+        r"error, record.dropped, None)",
+    ),
+    "a batch that failed meanwhile is finished": (
+        "worker/jobs/finish.py",
+        r", as_of=NEVER\n( +)\)\n( +)failpoint\(\"finish\.taken\"\)",
+        r"\n\1)\n\2failpoint(\"finish.taken\")",
+    ),
     "the lease is not given back": (
         "worker/jobs/leasing.py",
         r"await ledger\.release\(batch\)",

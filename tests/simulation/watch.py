@@ -34,6 +34,9 @@ class Watch:
         self.stale_documents: Counter[str] = Counter()
         self.redrives = 0
         self.replaced_reasons = 0
+        self.lost: set[str] = set()
+        """Batches of which files were lost: the lease on a chunk without its file runs out by itself."""
+        self._holders: dict[tuple[str, str], Life | None] = {}
         self._closed: set[str] = set()
         self._writes = 0
         self.now: Callable[[], float] = lambda: 0.0
@@ -84,6 +87,11 @@ class Watch:
         if before.get("state") == "running" and before["fence"] < after["fence"]:
             left = before["lease_expires"] - (EPOCH + self.now())
             self.claim(left < CLOCKS_APART, f"{life} took {what} while {before['lease_owner']} had the lease")
+            holder = self._holders.get((batch, part))
+            left = before["lease_expires"] and holder is not None and holder.state is State.RUNNING and holder.unhurt
+            self.claim(not left or batch in self.lost, f"{holder} let its lease on {what} run out, and nothing had happened to it")
+        if before.get("fence") != after["fence"]:
+            self._holders[batch, part] = life
         if before:
             self.claim(before["state"] in {"running", "failed"}, f"{life} changed {what}, which was {before['state']}")
         if after["state"] == "completed":

@@ -92,6 +92,7 @@ class Wire:
                 if kind == "conflict" and operation != "transact_write_items" and "IfNoneMatch" not in asked:
                     return ""
                 life.troubled_at = self.loop.now
+                life.unhurt &= kind == "repeated"
                 return kind
             draw -= chance
         return ""
@@ -112,6 +113,7 @@ class Wire:
         if life is None or life.state is not State.RUNNING:
             return
         life.troubled_at = self.loop.now
+        life.unhurt = False
         self.hits[hit] += 1
         if hit.startswith("kill"):
             life.state = State.DEAD

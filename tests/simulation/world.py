@@ -269,6 +269,7 @@ class World:
         self.stops[life][0].set()
         if self.rng.random() < 0.3:
             await asyncio.sleep(self.rng.uniform(0, 10))
+            life.unhurt = False
             life.troubled_at = LONG * 10  # whoever hurries it takes it that messages are left to their time-out
             self.stops[life][1].set()
 
@@ -280,6 +281,7 @@ class World:
                 return
             await asyncio.sleep(chance.uniform(0.1, 5))
         order.lost = True
+        self.watch.lost.add(order.id)
         self.wire.hits["files lost"] += 1
         for key in found if kind in {"", "/chunks/"} else [chance.choice(found)]:
             self.wire.note("user", "loses", key)
