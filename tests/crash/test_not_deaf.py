@@ -1,9 +1,13 @@
 """A worker that does not hear any more is told from one that has nothing to do, and hears again when it can."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import pytest
 from tests.crash.altered import altered
 from tests.crash.scenarios import whole_batches
 from tests.integration.faulty import Faulty
-from tests.integration.pictures import SMALL, Origin, manifest, token
+from tests.integration.pictures import EVERY, SMALL, Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.processes import Worker
 from tests.integration.waiting import until
@@ -61,6 +65,29 @@ def test_polls_that_do_not_come_back_are_told_and_forgiven(
         assert held.reached.is_set()
         one_batch(place, origin)
         assert worker.stop() == 0
+
+
+def test_the_heartbeat_keeps_time_while_every_core_is_busy(place: Place, origin: Origin, proxy: Faulty) -> None:
+    name, cores = token(), os.cpu_count() or 1
+    rows = [
+        (f"{name}-{number % (15 * cores)}", origin.photo(EVERY[number % len(EVERY)], f"{name}-{number}"))
+        for number in range(450 * cores)
+    ]
+    one_message = {"BATCH_COORDINATION_ENABLED": "false", "DECODE_PROCESSES": 2 * cores}
+    env = place.env(proxy.endpoint, VISIBILITY_TIMEOUT=6, **one_message)
+    with ExitStack() as stack, Worker(env) as worker:
+        worker.ready()
+        for _ in range(cores):
+            burner = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(burner.kill)
+        place.send_job(manifest(rows), name, processing_config={"max_workers": 64})
+        batch_id, batch = place.batch(name, within=120)
+        place.until_empty(within=60)
+        assert len(worker.logged("message.received")) == 1, "it never became visible to others"
+        assert worker.logged("heartbeat.failed") == []
+    assert batch["fence"] == 1, "its lease never ran out"
+    assert len(place.records(batch_id)) == 15 * cores
+    assert proxy.seen(r"sqs\.ChangeMessageVisibility") >= 3, "the work lasted longer than the message was hidden for"
 
 
 @pytest.mark.crash

@@ -10,7 +10,7 @@ from tests.integration.faulty import Faulty, json_error
 from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws.clients import Clients
-from worker.aws.sqs import Message, Queue, dead_letter_url_of
+from worker.aws.sqs import Message, Queue, dead_letter_url_of, group_id
 from worker.errors import RetryableError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -57,6 +57,25 @@ async def test_a_message_made_visible_comes_again_with_its_count(queue: Queue, p
     await queue.change_visibility(message, 0)
     (again,) = await queue.receive(1, wait=5, visibility=60)
     assert (again.id, again.receives) == (message.id, 2)
+
+
+async def test_messages_of_a_group_stay_in_it_when_they_are_sent_anew(queue: Queue, place: Place) -> None:
+    """A batch is a group of a fair queue: its many chunks do not hold up the few of others."""
+    await queue.send_many(["1", "2"], group="s3_covers-12345678")
+    found = [message for _ in range(2) for message in await queue.receive(10, wait=1, visibility=60)]
+    assert sorted(message.body for message in found) == ["1", "2"]
+    for message in found:
+        await queue.send_copy(message, delay=0)
+        await queue.delete(message)
+    copies = [message for _ in range(2) for message in await queue.receive(10, wait=1, visibility=60)]
+    groups = [message.attributes.get("MessageGroupId") for message in (*found, *copies)]
+    assert groups == ["s3_covers-12345678"] * 4
+
+
+async def test_a_group_has_no_more_characters_than_sqs_takes() -> None:
+    names = [f"s3_{'x' * 200}-{number:08d}" for number in range(3)]
+    assert {len(group_id(name)) for name in names} == {128}
+    assert len({group_id(name) for name in names}) == 3
 
 
 async def test_a_dead_letter_explains_itself(queue: Queue, place: Place) -> None:
