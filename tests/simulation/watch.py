@@ -88,8 +88,8 @@ class Watch:
             left = before["lease_expires"] - (EPOCH + self.now())
             self.claim(left < CLOCKS_APART, f"{life} took {what} while {before['lease_owner']} had the lease")
             holder = self._holders.get((batch, part))
-            left = before["lease_expires"] and holder is not None and holder.state is State.RUNNING and holder.unhurt
-            self.claim(not left or batch in self.lost, f"{holder} let its lease on {what} run out, and nothing had happened to it")
+            well = holder is not None and holder.state is State.RUNNING and holder.unhurt and batch not in self.lost
+            self.claim(not (well and before["lease_expires"]), f"{holder} let its lease on {what} run out for nothing")
         if before.get("fence") != after["fence"]:
             self._holders[batch, part] = life
         if before:

@@ -412,6 +412,9 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
                 if hasattr(module, "log"):
                     stack.enter_context(mock.patch.object(module, "log", ear))
             stack.enter_context(mock.patch.object(creator, "compose", _composed))
+            # The batches are small here: so are the steps in which their chunks are sent.
+            stack.enter_context(mock.patch.object(batch, "MESSAGES_AT_A_TIME", 2))
+            stack.enter_context(mock.patch.object(batch, "NOTE_SENT_EVERY", 4))
             yield
     finally:
         random.setstate(state)
