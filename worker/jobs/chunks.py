@@ -150,7 +150,8 @@ class Chunks:
         if body is None:
             raise TerminalError(
                 JobReason.CHUNK_MISSING,
-                f"{key} is gone from the temp bucket, where such files are kept for 7 days; submit the manifest again",
+                f"{key} is gone from the temp bucket, where such files are kept for 7 days; submit the manifest under "
+                "another name, for what this batch had done counts as done",
             )
         return body
 
