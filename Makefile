@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system test-crash test-soak up down image lint format lock clean
+.PHONY: help setup demo test test-system test-crash test-simulation test-soak up down image lint format lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -47,6 +47,9 @@ test-system: setup ## black-box tests of the built image through docker compose
 
 test-crash: setup ## the crash matrix: the worker killed at every step, twice (some minutes)
 	@$(PY) -m pytest tests/crash -m crash
+
+test-simulation: setup ## thousands of seeds of the simulation, beyond those of `make test` (some minutes)
+	@$(PY) -m tests.simulation.run --seeds 400-5000 --jobs "$$(nproc)"
 
 test-soak: setup ## a thousand messages through one worker: memory must stay flat (some minutes)
 	@$(PY) -m pytest tests/integration -m soak

@@ -113,8 +113,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "a batch that failed meanwhile is finished": (
         "worker/jobs/finish.py",
-        r", as_of=NEVER\n( +)\)\n( +)failpoint\(\"finish\.taken\"\)",
-        r"\n\1)\n\2failpoint(\"finish.taken\")",
+        r', as_of=NEVER\n( +)\)\n( +)failpoint\("finish\.taken"\)',
+        r'\n\1)\n\2failpoint("finish.taken")',
     ),
     "the lease is not given back": (
         "worker/jobs/leasing.py",

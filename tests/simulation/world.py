@@ -247,7 +247,7 @@ class World:
             if self.rng.random() < 0.08:
                 yield self._cancel(order)
         chance = random.Random(f"{self.seed} loses")  # of its own: without a loss, a seed's run stays what it was
-        if chance.random() < 0.1:
+        if chance.random() < 0.2:
             yield self._lose_files(chance.choice(self.orders), chance)
 
     async def _strike_sometime(self) -> None:
