@@ -72,7 +72,7 @@ JOBS = {
     JobReason.MANIFEST_COLUMNS: "No creator or URL column was found. Rename them, or name them in the job.",
     JobReason.MANIFEST_EMPTY: "The manifest has no usable row; the text counts the others by reason.",
     JobReason.MANIFEST_CHANGED: "The manifest was replaced while it was read. Tried again by itself.",
-    JobReason.CHUNK_MISSING: "A file of a split batch is gone from the temp bucket. Submit the manifest under another name.",
+    JobReason.CHUNK_MISSING: "A file of a split batch is gone. Submit the manifest under another name.",
     JobReason.BATCH_UNKNOWN: "A chunk's batch is not in the table (any more). Submit the manifest again.",
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
