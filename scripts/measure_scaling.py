@@ -230,7 +230,8 @@ def pace(count: int, creators: int, downloads: int) -> Pace:
     with tempfile.TemporaryDirectory() as folder, origin(LATENCY, 0, picture(folder)) as address, moto() as (aws, pid):
         with aws_at(aws) as clients:
             place = make_place(clients)
-            env = {"CHUNK_CREATORS": 10, "MAX_CONCURRENT_DOWNLOADS": downloads, "DECODE_PROCESSES": 1}
+            env = {"CHUNK_CREATORS": 5, "MAX_CONCURRENT_JOBS": 2, "DECODE_PROCESSES": 1}
+            env["MAX_CONCURRENT_DOWNLOADS"] = downloads
             with crew(place, count, **env) as workers:
 
                 def done() -> int:
@@ -258,12 +259,15 @@ def _cpu(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:13]) / TICK
 
 
-def workers(each: int = 60) -> str:
+def workers(each: int = 25) -> str:
     """Return the table of workers and creators a second."""
     rows = []
     for downloads in (1, 64):
-        paces = [pace(count, max(4, count) * each, downloads) for count in WORKERS]
-        rows += [_pace_cells(downloads, found, paces[0]) for found in paces]
+        paces: list[Pace] = []
+        for count in WORKERS:
+            paces.append(pace(count, max(2, count) * each, downloads))
+            rows.append(_pace_cells(downloads, paces[-1], paces[0]))
+            print(rows[-1], flush=True)
     head = ["downloads at a time", "workers", "creators a second", "to one worker", "CPU ms a creator, workers"]
     load = f"{len(os.sched_getaffinity(0))} cores, at a load of {os.getloadavg()[2]:.0f}: others were at work as well."
     about = f"Creators of {COVERS} covers, an origin of {LATENCY:.0f} ms, moto in one process; {load}"
