@@ -281,7 +281,7 @@ def floor(address: str, images: int) -> Run:
 def creator_overhead() -> Run:
     """Do creators with one tiny image each: what a creator costs beyond its pixels, and a little for the image."""
     with origin(folder=tiny()) as address, emulator() as environment, tempfile.TemporaryDirectory() as folder:
-        creators, key = 240, "manual-uploads/many.csv"
+        creators, key = 600, "manual-uploads/many.csv"
         body = manifest(address, range(creators), per=1).encode()
         _client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=body)
         worker = Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
