@@ -135,7 +135,7 @@ WAYS: dict[str, tuple[str, Answer, str | None]] = {
     "ssh": ("speaks another protocol", says(b"SSH-2.0-OpenSSH_9.6\r\n"), "server_error"),
     "noise": ("sends noise", says(bytes(range(256)) * 10), "server_error"),
     "reset": ("closes without a word", says(b""), "connect"),
-    "cookies": ("sets cookies and scripts, and then a picture", says(reply(200, "Set-Cookie: a=b; Domain=.com", "Refresh: 0; url=http://127.0.0.1/", "Link: </x>; rel=preload")), None),
+    "cookies": ("sets cookies and scripts, and then a picture", says(reply(200, "Set-Cookie: a=b; Domain=.com", "Set-Cookie: c=d; Path=/", "Refresh: 0; url=http://127.0.0.1/", "Link: </x>; rel=preload")), None),
     "http-1.0": ("speaks HTTP/1.0 and ends with the connection", says(b"HTTP/1.0 200 OK\r\nContent-Type: image/png\r\n\r\n" + GOOD), None),
     "hints": ("says 103 a hundred times, and then a picture", says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100 + reply()), "any"),
     "truncated-image": ("sends half a picture as a whole one", says(reply(body=GOOD[: len(GOOD) // 2])), "truncated"),
@@ -153,6 +153,8 @@ class HostileOrigin:
     port: int = 0
     asked: dict[str, int] = field(default_factory=dict)
     sent: dict[str, int] = field(default_factory=dict)
+    heads: list[bytes] = field(default_factory=list)
+    """What was asked, whole."""
     files: dict[str, bytes] = field(default_factory=dict)
     """What `/file/NAME` serves."""
     connections: int = 0
@@ -192,6 +194,7 @@ class HostileOrigin:
                 head = await reader.readuntil(b"\r\n\r\n")
                 path = unquote(head.split(b" ")[1].decode("latin-1").partition("?")[0])
                 self.asked[path] = self.asked.get(path, 0) + 1
+                self.heads.append(head)
                 if not await self._answer(path, writer):
                     return
         except (asyncio.IncompleteReadError, ConnectionError):

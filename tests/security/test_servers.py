@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
 from worker.errors import ImageError, ImageReason
-from worker.images.fetch import Fetcher, FetchPolicy
+from worker.images.fetch import LARGE_BODIES, Fetcher, FetchPolicy
 from worker.images.limiter import Limiter
+from worker.images.room import SMALL
 
 SECONDS = 1.0
 CAP = 1_000_000
@@ -97,6 +99,32 @@ async def test_an_endless_body_is_left_at_the_cap(origin: HostileOrigin, fetcher
     assert peak < 8 * CAP  # both ends are in this process, with their buffers
 
 
+async def test_no_cookie_is_sent_back_nor_anything_that_tells_of_us(origin: HostileOrigin, fetcher: Fetcher) -> None:
+    for _ in range(2):
+        assert await outcome(fetcher, f"{origin.base}/cookies") is None
+    names = {line.partition(b":")[0].lower() for head in origin.heads for line in head.split(b"\r\n")[1:] if line}
+    assert names == {b"host", b"accept", b"accept-encoding", b"user-agent"}
+
+
+async def test_few_large_bodies_are_held_at_a_time(origin: HostileOrigin) -> None:
+    origin.files = {"large": bytes(SMALL + 100_000)}
+    async with Fetcher(replace(POLICY, max_bytes=4 * SMALL)) as fetcher:
+        fetches = [
+            asyncio.create_task(
+                fetcher.fetch(f"{origin.base}/file/large", timeout=20, max_retries=0, slots=Limiter(16))
+            )
+            for _ in range(LARGE_BODIES + 3)
+        ]
+        for held in range(LARGE_BODIES, len(fetches) + 1):
+            while sum(fetch.done() for fetch in fetches) < held:
+                await asyncio.wait(
+                    [fetch for fetch in fetches if not fetch.done()], return_when=asyncio.FIRST_COMPLETED
+                )
+            done = [fetch for fetch in fetches if fetch.done()]
+            assert len(done) == held, "one more comes for each that is let go, and none before"
+            done[held - LARGE_BODIES].result().release()
+
+
 async def test_a_server_that_asks_to_wait_for_a_year_is_asked_again_when_we_see_fit(
     origin: HostileOrigin, fetcher: Fetcher
 ) -> None:
@@ -142,8 +170,6 @@ async def test_a_thousand_images_of_a_dead_host_do_not_take_a_thousand_time_outs
 
 
 async def test_a_redirect_leads_to_no_host_that_is_not_allowed(origin: HostileOrigin) -> None:
-    from dataclasses import replace  # noqa: PLC0415 -- only here
-
     async with Fetcher(replace(POLICY, allowed_hosts=("*.tiktokcdn.com", "127.0.0.1"))) as fetcher:
         assert await outcome(fetcher, f"{origin.base}/good/1.png") is None
         assert await outcome(fetcher, "http://evil.example/a.png") == "address_refused"
