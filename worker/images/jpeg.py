@@ -6,7 +6,6 @@ does not take (progressive, CMYK, damaged or odd in any other way), and everythi
 
 from PIL import Image
 
-from worker.images import repairs  # noqa: F401 -- imported for its effect, before anything is opened
 from worker.images.geometry import Box, Size
 
 try:
