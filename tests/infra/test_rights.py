@@ -29,6 +29,7 @@ NEEDED = {
         "list_objects_v2": {"s3:ListBucket"},
         "create_multipart_upload": {"s3:PutObject"},
         "upload_part": {"s3:PutObject"},
+        "upload_part_copy": {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
         "complete_multipart_upload": {"s3:PutObject"},
         "abort_multipart_upload": {"s3:AbortMultipartUpload"},
         "generate_presigned_url": set(),

@@ -5,6 +5,7 @@
 import gzip
 import io
 import json
+import random
 import tempfile
 import time
 import tracemalloc
@@ -17,6 +18,7 @@ import pytest
 
 from tests.unit.fakes import NOON
 from worker.errors import JobReason, RejectReason, TerminalError
+from worker.jobs import manifest_bytes
 from worker.jobs.keys import collage_key, metadata_key, name_of, safe_name
 from worker.jobs.manifest import Entry, open_manifest
 from worker.jobs.messages import JobDefaults, parse
@@ -123,6 +125,17 @@ def test_a_zip_bomb_ends_at_the_size_that_is_allowed_in_flat_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000_000
+
+
+def test_a_zip_bomb_ends_where_it_is_larger_than_its_size_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_bytes, "BOMB_BYTES", 10_000_000)
+    noise = random.Random(1)
+    rows = b"".join(
+        b"creator%d,https://cdn.example/%d?sig=%x\n" % (n, n, noise.getrandbits(64)) for n in range(300_000)
+    )
+    assert len(rows) > 10_000_000
+    assert len(read(gzip.compress(HEAD + rows))[0]) == 300_000, "what is compressed as CSVs are is taken"
+    assert refusal(gzip.compress(HEAD + b"\n" * 30_000_000)) is JobReason.MANIFEST_TOO_LARGE
 
 
 def test_a_zip_bomb_of_zip_bombs_is_undone_once_only() -> None:

@@ -1,8 +1,8 @@
 """S3: manifests in, collages and documents out. Nothing is ever overwritten by `put_new`."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,7 +19,12 @@ READ_SIZE = 1 << 20
 MULTIPART_FROM = 100 * 1024 * 1024
 PART_SIZE = 32 * 1024 * 1024
 TRANSFER_DEADLINE = 900.0
-"""Seconds for a transfer as a whole: 5 GiB at 6 MB/s."""
+SLOWEST = 6_000_000
+"""A transfer as a whole may take so many seconds, or as long as it takes at so many bytes a second."""
+
+COPIED_WHOLE = 5 * 1024**3
+COPY_PART_SIZE = 1024**3
+"""S3 copies no more than that in one request; what is larger is copied in parts."""
 
 NOT_FOUND, FORBIDDEN, CONFLICT, PRECONDITION_FAILED = 404, 403, 409, 412
 
@@ -61,7 +66,7 @@ class S3:
 
         Raises `RetryableError(manifest_changed)` where another upload took its place meanwhile.
         """
-        async with aws_call(f"reading s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+        async with aws_call(f"reading s3://{bucket}/{key}", deadline=_deadline(head.size)):
             try:
                 found = await self._client.get_object(
                     Bucket=bucket, Key=key, IfMatch=f'"{head.etag}"', **_version(head.version)
@@ -130,9 +135,7 @@ class S3:
     async def _put_parts(
         self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
     ) -> None:
-        upload = await self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)
-        name: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
-        try:
+        async with self._upload(bucket, key, headers) as name:
             parts: list[CompletedPartTypeDef] = []
             for number, start in enumerate(range(0, len(body), PART_SIZE), start=1):
                 part = await self._client.upload_part(
@@ -142,10 +145,6 @@ class S3:
                 )
                 parts.append({"ETag": part["ETag"], "PartNumber": number})
             await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts}, **condition)
-        except BaseException:
-            with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
-                await self._client.abort_multipart_upload(**name)
-            raise
 
     async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
         """Return an object's own metadata, or None where there is no such object."""
@@ -170,16 +169,9 @@ class S3:
 
         Safe to repeat: where the source is gone already, an earlier try moved it.
         """
-        async with aws_call(f"archiving s3://{bucket}/{source}", deadline=TRANSFER_DEADLINE):
+        async with aws_call(f"archiving s3://{bucket}/{source}", deadline=_deadline(head.size)):
             try:
-                await self._client.copy_object(
-                    Bucket=bucket,
-                    Key=target,
-                    CopySource=_copy_source(bucket, source, head.version),
-                    CopySourceIfMatch=f'"{head.etag}"',
-                    TaggingDirective="REPLACE",  # or a tagged manifest would need rights to tags
-                    ServerSideEncryption="AES256",
-                )
+                await self._copy(bucket, source, head, target)
             except ClientError as error:
                 if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED} or code_of(error) == "NoSuchVersion":
                     return
@@ -190,6 +182,41 @@ class S3:
                     return
             # With its version named, the delete leaves a newer upload alone; the archive keeps the bytes.
             await self._client.delete_object(Bucket=bucket, Key=source, **_version(head.version))
+
+    async def _copy(self, bucket: str, source: str, head: ObjectHead, target: str) -> None:
+        exactly: Any = {"CopySource": _copy_source(bucket, source, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
+        if head.size <= COPIED_WHOLE:
+            await self._client.copy_object(
+                Bucket=bucket,
+                Key=target,
+                **exactly,
+                TaggingDirective="REPLACE",  # or a tagged manifest would need rights to tags
+                ServerSideEncryption="AES256",
+            )
+            return
+        async with self._upload(bucket, target, {"ServerSideEncryption": "AES256"}) as name:
+            parts: list[CompletedPartTypeDef] = []
+            for number, start in enumerate(range(0, head.size, COPY_PART_SIZE), start=1):
+                span = f"bytes={start}-{min(start + COPY_PART_SIZE, head.size) - 1}"
+                part = await self._client.upload_part_copy(**name, **exactly, PartNumber=number, CopySourceRange=span)
+                parts.append({"ETag": part["CopyPartResult"]["ETag"], "PartNumber": number})
+            await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts})
+
+    @asynccontextmanager
+    async def _upload(self, bucket: str, key: str, headers: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Begin an upload in parts; gives its names, and takes it back where the body fails."""
+        upload = await self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)
+        name: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
+        try:
+            yield name
+        except BaseException:
+            with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
+                await self._client.abort_multipart_upload(**name)
+            raise
+
+
+def _deadline(size: int) -> float:
+    return max(TRANSFER_DEADLINE, size / SLOWEST)
 
 
 def _copy_source(bucket: str, key: str, version: str | None) -> "CopySourceTypeDef":

@@ -13,8 +13,13 @@ from typing import BinaryIO
 
 from worker.errors import JobReason, TerminalError
 
-MAX_BYTES = 5 * 1024**3
-"""Bytes of a manifest, decompressed, unless the caller says otherwise."""
+MAX_BYTES = 100 * 1024**3
+"""Bytes of a manifest, decompressed, unless the caller says otherwise: some 500 million rows. The disk ends before."""
+
+BOMB_BYTES = 1024**3
+MOST_INFLATED = 100
+"""Times its compressed size that a manifest of more than `BOMB_BYTES` may have. CSVs of links come to 5 to 20, and no
+file of gzip's to more than 1,032; below `BOMB_BYTES` a bomb is not worth its name."""
 
 PIECE = 256 * 1024
 """Bytes that are read and decoded at a time."""
@@ -81,10 +86,13 @@ def inline_bytes(text: str) -> bytes:
 def read_pieces(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     """Read the manifest from its beginning, gzip (of one or several members) undone.
 
-    Raises `TerminalError`: `manifest_too_large` beyond `max_bytes` decompressed, `manifest_not_csv` for broken gzip.
+    Raises `TerminalError`: `manifest_too_large` beyond `max_bytes` decompressed and for what was compressed beyond
+    belief, `manifest_not_csv` for broken gzip.
     """
     file.seek(0)
     zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    if zipped:
+        max_bytes = min(max_bytes, max(BOMB_BYTES, MOST_INFLATED * file.seek(0, io.SEEK_END)))
     file.seek(0)
     source = gzip.GzipFile(fileobj=file, mode="rb") if zipped else file
     total = 0
@@ -94,7 +102,7 @@ def read_pieces(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
             raise TerminalError(
                 JobReason.MANIFEST_TOO_LARGE,
                 f"the manifest is longer than {max_bytes} bytes{' when decompressed' if zipped else ''}, "
-                "which is all that is allowed; split it",
+                f"which is all that is allowed{' for its size' if zipped else ''}; split it",
             )
         yield piece
 
