@@ -1,6 +1,6 @@
 """Count what a split batch asks of AWS, and how many creators a second more workers do. Both go into docs/scale.md.
 
-    python scripts/measure_scaling.py [calls] [workers] [--dry-run]
+    python scripts/measure_scaling.py [--only calls|workers] [--dry-run]
 
 AWS is moto, in one process, and the origin answers after 80 ms with a picture that costs next to nothing to decode.
 Calls are counted at a proxy between two workers and moto, in a run that nothing disturbs.
@@ -289,11 +289,11 @@ def _pace_cells(downloads: int, found: Pace, one: Pace) -> Sequence[str]:
 def main() -> int:
     """Measure what is asked for, and write it into the document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["calls", "workers"], default=["calls", "workers"])
+    parser.add_argument("--only", choices=["calls", "workers"], help="one of the two")
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args()
     os.environ.update(CREDENTIALS)
-    for name in options.parts:
+    for name in (options.only,) if options.only else ("calls", "workers"):
         part = {"calls": calls, "workers": workers}[name]()
         print(part, end="\n\n", flush=True)
         if not options.dry_run:
