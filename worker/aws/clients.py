@@ -41,7 +41,6 @@ def client_config(connections: int = 32) -> AioConfig:
         read_timeout=30,
         max_pool_connections=connections,
         retries={"mode": "standard", "total_max_attempts": 6},
-        s3={"addressing_style": "auto"},
         user_agent=f"collage-worker/{__version__}",  # the SDK's own is put together anew for each call: 6% of its time
         parameter_validation=False,  # mypy has checked them; another 6%
     )
@@ -54,14 +53,16 @@ async def open_clients(*, region: str, endpoint_url: str | None, connections: in
     Raises `SettingsError` where the SDK's own configuration cannot be used: its files, a profile, the region.
     """
     config = client_config(connections)
-    if endpoint_url:  # emulators rarely answer to bucket names as hosts
-        config = config.merge(AioConfig(s3={"addressing_style": "path"}))
     options: dict[str, Any] = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
+    # Left to itself, the SDK makes links to objects with an old kind of signature and for a host of all regions, which
+    # buckets made since 2020 do not take. Emulators rarely answer to bucket names as hosts.
+    style = "path" if endpoint_url else "virtual"
+    for_s3 = options | {"config": config.merge(AioConfig(signature_version="s3v4", s3={"addressing_style": style}))}
     async with AsyncExitStack() as stack:
         try:
             session = get_session()
             clients = Clients(
-                await stack.enter_async_context(session.create_client("s3", **options)),
+                await stack.enter_async_context(session.create_client("s3", **for_s3)),
                 await stack.enter_async_context(session.create_client("sqs", **options)),
                 await stack.enter_async_context(session.create_client("dynamodb", **options)),
             )

@@ -1,0 +1,45 @@
+"""The AWS clients as they are set up; what they do is tested against an emulator."""
+
+import io
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from worker.aws.clients import open_clients
+from worker.aws.s3 import S3
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "endpoint", "where"),
+    [
+        ("a-bucket", None, "https://a-bucket.s3.eu-central-1.amazonaws.com/k%20%C3%A9.jpg"),
+        ("a.bucket", None, "https://s3.eu-central-1.amazonaws.com/a.bucket/k%20%C3%A9.jpg"),  # no certificate has it
+        ("a-bucket", "http://localhost:4566", "http://localhost:4566/a-bucket/k%20%C3%A9.jpg"),
+    ],
+)
+async def test_a_link_to_an_object_is_one_that_every_region_takes(
+    bucket: str, endpoint: str | None, where: str
+) -> None:
+    async with open_clients(region="eu-central-1", endpoint_url=endpoint) as clients:
+        link = await S3(clients.s3).presigned(bucket, "k \u00e9.jpg", 60)
+    assert link.partition("?")[0] == where
+    asked = parse_qs(urlsplit(link).query)
+    assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert asked["X-Amz-Expires"] == ["60"]
+    assert "/eu-central-1/s3/" in asked["X-Amz-Credential"][0]
+
+
+async def test_s3_is_not_asked_before_a_body_whether_it_may_be_sent() -> None:
+    async with open_clients(region="eu-central-1", endpoint_url=None) as clients:
+        meta = clients.s3.meta
+        call: dict[str, Any] = {"headers": {}, "body": io.BytesIO(b"a page"), "url_path": "", "query_string": {}}
+        put = meta.service_model.operation_model("PutObject")
+        await meta.events.emit("before-call.s3.PutObject", model=put, params=call, request_signer=None, context={})
+    assert "Expect" not in call["headers"]
