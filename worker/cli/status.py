@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 from worker.aws.clients import open_clients
@@ -15,6 +16,9 @@ from worker.settings import Settings
 
 LOOK_EVERY = 1.0
 """Seconds between looks at a batch that is followed."""
+
+SILENT_AFTER = 900.0
+"""Seconds without a write to a running batch's record that are worth telling: a chunk takes a minute or two."""
 
 
 async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch: bool, links: bool) -> int:
@@ -53,9 +57,13 @@ async def follow(table: StateTable, batch_id: str, *, failed_before: BatchRecord
 
     `failed_before` is the record of an earlier run that failed: it says nothing of the one that was just asked for.
     """
+    warned = False
     with creators_bar() as (bar, task):
         while True:
             record = await table.batch(batch_id)
+            if record and not warned and (silence := silence_of(record, time.time())):
+                warned = True
+                bar.console.print(_silent(silence), markup=False)
             if record is not None and not (failed_before and record.fence == failed_before.fence):
                 done = record.counts.get("creators_completed", 0) + record.counts.get("creators_failed", 0)
                 bar.update(
@@ -79,6 +87,8 @@ def _show(record: BatchRecord) -> None:
         stdout.print(f"chunks   {record.chunks_done} of {record.chunks_total}", markup=False)
     if record.state is BatchState.RUNNING and (pace := pace_of(record, time.time())):
         stdout.print(f"pace     {pace[0]:.1f} creators a second, about {_told(pace[1])} left", markup=False)
+    if silence := silence_of(record, time.time()):
+        stdout.print(f"silent   {_silent(silence)}", markup=False)
     if record.error_code:
         stdout.print(f"failed   {record.error_code}: {record.error_message}", markup=False)
         return
@@ -95,6 +105,18 @@ def pace_of(record: BatchRecord, now: float) -> tuple[float, float] | None:
         return None
     pace = done / passed
     return pace, max(0.0, record.counts.get("creators_total", 0) - done) / pace
+
+
+def silence_of(record: BatchRecord, now: float) -> float | None:
+    """Return the seconds for which nobody has written of a running batch, None where they are not worth telling."""
+    if record.state is not BatchState.RUNNING or record.updated_at is None:
+        return None
+    passed = now - datetime.fromisoformat(record.updated_at).timestamp()
+    return passed if passed > SILENT_AFTER else None
+
+
+def _silent(seconds: float) -> str:
+    return f"no worker has told of it for {_told(seconds)}; if its messages are dead letters: collage dlq list"
 
 
 def _told(seconds: float) -> str:
