@@ -434,7 +434,8 @@ async def test_the_lease_is_extended_while_the_work_goes_on_and_progress_with_it
 
     async def extending(*args: Any, **options: Any) -> None:
         await extend(*args, **options)
-        extended.set()
+        if options["counts"]["creators_total"]:  # the first may come before the plan is made
+            extended.set()
 
     shop.ledger.extend = extending  # type: ignore[method-assign]
     work = asyncio.create_task(shop.run(lease=0.02))
