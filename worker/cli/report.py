@@ -12,7 +12,7 @@ from worker.aws.clients import open_clients
 from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
 from worker.cli.screen import stderr, stdout
-from worker.jobs.keys import summary_key
+from worker.jobs.keys import report_key, summary_key
 from worker.jobs.report import report
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
@@ -52,7 +52,7 @@ async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *
 
 async def _page(s3: S3, bucket: str, key: str) -> str | None:
     """Return the report beside a summary, built anew where it is gone; None where the summary is gone, too."""
-    if (page := await s3.get(bucket, key.removesuffix("json") + "html")) is not None:
+    if (page := await s3.get(bucket, report_key(key))) is not None:
         return page.decode()
     summary = await s3.get(bucket, key)
     return report(json.loads(summary)) if summary is not None else None

@@ -10,7 +10,7 @@ from worker.aws.clients import open_clients
 from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
 from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
-from worker.jobs.keys import iso
+from worker.jobs.keys import iso, report_key
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
 
@@ -47,7 +47,7 @@ async def _links(settings: Settings, s3: S3, record: BatchRecord) -> dict[str, s
     """Return links that anyone may open for S3_PRESIGNED_URL_EXPIRATION seconds; none before the batch is done."""
     if record.summary_key is None:
         return {}
-    keys = {"summary": record.summary_key, "report": record.summary_key.removesuffix("json") + "html"}
+    keys = {"summary": record.summary_key, "report": report_key(record.summary_key)}
     seconds = settings.s3_presigned_url_expiration
     return {name: await s3.presigned(settings.output_bucket, key, seconds) for name, key in keys.items()}
 

@@ -95,6 +95,11 @@ def summary_key(prefix: str, identifier: str, extension: str = "json") -> str:
     return f"{prefix}results/processing-summaries/{identifier}.{extension}"
 
 
+def report_key(summary: str) -> str:
+    """Return the key of the report beside a summary."""
+    return summary.removesuffix("json") + "html"
+
+
 def metadata_key(prefix: str, identifier: str, creator: str) -> str:
     """Return the key of one creator's metadata."""
     return f"{prefix}results/metadata/{identifier}/{safe_name(creator)}.json"
