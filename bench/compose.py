@@ -5,6 +5,8 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,7 @@ class Way:
     seconds: list[float] = field(default_factory=list)
     likeness: list[float] = field(default_factory=list)
     child: "subprocess.Popen[str] | None" = None
+    core: int | None = None
 
     def start(self) -> None:
         """Start its process, and wait until it has loaded the photographs."""
@@ -42,6 +45,9 @@ class Way:
             stdout=subprocess.PIPE,
             text=True,
         )
+        if self.core is not None:
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(self.child.pid, {cores[self.core % len(cores)]})
         self._answer()
 
     def ask(self, line: str) -> float:
@@ -137,6 +143,33 @@ def measured(photos: Photos, *, quick: bool, rounds: int) -> list[Way]:
         for way in found:
             way.end()
     return found
+
+
+def speed_of_two(rounds: int = 9) -> float:
+    """Return how many times faster two processes make collages than one: what the machine allows, the median.
+
+    Each has a core to itself.
+    """
+    pair = [Way("", "ours", environments.OURS, extra=environments.of_decoders(), core=core) for core in (0, 1)]
+    try:
+        for way in pair:
+            way.start()
+        found = []
+        for number in range(rounds):
+            alone, together = _seconds([pair[number % 2]]), _seconds(pair)
+            found.append(2 * alone / together)
+    finally:
+        for way in pair:
+            way.end()
+    return statistics.median(found)
+
+
+def _seconds(ways: list[Way], collages: int = 10) -> float:
+    """Return the seconds by the clock in which each of the ways makes so many collages, at the same time."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(ways)) as threads:
+        list(threads.map(lambda way: [way.ask("go") for _ in range(collages)], ways))
+    return time.monotonic() - began
 
 
 def _compare(way: Way, photos: Photos) -> None:

@@ -104,9 +104,10 @@ def _save(picture: Image.Image, number: int, folder: Path) -> None:
 
 
 def tiny() -> Path:
-    """Return a folder with one small photograph."""
-    folder = CACHE / "photos-tiny"
+    """Return a folder with the photographs made small."""
+    folder = CACHE / "photos-small"
     folder.mkdir(parents=True, exist_ok=True)
-    with Image.open(CACHE / "photos" / "jpeg" / "00.jpg") as picture:
-        picture.resize((72, 128)).save(folder / "00.jpg")
+    for path in (CACHE / "photos" / "jpeg").iterdir():
+        with Image.open(path) as picture:
+            picture.resize((72, 128)).save(folder / path.name)
     return folder

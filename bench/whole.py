@@ -81,15 +81,23 @@ def origin(mean: float = 0, spread: float = 0, folder: Path | None = None) -> It
 
 
 @contextmanager
-def emulator() -> Iterator[dict[str, str]]:
-    """Start moto in a process of its own, with buckets, queues and table; gives the worker's environment."""
+def emulator(*, fronted: bool = False) -> Iterator[dict[str, str]]:
+    """Start moto in a process of its own, with buckets, queues and table; gives the worker's environment.
+
+    A front confirms creators' results in its place, if asked for: see `front.py`.
+    """
     port = _free_port()
     beside = environments.beside()
     if beside is None:
         raise RuntimeError("waitress could not be installed, which serves moto with connections that are kept")
     command = [sys.executable, "-P", str(HERE / "emulator.py"), str(port)]
     theirs = environments.plain() | {"PYTHONPATH": str(beside)}
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)
+    servers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)]
+    if fronted:
+        port, upstream = _free_port(), port
+        command = [sys.executable, str(HERE / "front.py"), str(port), str(upstream)]
+        servers.append(subprocess.Popen(command))
+        _wait_for(lambda: _answers(upstream), "moto")
     endpoint = f"http://127.0.0.1:{port}"
     environment = environments.plain() | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -103,14 +111,26 @@ def emulator() -> Iterator[dict[str, str]]:
         "LOG_FORMAT": "json",
     }
     try:
-        _wait_for(lambda: _answers(port), "moto")
+        _wait_for(lambda: _answers(port), "the emulator")
         subprocess.run(
             [sys.executable, "-m", "worker", "bootstrap"], env=environment, cwd=ROOT, check=True, capture_output=True
         )
         yield environment
     finally:
-        server.kill()
-        server.wait()
+        for server in servers:
+            server.kill()
+            server.wait()
+
+
+def client(service: str, environment: dict[str, str]) -> Any:
+    """Return a client for the emulator."""
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="bench",
+        aws_secret_access_key="bench",
+    )
 
 
 class Worker:
@@ -137,7 +157,7 @@ class Worker:
 
     def finished(self) -> int:
         """Return how many creators are done."""
-        return len(re.findall(r'"creator\.finished"|creator\.finished', self._log.read_text()))
+        return self._log.read_text().count("creator.finished")
 
     def batches(self) -> int:
         """Return how many batches are done."""
@@ -155,6 +175,11 @@ class Worker:
     def memory(self) -> float:
         """Return the memory its processes have for themselves and their part of what they share, in MB."""
         return sum(_proportional(pid) for pid in self._tree())
+
+    def peak(self) -> float:
+        """Return the most memory that its own process has had so far, in MB."""
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
+        return int(found[1]) / 1024 if found else 0.0
 
     def end(self) -> None:
         """Stop it as ECS does."""
@@ -190,7 +215,7 @@ def ours(address: str, images: int, *, probed: bool = False) -> tuple[Run, list[
 
 def put_manifests(environment: dict[str, str], address: str, creators: int) -> list[str]:
     """Put a manifest for each job into the input bucket; returns the keys."""
-    s3 = _client("s3", environment)
+    s3 = client("s3", environment)
     keys = [f"manual-uploads/{number}.csv" for number in range(JOBS)]
     for number, key in enumerate(keys):
         some = range(number * creators // JOBS, (number + 1) * creators // JOBS)
@@ -200,7 +225,7 @@ def put_manifests(environment: dict[str, str], address: str, creators: int) -> l
 
 def watched(worker: Worker, environment: dict[str, str], keys: list[str], creators: int) -> Run:
     """Send a job for each manifest, and watch the worker until all creators are done."""
-    sqs = _client("sqs", environment)
+    sqs = client("sqs", environment)
     before, began, peak = worker.cpu(), time.monotonic(), 0.0
     for key in keys:
         job = {"processing_type": "csv_s3", "s3_bucket": "tiktok-image-input", "s3_key": key}
@@ -209,9 +234,9 @@ def watched(worker: Worker, environment: dict[str, str], keys: list[str], creato
         if time.monotonic() - began > DEADLINE or worker.process.poll() is not None:
             raise RuntimeError(f"the worker did {worker.finished()} of {creators} creators")
         peak = max(peak, worker.memory())
-        time.sleep(0.1)
+        time.sleep(0.25)  # each look at it takes the cores from what is measured
     wall, cpu = time.monotonic() - began, worker.cpu() - before
-    found = _client("s3", environment).list_objects_v2(Bucket="tiktok-image-output", Prefix="collages/")
+    found = client("s3", environment).list_objects_v2(Bucket="tiktok-image-output", Prefix="collages/")
     assert found["KeyCount"] == creators, f"{found['KeyCount']} collages of {creators}"
     return Run(creators * PER_CREATOR, cpu, wall, peak)
 
@@ -278,32 +303,40 @@ def floor(address: str, images: int) -> Run:
 # --- single figures ---------------------------------------------------------------------------------------------------
 
 
-def creator_overhead() -> Run:
-    """Do creators with one tiny image each: what a creator costs beyond its pixels, and a little for the image."""
-    with origin(folder=tiny()) as address, emulator() as environment, tempfile.TemporaryDirectory() as folder:
-        creators, key = 600, "manual-uploads/many.csv"
-        body = manifest(address, range(creators), per=1).encode()
-        _client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=body)
+def creator_overhead(*, fronted: bool) -> tuple[Run, float]:
+    """Return a run of creators with one tiny image each, and what a creator costs without it, in CPU milliseconds.
+
+    What an image of that size costs is what five of them cost more than one, by four.
+    """
+    one, five = (_creators_of(images, fronted=fronted) for images in (1, 5))
+    return one, one.each - (five.each - one.each) / 4
+
+
+def _creators_of(images: int, *, fronted: bool) -> Run:
+    """Do creators with so many tiny images each; the run counts creators."""
+    with (
+        origin(folder=tiny()) as address,
+        emulator(fronted=fronted) as environment,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        creators, key = 1_000, "manual-uploads/many.csv"
+        body = manifest(address, range(creators), per=images).encode()
+        client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=body)
         worker = Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
         try:
-            _client("sqs", environment).send_message(
-                QueueUrl=environment["SQS_QUEUE_URL"],
-                MessageBody=json.dumps(
-                    {
-                        "processing_type": "csv_s3",
-                        "s3_bucket": "tiktok-image-input",
-                        "s3_key": key,
-                        "processing_config": {"cols": 1, "rows": 1},
-                    }
-                ),
-            )
+            job = {
+                "processing_type": "csv_s3",
+                "s3_bucket": "tiktok-image-input",
+                "s3_key": key,
+                "processing_config": {"cols": images, "rows": 1},
+            }
+            client("sqs", environment).send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
             _wait_for(lambda: worker.finished() >= 40, "the first creators")
             before, first, began = worker.cpu(), worker.finished(), time.monotonic()
             _wait_for(lambda: worker.finished() >= creators, "the last creators", seconds=DEADLINE)
-            run = Run(worker.finished() - first, worker.cpu() - before, time.monotonic() - began)
+            return Run(worker.finished() - first, worker.cpu() - before, time.monotonic() - began)
         finally:
             worker.end()
-    return run
 
 
 def idle(seconds: float) -> dict[str, float]:
@@ -401,16 +434,6 @@ def _descendants(pid: int) -> list[int]:
 
 def _some(cores: int) -> str:
     return ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
-
-
-def _client(service: str, environment: dict[str, str]) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="bench",
-        aws_secret_access_key="bench",
-    )
 
 
 def _free_port() -> int:

@@ -194,6 +194,17 @@ async def test_a_lost_answer_to_a_put_ends_in_one_object_that_counts_as_ours(
     assert len(versions(shared_place, versioned, key)) == 1
 
 
+async def test_a_large_body_is_sent_whole_at_the_second_try_as_well(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    lost = proxy.lose_answer(rf"s3\.PUT .*{key}")
+    assert await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS, only_new=False) is True
+    await shaky_s3.put(shared_place.output, f"{key}.copy", BIG, "image/jpeg")
+    assert lost.reached.is_set()
+    assert proxy.seen(rf"s3\.PUT .*{key}$") == 2
+    assert shared_place.read(key) == shared_place.read(f"{key}.copy") == BIG
+
+
 async def test_a_put_in_conflict_with_another_is_tried_again(
     shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
 ) -> None:

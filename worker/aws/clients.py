@@ -10,7 +10,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.handlers import add_expect_header
+from botocore.handlers import add_expect_header, convert_body_to_file_like_object
 
 from worker import __version__
 from worker.errors import JobReason, RetryableError
@@ -70,6 +70,8 @@ async def open_clients(*, region: str, endpoint_url: str | None, connections: in
             raise SettingsError(f"AWS: {error}") from error
         # The SDK asks S3 before each body whether it may send it: a round trip, and a tenth of a put's CPU.
         clients.s3.meta.events.unregister("before-call.s3", add_expect_header)
+        # And makes a file of each body, which aiohttp then reads in a task of its own and sends behind the headers.
+        clients.s3.meta.events.unregister("before-parameter-build.s3.PutObject", convert_body_to_file_like_object)
         yield clients
 
 

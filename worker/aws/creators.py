@@ -115,9 +115,3 @@ def _creator_record(found: Mapping[str, Any]) -> CreatorRecord:
         content_hash=found.get("content_hash"),
         mode=Mode(found["metadata"]["mode"]),
     )
-
-
-def _old(error: ClientError) -> Mapping[str, Any]:
-    """Return the item that stood in the way of a conditional write, as the answer carries it."""
-    found = error.response.get("Item", {})
-    return found if isinstance(found, dict) else {}

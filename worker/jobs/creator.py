@@ -37,6 +37,8 @@ SHOWN_APART = 5.0
 CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
 
 class Fetches(Protocol):
     """Gets the bytes behind a URL; see `worker.images.fetch.Fetcher`."""
@@ -278,15 +280,16 @@ def _errors(fates: Sequence[Fate]) -> dict[str, int]:
 
 
 def _metadata(batch: Batch, record: CreatorRecord, rows: Sequence[Row], fates: Sequence[Fate]) -> bytes:
-    document = {
+    """Tell a creator's fate in JSON, a line for each row: indented as a whole, it would take three times the time."""
+    head = {
         "creator": record.creator,
         "batch_id": batch.id,
         "status": record.status,
         "mode": record.mode,
         "collages": list(record.collage_keys),
-        "images": [_image(row, fate) for row, fate in zip(rows, fates, strict=True)],
     }
-    return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+    images = ",\n".join(_JSON.encode(_image(row, fate)) for row, fate in zip(rows, fates, strict=True))
+    return f'{_JSON.encode(head)[:-1]}, "images": [\n{images}\n]}}\n'.encode("utf-8", "backslashreplace")
 
 
 def _image(row: Row, fate: Fate) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""`python -m bench.soak [IMAGES]`: is memory still the same after a million images? Counted, not waited for.
+
+One batch, with the default settings but 64 downloads. Most of its images are 72x128 px, so that there can be many; the
+photographs of every twentieth creator have their full size. The table goes into docs/performance.md.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from bench import report, whole
+from bench.photos import CACHE, photos, tiny
+
+ROWS = 10
+PHOTOGRAPHS_EVERY = 20
+CONFIG = {"rows": 5, "cols": 7, "cell_size": 64, "max_workers": 64}
+DEADLINE = 4 * 3600
+
+
+def main() -> None:
+    """Run one large batch, note memory ten times on its way, and write the table."""
+    arguments = argparse.ArgumentParser(prog="bench.soak")
+    arguments.add_argument("images", type=int, nargs="?", default=1_000_000)
+    creators = arguments.parse_args().images // whole.PER_CREATOR
+    photos()
+    with (
+        whole.origin(folder=CACHE / "photos" / "jpeg") as large,
+        whole.origin(folder=tiny()) as small,
+        whole.emulator() as environment,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        worker = whole.Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
+        try:
+            _send(environment, _manifest(large, small, creators))
+            rows = _watched(worker, creators)
+        finally:
+            worker.end()
+    table = report.plain_table(("images done", "the worker and its decoders", "most of the worker so far"), rows)
+    print(table)
+    report.put("soak", table)
+
+
+def _manifest(large: str, small: str, creators: int) -> bytes:
+    parts = [
+        whole.manifest(small if number % PHOTOGRAPHS_EVERY else large, range(number, number + 1)).partition("\n")[2]
+        for number in range(creators)
+    ]
+    return ("creator_name,cover_url\n" + "".join(parts)).encode()
+
+
+def _send(environment: dict[str, str], manifest: bytes) -> None:
+    key = "manual-uploads/soak.csv"
+    whole.client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=manifest)
+    job = {
+        "processing_type": "csv_s3",
+        "s3_bucket": "tiktok-image-input",
+        "s3_key": key,
+        "processing_config": CONFIG,
+    }
+    whole.client("sqs", environment).send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
+
+
+def _watched(worker: whole.Worker, creators: int) -> list[tuple[str, str, str]]:
+    """Return a row for each tenth of the creators."""
+    rows, began = [], time.monotonic()
+    for step in range(1, ROWS + 1):
+        while (done := worker.finished()) < creators * step // ROWS:
+            if worker.process.poll() is not None or time.monotonic() - began > DEADLINE:
+                raise RuntimeError(f"the worker did {done:,} of {creators:,} creators")
+            time.sleep(1)
+        row = (f"{done * whole.PER_CREATOR:,}", f"{worker.memory():.0f} MB", f"{worker.peak():.0f} MB")
+        print(*row, f"{time.monotonic() - began:.0f} s", flush=True)
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
