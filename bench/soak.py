@@ -28,7 +28,7 @@ def main() -> None:
     with (
         whole.origin(folder=CACHE / "photos" / "jpeg") as large,
         whole.origin(folder=tiny()) as small,
-        whole.emulator() as environment,
+        whole.emulator(fronted=True) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         worker = whole.Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
