@@ -41,8 +41,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a decoder inherits the environment": ("worker/images/pool.py", r"env=_ENVIRONMENT", "env=None", (f"{RED_TEAM}::environment",)),
     "what a decoder prints gets out": ("worker/images/decoder.py", r"        _silence\(\)\n", "", (f"{RED_TEAM}::printed",)),
     "nothing is rehearsed before the doors close": ("worker/images/decoder.py", r"    rehearse\(make_cell\)\n", "", (f"{FILES}::ask_for",)),
-    "an image has no time-out": ("worker/images/pool.py", r"call_later\(timeout, ", "call_later(1e6, ", ("tests/unit/test_pool.py::hangs",)),
-    "an answer's length is not checked": ("worker/images/pool.py", r"length != image\.pixel_bytes or ", "", ("tests/unit/test_pool.py",)),
+    "an image has no time-out": ("worker/images/pool.py", r"async with asyncio\.timeout\(timeout\):", "async with asyncio.timeout(None):", ("tests/unit/test_pool.py::hangs",)),
+    "an answer's length is not checked": ("worker/images/pool.py", r" or length != pixel_bytes", "", ("tests/unit/test_pool.py",)),
     # Files
     "any format is tried": ("worker/images/cell.py", r"if found not in _DECODABLE:", "if False:", (FLAWS, FILES)),
     "Pillow chooses the format": ("worker/images/cell.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),

@@ -191,7 +191,7 @@ def talking_to(process: asyncio.subprocess.Process) -> tuple[pool._Child, socket
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with new_window(1 << 20) as (window, _):
-        return pool._Child(process, ours, window, lambda _: None), theirs
+        return pool._Child(process, ours, window), theirs
 
 
 @pytest.mark.parametrize(
@@ -233,11 +233,9 @@ async def test_an_answer_that_makes_no_sense_ends_the_process(answer: bytes, mor
     theirs.sendall(answer)
     if not more_may_come:
         theirs.shutdown(socket.SHUT_WR)
-    image = pool._Image(FLAT[0], SPEC, asyncio.get_running_loop().create_future())
-    child.begin(image, 5)
-    with pytest.raises(pool._Lost) as lost:
-        await image.cell
-    assert (await child.fate(lost.value.error)).reason is ImageReason.DECODER_CRASHED
+    with pytest.raises(ImageError) as refusal:
+        await child.decode(FLAT[0], SPEC, 5)
+    assert refusal.value.reason is ImageReason.DECODER_CRASHED
     assert await process.wait() == -signal.SIGKILL
     assert not child.is_waiting()
     theirs.close()

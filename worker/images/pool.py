@@ -2,9 +2,6 @@
 
 Each process has a socket and a window (`window.py`) of its own and works on one image at a time, so that a process that
 dies, hangs or answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
-
-An answer is read, and the next image handed over, right where the event loop tells of it. Left to the tasks that wait
-for cells, it would take three turns of a loop that has downloads to see to, and the process would idle meanwhile.
 """
 
 import asyncio
@@ -14,11 +11,9 @@ import mmap
 import signal
 import socket
 import sys
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import structlog
 
@@ -29,14 +24,10 @@ from worker.images.decoder import ANSWER, REQUEST, Status
 from worker.images.sniff import ALLOWED_FORMATS
 from worker.images.window import give_back, new_window
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
-NOT_OPEN = "the decode pool is not open: decode within `async with`"
 DECODER = decoder.__name__
 MAX_CELL_BYTES = 2_000 * 2_000 * 3
 """Of the largest cell that a job may ask for."""
@@ -70,44 +61,6 @@ class _BadAnswer(Exception):
     """The connection ended early, or an answer is none that a sound decoder gives."""
 
 
-class _Lost(Exception):
-    """A process that worked on an image can be used no more; `_Child.fate` tells why."""
-
-    def __init__(self, child: "_Child", error: Exception) -> None:
-        super().__init__(str(error))
-        self.child = child
-        self.error = error
-
-
-@dataclass(slots=True, eq=False)
-class _Image:
-    """An image on its way; `cell` will have its cell, or why there is none."""
-
-    data: bytes
-    spec: CellSpec
-    cell: "asyncio.Future[Cell]"
-    child: "_Child | None" = None
-    """Whose turn it is to decode it; None before, and after a sound answer."""
-    start: "asyncio.Task[None] | None" = None
-    """Starts a process for it, where that one is gone."""
-    stop_clock: "Callable[[], None]" = lambda: None
-
-    @property
-    def used(self) -> int:
-        """Bytes of the window that it takes, coming and going."""
-        return max(len(self.data), self.pixel_bytes)
-
-    @property
-    def pixel_bytes(self) -> int:
-        """Bytes of its cell."""
-        return self.spec.size * self.spec.size * 3
-
-    def fail(self, error: BaseException) -> None:
-        """Tell why there is no cell, unless nobody asks any more."""
-        if not self.cell.done():
-            self.cell.set_exception(error)
-
-
 class DecodePool:
     """Turns images into cells in `children` processes, for as long as the context lasts.
 
@@ -127,7 +80,6 @@ class DecodePool:
         self._count = children
         self._limits = (memory_limit, cpu_seconds or math.ceil(decode_timeout), max(largest, MAX_CELL_BYTES))
         self._decode_timeout = decode_timeout
-        self._waiting: deque[_Image] = deque()
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._children: set[_Child] = set()
         self._open = False
@@ -150,8 +102,6 @@ class DecodePool:
 
     async def __aexit__(self, *exc: object) -> None:
         self._open = False
-        while self._waiting:
-            self._waiting.popleft().fail(RuntimeError(NOT_OPEN))
         for child in self._children:
             child.kill()
         for _ in range(self._count):  # one that works comes back as soon as its socket ends
@@ -164,51 +114,19 @@ class DecodePool:
         Raises `ImageError` as `make_cell` does, and with `decoder_crashed` or `decode_timeout`; `DecoderBroken` when
         no process can be started. A cancelled call ends its process.
         """
-        if not self._open:
-            raise RuntimeError(NOT_OPEN)
-        image = _Image(data, spec, asyncio.get_running_loop().create_future())
-        self._waiting.append(image)
-        self._hand_over()
+        self._check_open()
+        child = await self._idle.get()
         try:
-            return await image.cell
-        except _Lost as lost:
-            raise await lost.child.fate(lost.error) from lost.error
+            self._check_open()
+            if not child.is_waiting():
+                child = await self._started()
+            return await child.decode(data, spec, self._decode_timeout)
         finally:
-            self._take_back(image)
+            self._idle.put_nowait(child)
 
-    def _hand_over(self) -> None:
-        """Give images to those who have none, first come first served."""
-        while self._waiting and not self._idle.empty():
-            image = self._waiting.popleft()
-            if image.cell.done():
-                continue  # cancelled meanwhile
-            image.child = child = self._idle.get_nowait()
-            if child.is_waiting():
-                child.begin(image, self._decode_timeout)
-            else:
-                image.start = asyncio.create_task(self._start_for(image))
-
-    async def _start_for(self, image: _Image) -> None:
-        try:
-            image.child = await self._started()
-        except Exception as failure:  # noqa: BLE001 -- raised where the cell is waited for
-            image.fail(failure)
-        else:
-            image.child.begin(image, self._decode_timeout)
-
-    def _answered(self, child: "_Child") -> None:
-        self._idle.put_nowait(child)
-        self._hand_over()
-
-    def _take_back(self, image: _Image) -> None:
-        """See to what an image leaves behind that got no sound answer: its process is not to be trusted any more."""
-        if image.cell.done() and not image.cell.cancelled():
-            image.cell.exception()  # where the call was cancelled in the same turn, nobody has looked at it
-        if image.start is not None:
-            image.start.cancel()
-        if image.child is not None:
-            image.child.end()
-            self._answered(image.child)
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("the decode pool is not open: decode within `async with`")
 
     async def _started(self) -> "_Child":
         """Start a process; what is wrong with the installation shows in every one, so give up after a few."""
@@ -216,7 +134,7 @@ class DecodePool:
         failure = ""
         for _ in range(START_TRIES):
             try:
-                child = await _Child.spawned(*self._limits, self._answered)
+                child = await _Child.spawned(*self._limits)
                 self._children.add(child)
                 await child.be_ready()
             except (OSError, _BadAnswer) as error:
@@ -235,17 +153,9 @@ class DecodePool:
 class _Child:
     """One decoder process, the socket to it and the window. After anything but a sound answer it is killed for good."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        connection: socket.socket,
-        window: mmap.mmap,
-        on_answer: "Callable[[_Child], None]",
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket, window: mmap.mmap) -> None:
         self.process = process
         self.sandbox: dict[str, Any] = {}
-        self._on_answer = on_answer
-        self._image: _Image | None = None
         self._connection = connection
         self._window = window
         self._said = bytearray()
@@ -257,9 +167,7 @@ class _Child:
         self._loop.add_reader(connection, self._hear)
 
     @classmethod
-    async def spawned(
-        cls, memory_limit: int, cpu_seconds: int, window_bytes: int, on_answer: "Callable[[_Child], None]"
-    ) -> Self:
+    async def spawned(cls, memory_limit: int, cpu_seconds: int, window_bytes: int) -> Self:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         command = (sys.executable, "-P", "-B", "-m", DECODER, str(memory_limit), str(cpu_seconds))
@@ -278,52 +186,41 @@ class _Child:
         except BaseException:
             ours.close()
             raise
-        return cls(process, ours, window, on_answer)
+        return cls(process, ours, window)
 
     async def be_ready(self) -> None:
         """Wait until the process has Pillow; end it if that fails or takes longer than `START_TIMEOUT`."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                while (told := self._said_text()) is None:
-                    await self._more()
+                status, _, _, _, length = await self._answer()
+                text = await self._text(length)
         except BaseException:
             self.end()
             raise
-        status, _, text = told
         if status is not Status.READY:
             self.end()
             raise _BadAnswer(f"it answered {status!r}: {text}")
         self.sandbox = json.loads(text)
 
-    def begin(self, image: _Image, timeout: float) -> None:
-        """Hand an image over; `image.cell` gets the cell, an `ImageError`, or `_Lost`."""
-        data, spec = image.data, image.spec
-        if image.used > len(self._window):
-            image.fail(ValueError(f"{image.used:,} bytes do not pass: the window has {len(self._window):,}"))
-            return
-        self._image = image
-        image.stop_clock = self._loop.call_later(timeout, self._run_out, image, timeout).cancel
-        self._window[: len(data)] = data
-        request = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
+    async def decode(self, data: bytes, spec: CellSpec, timeout: float) -> Cell:  # noqa: ASYNC109 -- part of the rule
         try:
-            self._connection.sendall(request)  # some bytes, of which there is room for thousands
-        except OSError as error:
-            self._lose(image, error)
+            async with asyncio.timeout(timeout):
+                return await self._exchange(data, spec)
+        except ImageError:
+            raise
+        except TimeoutError:
+            self.end()
+            raise ImageError(
+                ImageReason.DECODE_TIMEOUT, f"decoding took longer than the {timeout:g} s allowed"
+            ) from None
+        except (OSError, _BadAnswer) as error:
+            raise await self._lost(error) from error
+        except BaseException:
+            self.end()  # half an exchange is left in the socket
+            raise
 
-    def _run_out(self, image: _Image, timeout: float) -> None:
-        self.end()
-        image.fail(ImageError(ImageReason.DECODE_TIMEOUT, f"decoding took longer than the {timeout:g} s allowed"))
-
-    def _lose(self, image: _Image, error: Exception) -> None:
-        self._done(image)
-        image.fail(_Lost(self, error))
-
-    def _done(self, image: _Image) -> None:
-        self._image = None
-        image.stop_clock()
-
-    async def fate(self, error: Exception) -> ImageError:
-        """End a process that failed, and tell what became of it: the kernel may have done so for its CPU seconds."""
+    async def _lost(self, error: Exception) -> ImageError:
+        """End the process, and tell what became of it: the kernel may have done so for its CPU seconds."""
         self._hang_up()
         try:
             async with asyncio.timeout(LAST_BREATH):
@@ -361,12 +258,55 @@ class _Child:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._image is not None:
-            self._done(self._image)
         if self._connection.fileno() >= 0:
             self._loop.remove_reader(self._connection)
             self._connection.close()
             self._window.close()
+
+    async def _exchange(self, data: bytes, spec: CellSpec) -> Cell:
+        pixel_bytes = spec.size * spec.size * 3
+        used = max(len(data), pixel_bytes)
+        if used > len(self._window):
+            raise ValueError(f"{used:,} bytes do not pass: the window has {len(self._window):,}")
+        self._window[: len(data)] = data
+        request = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
+        self._connection.sendall(request)  # some bytes, of which there is room for thousands
+        status, label, width, height, length = await self._answer()
+        if status is Status.REFUSED and label in _REASONS:
+            text = await self._text(length)
+            give_back(self._window, used)
+            raise ImageError(ImageReason(label), text)
+        if status is not Status.CELL or length != pixel_bytes or label not in ALLOWED_FORMATS or self._said:
+            raise _BadAnswer(f"it answered {status!r} {label!r} with {length} bytes")
+        pixels = self._window[:pixel_bytes]
+        give_back(self._window, used)
+        return Cell(pixels, width, height, label)
+
+    async def _answer(self) -> tuple[Status, str, int, int, int]:
+        number, label, width, height, length = ANSWER.unpack(await self._listen(ANSWER.size))
+        if number not in _STATUSES:
+            raise _BadAnswer(f"it answered status {number}")
+        return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, length
+
+    async def _text(self, length: int) -> str:
+        """Return the text behind an answer, which has to be the last thing that the process says."""
+        if length > MAX_TEXT_BYTES:
+            raise _BadAnswer(f"it answered with a text of {length} bytes")
+        text = await self._listen(length)
+        if self._said:
+            raise _BadAnswer("it went on after its answer")
+        return text.decode(errors="replace")
+
+    async def _listen(self, count: int) -> bytes:
+        """Return the next `count` bytes that the process says."""
+        while len(self._said) < count:
+            if not self._has_more_to_say:
+                raise _BadAnswer("it closed the connection")
+            self._heard = self._loop.create_future()
+            await self._heard
+        said = bytes(self._said[:count])
+        del self._said[:count]
+        return said
 
     def _hear(self) -> None:
         """Take what there is to be heard; of one that goes on and on, no more than a sound process would say."""
@@ -382,73 +322,6 @@ class _Child:
             self._loop.remove_reader(self._connection)
         if self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
-        if self._image is not None:
-            self._look(self._image)
-
-    def _look(self, image: _Image) -> None:
-        """Pass an answer on if it is there as a whole."""
-        try:
-            answer = self._answer(image)
-        except _BadAnswer as error:
-            self._lose(image, error)
-            return
-        if answer is None:
-            return
-        self._done(image)
-        give_back(self._window, image.used)
-        if image.cell.done():
-            return  # cancelled; whoever waited for it ends the process
-        image.child = None
-        if isinstance(answer, Cell):
-            image.cell.set_result(answer)
-        else:
-            image.cell.set_exception(answer)
-        self._on_answer(self)
-
-    def _answer(self, image: _Image) -> Cell | ImageError | None:
-        """Return what the process answers, None as long as a part of it is missing."""
-        if len(self._said) >= ANSWER.size:
-            status, label, width, height, length = self._said_head()
-            if status is Status.CELL:
-                if length != image.pixel_bytes or label not in ALLOWED_FORMATS or len(self._said) > ANSWER.size:
-                    raise _BadAnswer(f"it answered a cell of {label!r} with {length} bytes")
-                self._said.clear()
-                return Cell(self._window[:length], width, height, label)
-        told = self._said_text()
-        if told is None:
-            return None
-        status, label, text = told
-        if status is not Status.REFUSED or label not in _REASONS:
-            raise _BadAnswer(f"it answered {status!r} {label!r}")
-        return ImageError(ImageReason(label), text)
-
-    def _said_head(self) -> tuple[Status, str, int, int, int]:
-        number, label, width, height, length = ANSWER.unpack_from(self._said)
-        if number not in _STATUSES:
-            raise _BadAnswer(f"it answered status {number}")
-        return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, length
-
-    def _said_text(self) -> tuple[Status, str, str] | None:
-        """Return status, label and text of an answer with a text; None as long as a part of it is missing."""
-        if len(self._said) >= ANSWER.size:
-            status, label, _, _, length = self._said_head()
-            if length > MAX_TEXT_BYTES:
-                raise _BadAnswer(f"it answered with a text of {length} bytes")
-            end = ANSWER.size + length
-            if len(self._said) > end:
-                raise _BadAnswer("it went on after its answer")
-            if len(self._said) == end:
-                text = bytes(self._said[ANSWER.size :]).decode(errors="replace")
-                self._said.clear()
-                return status, label, text
-        if not self._has_more_to_say:
-            raise _BadAnswer("it closed the connection")
-        return None
-
-    async def _more(self) -> None:
-        """Wait until the process says something, or ends."""
-        self._heard = self._loop.create_future()
-        await self._heard
 
 
 def _log_sandbox(levels: dict[str, Any]) -> None:
