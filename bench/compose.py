@@ -33,7 +33,6 @@ class Way:
     seconds: list[float] = field(default_factory=list)
     likeness: list[float] = field(default_factory=list)
     child: "subprocess.Popen[str] | None" = None
-    core: int | None = None
 
     def start(self) -> None:
         """Start its process, and wait until it has loaded the photographs."""
@@ -45,9 +44,6 @@ class Way:
             stdout=subprocess.PIPE,
             text=True,
         )
-        if self.core is not None:
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(self.child.pid, {cores[self.core % len(cores)]})
         self._answer()
 
     def ask(self, line: str) -> float:
@@ -150,10 +146,12 @@ def speed_of_two(rounds: int = 9) -> float:
 
     Each has a core to itself.
     """
-    pair = [Way("", "ours", environments.OURS, extra=environments.of_decoders(), core=core) for core in (0, 1)]
+    pair = [Way("", "ours", environments.OURS, extra=environments.of_decoders()) for _ in range(2)]
     try:
-        for way in pair:
+        for way, core in zip(pair, sorted(os.sched_getaffinity(0)), strict=False):
             way.start()
+            assert way.child is not None
+            os.sched_setaffinity(way.child.pid, {core})
         found = []
         for number in range(rounds):
             alone, together = _seconds([pair[number % 2]]), _seconds(pair)

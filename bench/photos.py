@@ -108,6 +108,7 @@ def tiny() -> Path:
     folder = CACHE / "photos-small"
     folder.mkdir(parents=True, exist_ok=True)
     for path in (CACHE / "photos" / "jpeg").iterdir():
-        with Image.open(path) as picture:
-            picture.resize((72, 128)).save(folder / path.name)
+        if not (folder / path.name).exists():
+            with Image.open(path) as picture:
+                picture.resize((72, 128)).save(folder / path.name)
     return folder

@@ -5,7 +5,6 @@ photographs of every twentieth creator have their full size. The table goes into
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from bench import report, whole
 from bench.photos import CACHE, photos, tiny
 
+KEY = "manual-uploads/soak.csv"
 ROWS = 10
 PHOTOGRAPHS_EVERY = 20
 CONFIG = {"rows": 5, "cols": 7, "cell_size": 64, "max_workers": 64}
@@ -33,33 +33,15 @@ def main() -> None:
     ):
         worker = whole.Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
         try:
-            _send(environment, _manifest(large, small, creators))
+            covers = whole.manifest(lambda number: small if number % PHOTOGRAPHS_EVERY else large, range(creators))
+            whole.put_manifest(environment, KEY, covers)
+            whole.send_job(environment, KEY, **CONFIG)
             rows = _watched(worker, creators)
         finally:
             worker.end()
     table = report.plain_table(("images done", "the worker and its decoders", "most of the worker so far"), rows)
     print(table)
     report.put("soak", table)
-
-
-def _manifest(large: str, small: str, creators: int) -> bytes:
-    parts = [
-        whole.manifest(small if number % PHOTOGRAPHS_EVERY else large, range(number, number + 1)).partition("\n")[2]
-        for number in range(creators)
-    ]
-    return ("creator_name,cover_url\n" + "".join(parts)).encode()
-
-
-def _send(environment: dict[str, str], manifest: bytes) -> None:
-    key = "manual-uploads/soak.csv"
-    whole.client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=manifest)
-    job = {
-        "processing_type": "csv_s3",
-        "s3_bucket": "tiktok-image-input",
-        "s3_key": key,
-        "processing_config": CONFIG,
-    }
-    whole.client("sqs", environment).send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
 
 
 def _watched(worker: whole.Worker, creators: int) -> list[tuple[str, str, str]]:

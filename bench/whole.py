@@ -25,6 +25,7 @@ from bench.photos import CACHE, HERE, tiny
 ROOT = Path(os.environ.get("BENCH_ROOT", HERE.parent))
 """Where the worker is taken from: another checkout, to compare two of them."""
 
+INPUT = "tiktok-image-input"
 PER_CREATOR = 35
 JOBS = 4
 TICK = os.sysconf("SC_CLK_TCK")
@@ -93,11 +94,10 @@ def emulator(*, fronted: bool = False) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-P", str(HERE / "emulator.py"), str(port)]
     theirs = environments.plain() | {"PYTHONPATH": str(beside)}
     servers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)]
+    moto = port
     if fronted:
-        port, upstream = _free_port(), port
-        command = [sys.executable, str(HERE / "front.py"), str(port), str(upstream)]
-        servers.append(subprocess.Popen(command))
-        _wait_for(lambda: _answers(upstream), "moto")
+        port = _free_port()
+        servers.append(subprocess.Popen([sys.executable, str(HERE / "front.py"), str(port), str(moto)]))
     endpoint = f"http://127.0.0.1:{port}"
     environment = environments.plain() | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -111,7 +111,8 @@ def emulator(*, fronted: bool = False) -> Iterator[dict[str, str]]:
         "LOG_FORMAT": "json",
     }
     try:
-        _wait_for(lambda: _answers(port), "the emulator")
+        _wait_for(lambda: _answers(moto), "moto")
+        _wait_for(lambda: _answers(port), "its front")
         subprocess.run(
             [sys.executable, "-m", "worker", "bootstrap"], env=environment, cwd=ROOT, check=True, capture_output=True
         )
@@ -131,6 +132,17 @@ def client(service: str, environment: dict[str, str]) -> Any:
         aws_access_key_id="bench",
         aws_secret_access_key="bench",
     )
+
+
+def put_manifest(environment: dict[str, str], key: str, text: str) -> None:
+    """Put a manifest into the input bucket."""
+    client("s3", environment).put_object(Bucket=INPUT, Key=key, Body=text.encode())
+
+
+def send_job(environment: dict[str, str], key: str, **config: int) -> None:
+    """Send a job for a manifest of the input bucket."""
+    job = {"processing_type": "csv_s3", "s3_bucket": INPUT, "s3_key": key, "processing_config": config}
+    client("sqs", environment).send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
 
 
 class Worker:
@@ -215,21 +227,18 @@ def ours(address: str, images: int, *, probed: bool = False) -> tuple[Run, list[
 
 def put_manifests(environment: dict[str, str], address: str, creators: int) -> list[str]:
     """Put a manifest for each job into the input bucket; returns the keys."""
-    s3 = client("s3", environment)
     keys = [f"manual-uploads/{number}.csv" for number in range(JOBS)]
     for number, key in enumerate(keys):
         some = range(number * creators // JOBS, (number + 1) * creators // JOBS)
-        s3.put_object(Bucket="tiktok-image-input", Key=key, Body=manifest(address, some).encode())
+        put_manifest(environment, key, manifest(address, some))
     return keys
 
 
 def watched(worker: Worker, environment: dict[str, str], keys: list[str], creators: int) -> Run:
     """Send a job for each manifest, and watch the worker until all creators are done."""
-    sqs = client("sqs", environment)
     before, began, peak = worker.cpu(), time.monotonic(), 0.0
     for key in keys:
-        job = {"processing_type": "csv_s3", "s3_bucket": "tiktok-image-input", "s3_key": key}
-        sqs.send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
+        send_job(environment, key)
     while worker.finished() < creators:
         if time.monotonic() - began > DEADLINE or worker.process.poll() is not None:
             raise RuntimeError(f"the worker did {worker.finished()} of {creators} creators")
@@ -320,17 +329,10 @@ def _creators_of(images: int, *, fronted: bool) -> Run:
         tempfile.TemporaryDirectory() as folder,
     ):
         creators, key = 1_000, "manual-uploads/many.csv"
-        body = manifest(address, range(creators), per=images).encode()
-        client("s3", environment).put_object(Bucket="tiktok-image-input", Key=key, Body=body)
+        put_manifest(environment, key, manifest(address, range(creators), per=images))
         worker = Worker(environment | {"WAIT_TIME_SECONDS": "2"}, Path(folder))
         try:
-            job = {
-                "processing_type": "csv_s3",
-                "s3_bucket": "tiktok-image-input",
-                "s3_key": key,
-                "processing_config": {"cols": images, "rows": 1},
-            }
-            client("sqs", environment).send_message(QueueUrl=environment["SQS_QUEUE_URL"], MessageBody=json.dumps(job))
+            send_job(environment, key, cols=images, rows=1)
             _wait_for(lambda: worker.finished() >= 40, "the first creators")
             before, first, began = worker.cpu(), worker.finished(), time.monotonic()
             _wait_for(lambda: worker.finished() >= creators, "the last creators", seconds=DEADLINE)
@@ -376,10 +378,16 @@ def _figure(address: str, images: int) -> float:
 # --- small things -----------------------------------------------------------------------------------------------------
 
 
-def manifest(address: str, creators: range, *, per: int = PER_CREATOR, most: int | None = None, name: str = "") -> str:
-    """Return a manifest of so many covers for each creator, each under an address of its own."""
+def manifest(
+    address: str | Callable[[int], str], creators: range, *, per: int = PER_CREATOR, most: int | None = None
+) -> str:
+    """Return a manifest of so many covers for each creator, each under an address of its own.
+
+    The origin's address may depend on the creator's number.
+    """
+    at = address if callable(address) else lambda _: address
     lines = [
-        f"creator{creator:05},{address}/{name or f'{image:02}.jpg'}?x-expires=4102444800&x-signature={creator}-{image}"
+        f"creator{creator:05},{at(creator)}/{image:02}.jpg?x-expires=4102444800&x-signature={creator}-{image}"
         for creator in creators
         for image in range(per)
     ]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from aiobotocore.config import AioConfig
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 CALL_DEADLINE = 60.0
 """Seconds after which a call counts as lost, its retries included; botocore's own time-outs do not always fire."""
+
+
+SENT_AT_ONCE = 1 << 20
+"""Bytes of a body that aiohttp takes as they are; of more it warns, and has a file sent in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,16 @@ async def open_clients(*, region: str, endpoint_url: str | None, connections: in
         # The SDK asks S3 before each body whether it may send it: a round trip, and a tenth of a put's CPU.
         clients.s3.meta.events.unregister("before-call.s3", add_expect_header)
         # And makes a file of each body, which aiohttp then reads in a task of its own and sends behind the headers.
-        clients.s3.meta.events.unregister("before-parameter-build.s3.PutObject", convert_body_to_file_like_object)
+        put = "before-parameter-build.s3.PutObject"
+        clients.s3.meta.events.unregister(put, convert_body_to_file_like_object)
+        clients.s3.meta.events.register_last(put, _large_body_as_file)
         yield clients
+
+
+def _large_body_as_file(params: dict[str, Any], **_: Any) -> None:
+    body = params.get("Body")
+    if isinstance(body, bytes) and len(body) > SENT_AT_ONCE:
+        params["Body"] = BytesIO(body)
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError
@@ -22,9 +21,6 @@ PART_SIZE = 32 * 1024 * 1024
 TRANSFER_DEADLINE = 900.0
 SLOWEST = 6_000_000
 """A transfer as a whole may take so many seconds, or as long as it takes at so many bytes a second."""
-
-SENT_AT_ONCE = 1 << 20
-"""Larger bodies are handed over as files, which the HTTP client sends in pieces; of larger bytes it warns."""
 
 COPIED_WHOLE = 5 * 1024**3
 COPY_PART_SIZE = 1024**3
@@ -104,7 +100,7 @@ class S3:
         """Write an object that is the same however often it is written: metadata, summaries."""
         async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
             await self._client.put_object(
-                Bucket=bucket, Key=key, Body=_as_sent(body), ContentType=content_type, ServerSideEncryption="AES256"
+                Bucket=bucket, Key=key, Body=body, ContentType=content_type, ServerSideEncryption="AES256"
             )
 
     async def put_new(
@@ -134,7 +130,7 @@ class S3:
     async def _put_whole(
         self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
     ) -> None:
-        await self._client.put_object(Bucket=bucket, Key=key, Body=_as_sent(body), **headers, **condition)
+        await self._client.put_object(Bucket=bucket, Key=key, Body=body, **headers, **condition)
 
     async def _put_parts(
         self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
@@ -217,10 +213,6 @@ class S3:
             with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
                 await self._client.abort_multipart_upload(**name)
             raise
-
-
-def _as_sent(body: "bytes | BinaryIO") -> "bytes | BinaryIO":
-    return BytesIO(body) if isinstance(body, bytes) and len(body) > SENT_AT_ONCE else body
 
 
 def _deadline(size: int) -> float:
