@@ -31,7 +31,7 @@ RUN cd /app/worker/images \
  && for name in jpeg webp; do \
       cc -O3 -Wall -shared -fPIC "-I$include" "_$name.c" "-l$name" -o "_$name.so" || exit 1; \
     done \
- && strip --strip-unneeded _*.so && rm _*.c _*.pyi
+ && strip --strip-unneeded _*.so && rm _*.[ch] _*.pyi
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 

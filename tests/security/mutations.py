@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo-output", "*.egg-info", "infra")
 SANDBOX, FILTER = "worker/images/sandbox.py", "worker/images/sandbox_filter.py"
+HUFFMAN = "worker/images/_huffman.h"
 RED_TEAM, FILES, SERVERS = "test_red_team.py", "test_files.py", "test_servers.py"
 MESSAGES, FLAWS, SECRETS = "test_messages_and_names.py", "test_known_flaws.py", "test_secrets.py"
 
@@ -48,6 +49,10 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "Pillow chooses the format": ("worker/images/cell.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),
     "the size is not checked": ("worker/images/cell.py", r"    width, height = size\n    if width \* height", "    return\n    width, height = size\n    if width * height", (f"{FILES}::family",)),
     "a JPEG may have two sizes": ("worker/images/_jpeg.c", r"if \(jpeg->image_width == width.*\)", "if (1)", ("tests/unit/test_jpeg.py::another_size",)),
+    "a JPEG's scan is read past its end": (HUFFMAN, r"\(bits\.at - scan->end\) \* 8 > \(ptrdiff_t\)bits\.count", "0", ("tests/unit/test_huffman.py::early",)),
+    "a JPEG's block may go on past its end": (HUFFMAN, r"if \(UNLIKELY\(zeros_of\(found\) != BLOCK_ENDS\)\)", "if (0)", ("tests/unit/test_huffman.py::past_its_end",)),
+    "a JPEG's values may have any number of bits": (HUFFMAN, r"value_bits <= 10 \?", "1 ?", ("tests/unit/test_huffman.py::longest",)),
+    "markers in a JPEG's scan are passed over": (HUFFMAN, r"if \(marker\[1\] != 0\)", "if (0)", ("tests/unit/test_huffman.py::marker_in",)),
     "EXIF's headers are taken off one by one": ("worker/images/repairs.py", r"Image\.Exif\.load = load_exif.*", "", (f"{FLAWS}::96643",)),
     "a profile is applied to any mode": ("worker/images/profiles.py", r'transform\.apply\(picture\.convert\("RGB"\)\)', "transform.apply(picture)", (f"{FLAWS}::59205",)),
     "profiles of any colour space are read": ("worker/images/profiles.py", r'and profile\[16:20\] == b"RGB "', "", ("tests/unit/test_cell.py",)),
@@ -149,7 +154,7 @@ def _tried(copy: Path, name: str) -> str:
 
 def _compiled(copy: Path, file: str) -> None:
     """Compile what is C as it stands, where the copy has the compiled form."""
-    source = copy / file
+    source = copy / ("worker/images/_jpeg.c" if file == HUFFMAN else file)
     for built in source.parent.glob(f"{source.stem}.*.so") if source.suffix == ".c" else ():
         include = f"-I{sysconfig.get_path('include')}"
         command = ["cc", "-O1", "-shared", "-fPIC", include, str(source), f"-l{source.stem[1:]}", "-o", str(built)]

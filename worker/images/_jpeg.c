@@ -19,6 +19,8 @@
 
 #include <jpeglib.h>
 
+#include "_huffman.h"
+
 #define MOST_BYTES ((size_t)1 << 30)
 
 struct box {
@@ -139,8 +141,11 @@ static int decoded(struct reading *it, const Py_buffer *data, unsigned width, un
     if (size > MOST_BYTES)
         return 0;
     it->pixels = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-    return it->pixels != NULL && read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)) &&
-           is_whole(&it->jpeg);
+    if (it->pixels == NULL)
+        return 0;
+    int known_as_whole = read_scan_ourselves(&it->jpeg);
+    return read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)) &&
+           (known_as_whole || is_whole(&it->jpeg));
 }
 
 static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *arguments) {
