@@ -1,5 +1,6 @@
 """Memory in use, as the kernel tells it: cgroup v2, cgroup v1, or the machine."""
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from worker.jobs.gate import Memory
-from worker.service.memory import READ_EVERY, MemoryGauge, find_files
+from worker.service.memory import READ_EVERY, MemoryGauge, find_files, spare_the_collector
 
 MIB = 1 << 20
 MACHINE = Memory(37.5, 5 << 30)
@@ -134,3 +135,28 @@ def test_a_reading_stands_for_a_moment(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_read() -> None:
     assert MemoryGauge().read().percent >= 0
+
+
+def test_a_spared_collector_leaves_out_what_was_there_and_frees_what_comes_later() -> None:
+    class Loop:
+        alive = 0
+
+        def __init__(self) -> None:
+            self.itself = self
+            Loop.alive += 1
+
+        def __del__(self) -> None:
+            Loop.alive -= 1
+
+    before = gc.get_threshold()
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 10_000
+        for _ in range(50_000):
+            Loop()
+            assert Loop.alive < 20_000
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+    gc.collect()
+    assert Loop.alive == 0

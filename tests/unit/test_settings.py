@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from worker.service.app import default_decoders
 from worker.settings import Settings, SettingsError, load
 
 DEFAULTS = {
@@ -240,3 +241,8 @@ def test_a_value_of_any_length_is_shown_shortened(monkeypatch: pytest.MonkeyPatc
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().default_rows = 6
+
+
+@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 3), (4, 5)])
+def test_one_decoder_more_than_there_are_cores_where_there_are_several(cores: int, decoders: int) -> None:
+    assert default_decoders(cores) == decoders

@@ -18,7 +18,7 @@ from worker.jobs.summary import Tally
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
 from worker.service.app import creator_work, gate, signals_set
-from worker.service.memory import MemoryGauge
+from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.settings import Settings
 
 
@@ -47,6 +47,7 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
             **whose,
         )
+        spare_the_collector()
         outcome = await _until_hurried(batches.run(job, "process", stop), stop, hurry)
     match outcome:
         case Terminal() | Retryable():

@@ -37,7 +37,7 @@ from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ledger, Results
 from worker.jobs.results import S3Manifests, S3Results, TempObjects
 from worker.service.health import health_endpoint
-from worker.service.memory import MemoryGauge
+from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
 from worker.settings import Settings, SettingsError
@@ -61,6 +61,7 @@ async def serve(settings: Settings) -> None:
             await stack.enter_async_context(
                 health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
             )
+            spare_the_collector()
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
             try:
                 async with asyncio.TaskGroup() as group:
@@ -147,6 +148,7 @@ async def creator_work(
 ) -> AsyncIterator[CreatorWork]:
     """Open what collages are made with: the download session, the decode pool and the composer's threads."""
     cores = len(os.sched_getaffinity(0))
+    decoders = settings.decode_processes or default_decoders(cores)
     policy = FetchPolicy(
         max_bytes=settings.max_image_bytes,
         user_agent=settings.user_agent,
@@ -168,7 +170,7 @@ async def creator_work(
     with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="compose") as composer:
         async with (
             Fetcher(policy) as fetcher,
-            DecodePool(settings.decode_processes or cores, largest=settings.max_image_bytes) as decoder,
+            DecodePool(decoders, largest=settings.max_image_bytes) as decoder,
         ):
             yield CreatorWork(
                 fetcher=fetcher,
@@ -179,6 +181,11 @@ async def creator_work(
                 rules=rules,
                 record_metric=record_metric,
             )
+
+
+def default_decoders(cores: int) -> int:
+    """One for each core, and where there are several, one more: it has work while the event loop feeds the others."""
+    return cores + 1 if cores > 1 else 1
 
 
 def gate(settings: Settings, gauge: MemoryGauge) -> Gate:
