@@ -63,9 +63,12 @@ class Series:
 
 
 @contextmanager
-def origin(mean: float = 0, spread: float = 0, folder: Path | None = None) -> Iterator[str]:
-    """Serve the photographs; gives the address."""
+def origin(
+    mean: float = 0, spread: float = 0, folder: Path | None = None, *, cores: int | None = None
+) -> Iterator[str]:
+    """Serve the photographs, on some cores only if asked for; gives the address."""
     command = [
+        *_on(cores),
         sys.executable,
         str(HERE / "origin.py"),
         str(folder or CACHE / "photos" / "jpeg"),
@@ -256,9 +259,7 @@ def ours_on_this_machine(address: str, images: int, *, cores: int | None = None,
         path = Path(folder) / "covers.csv"
         path.write_text(manifest(address, range(-(-images // per)), per=per, most=images))
         command = [sys.executable, "-m", "worker", "process", str(path), "-o", folder, "--set", "max_workers=64"]
-        if cores:
-            command = ["taskset", "-c", _some(cores), *command]
-        run = _run(command, environments.plain() | {"ALLOW_PRIVATE_ADDRESSES": "true"}, images)
+        run = _run([*_on(cores), *command], environments.plain() | {"ALLOW_PRIVATE_ADDRESSES": "true"}, images)
         made = len(list(Path(folder).rglob("collage_*.jpg")))
         assert made == -(-images // per), f"{made} collages"
         return run
@@ -440,8 +441,11 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _some(cores: int) -> str:
-    return ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])
+def _on(cores: int | None) -> list[str]:
+    """Return what a command begins with that may use so many cores only."""
+    if cores is None:
+        return []
+    return ["taskset", "-c", ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:cores])]
 
 
 def _free_port() -> int:

@@ -1,10 +1,10 @@
 /* A Huffman decoder for baseline JPEGs, which libjpeg calls in place of its own: the same coefficients in two thirds of
- * the time, and in half of it where rows are only passed over. docs/decisions/huffman.md tells why there is one.
+ * the time. docs/decisions/huffman.md tells why there is one.
  *
- * It gains by four things. The escapes (FF 00) are taken out of the scan in one go before, so that eight bytes are
- * loaded at a time. One look into a table tells a symbol's code and the bits that follow it, and where symbols are not
- * wanted, as many of them as lie in LOOK bits. Nothing is asked for each symbol but whether the block ends. There are 56
- * bits at hand for every two symbols, which have 53 at most.
+ * It gains by three things. The escapes (FF 00) are taken out of the scan in one go before, so that eight bytes are
+ * loaded at a time; and only at every second symbol, since 56 bits are at hand then and two symbols have 53 at most. One
+ * look into a table tells a symbol's code and the bits that follow it. Nothing is asked for each symbol but whether the
+ * block ends.
  *
  * No byte of the file is trusted, and nothing is checked for each symbol all the same. Codes: libjpeg has made sure that
  * they are codes; here are only those taken that stand for 10 further bits at most (a DC's: 11), as all of 8-bit JPEG
@@ -54,7 +54,6 @@ ALWAYS_INLINE unsigned zeros_of(symbol it) {
 
 struct huffman_table {
     symbol next[1 << LOOK];
-    uint16_t some[1 << LOOK]; /* several symbols: the bits they take, and above these by how many coefficients they go on */
     unsigned end[LONGEST + 1]; /* behind the last code of so many bits */
     unsigned first[LONGEST + 1], index[LONGEST + 1]; /* the first code of so many bits, and where its symbol stands */
     const UINT8 *symbols;
@@ -94,22 +93,6 @@ static symbol symbol_of(unsigned byte, unsigned code_bits, int is_ac) {
     return value_bits <= 10 ? made_symbol(code_bits, value_bits, zeros) : 0;
 }
 
-/* For each LOOK bits, the symbols that lie in them whole, up to the end of a block; 0 where there is none. */
-static void build_some(struct huffman_table *it) {
-    for (unsigned look = 0; look < 1 << LOOK; look++) {
-        unsigned taken = 0, onward = 0;
-        while (onward < BLOCK_ENDS) {
-            symbol found = it->next[look << taken & ((1 << LOOK) - 1)];
-            unsigned step = zeros_of(found) == BLOCK_ENDS ? BLOCK_ENDS : zeros_of(found) + 1;
-            if (found == 0 || taken + bits_of(found) > LOOK || (step < BLOCK_ENDS && onward + step >= BLOCK_ENDS))
-                break;
-            taken += bits_of(found);
-            onward += step;
-        }
-        it->some[look] = (uint16_t)(taken | onward << 8);
-    }
-}
-
 /* From a table that libjpeg has looked through; false if it has symbols that 8-bit JPEG does not have. */
 static int build(struct huffman_table *it, const JHUFF_TBL *theirs, int is_ac) {
     if (it->is_built)
@@ -133,8 +116,6 @@ static int build(struct huffman_table *it, const JHUFF_TBL *theirs, int is_ac) {
         }
         it->end[length] = code;
     }
-    if (is_ac)
-        build_some(it);
     return it->is_built = 1;
 }
 
@@ -181,7 +162,7 @@ ALWAYS_INLINE int value_of(symbol found, uint64_t next) {
     return (int)(((value ^ flip) >> 1 >> (63 - value_bits) ^ flip) - flip);
 }
 
-/* Read one coefficient into a block, and return whether the block goes on. */
+/* Read one coefficient, into a block if there is one, and return whether the block goes on. */
 ALWAYS_INLINE int read_one(j_decompress_ptr jpeg, const struct huffman_table *table, struct bits *bits, JCOEF *block,
                            unsigned *k) {
     symbol found = next_symbol(jpeg, table, bits);
@@ -192,40 +173,18 @@ ALWAYS_INLINE int read_one(j_decompress_ptr jpeg, const struct huffman_table *ta
         drop(bits, bits_of(found));
         return 0;
     }
-    block[natural_order[*k]] = (JCOEF)value_of(found, bits->next);
+    if (block)
+        block[natural_order[*k]] = (JCOEF)value_of(found, bits->next);
     drop(bits, bits_of(found));
     return ++*k < DCTSIZE2;
 }
 
-/* Pass over some coefficients, and return whether the block goes on. */
-ALWAYS_INLINE int pass_some(j_decompress_ptr jpeg, const struct huffman_table *table, struct bits *bits, unsigned *k) {
-    unsigned some = table->some[bits->next >> (64 - LOOK)], onward = some >> 8;
-    if (some != 0 && *k + onward % BLOCK_ENDS < DCTSIZE2) { /* or they would reach into the next block */
-        *k += onward;
-        drop(bits, some & 0xff);
-    } else {
-        symbol found = next_symbol(jpeg, table, bits);
-        *k += zeros_of(found) + 1;
-        drop(bits, bits_of(found));
-    }
-    return *k < DCTSIZE2;
-}
-
-/* The 56 bits are enough for two symbols; the first of a block shares them with its DC. */
+/* Read what is behind a block's DC. The 56 bits are enough for two symbols; the first one shares them with the DC. */
 ALWAYS_INLINE void read_block(j_decompress_ptr jpeg, const struct huffman_table *table, struct bits *bits, JCOEF *block) {
     unsigned k = 1;
     while (read_one(jpeg, table, bits, block, &k)) {
         fill_up(bits);
         if (!read_one(jpeg, table, bits, block, &k))
-            break;
-    }
-}
-
-ALWAYS_INLINE void pass_block(j_decompress_ptr jpeg, const struct huffman_table *table, struct bits *bits) {
-    unsigned k = 1;
-    while (pass_some(jpeg, table, bits, &k)) {
-        fill_up(bits);
-        if (!pass_some(jpeg, table, bits, &k))
             break;
     }
 }
@@ -245,7 +204,7 @@ ALWAYS_INLINE boolean read_mcu(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
         if (blocks && scan->wants_ac[i])
             read_block(jpeg, scan->ac_table[i], &bits, blocks[i][0]);
         else
-            pass_block(jpeg, scan->ac_table[i], &bits);
+            read_block(jpeg, scan->ac_table[i], &bits, NULL);
         if (UNLIKELY((bits.at - scan->end) * 8 > (ptrdiff_t)bits.count))
             fail(jpeg);
     }
@@ -262,10 +221,15 @@ static boolean read_mcu_anywhere(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
 __attribute__((target("bmi2"))) static boolean read_mcu_bmi2(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
     return read_mcu(jpeg, blocks);
 }
-#else
-#define read_mcu_bmi2 read_mcu_anywhere
-#define __builtin_cpu_supports(feature) 0
 #endif
+
+static void call_ours(j_decompress_ptr jpeg) {
+    jpeg->entropy->decode_mcu = read_mcu_anywhere;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("bmi2"))
+        jpeg->entropy->decode_mcu = read_mcu_bmi2;
+#endif
+}
 
 /* --- the scan ---------------------------------------------------------------------------------------------------- */
 
@@ -322,6 +286,6 @@ static int read_scan_ourselves(j_decompress_ptr jpeg) {
     if (!copy_scan(scan, copy, jpeg->src->next_input_byte, length) || !build_tables(scan, jpeg))
         return 0;
     jpeg->client_data = scan;
-    jpeg->entropy->decode_mcu = __builtin_cpu_supports("bmi2") ? read_mcu_bmi2 : read_mcu_anywhere;
+    call_ours(jpeg);
     return 1;
 }
