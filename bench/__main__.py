@@ -51,7 +51,7 @@ def machine() -> str:
 
 def _compose(*, quick: bool) -> dict[str, str]:
     found = photos()
-    ways = compose.measured(found, quick=quick, rounds=3 if quick else 5)
+    ways = compose.measured(found, quick=quick, rounds=3 if quick else 15)
     if not quick:
         report.plot("compose", report.compose_chart(ways))
     return {"compose": report.compose_table(ways, found.source)}

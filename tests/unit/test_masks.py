@@ -7,10 +7,12 @@ import time
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.cli.screen import Screen
 from worker.logs import configure
-from worker.masks import visible, without_signatures
+from worker.masks import SECRETS, visible, without_signatures
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,7 @@ from worker.masks import visible, without_signatures
         "https://SECRET@h/a",
         "x-signature%3DSECRET",
         "x-signature\\u003dSECRET\\u0026b=1",
+        "x-signature\\u003dSECRET",
         "a piece of one: gnature=1&x-signature=SECRET",
         '{"SecretAccessKey": "SECRET", "x-signature" : "SECRET"}',
         "api_key=SECRET",
@@ -51,6 +54,35 @@ def test_a_secret_is_masked(text: str) -> None:
 )
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert without_signatures(text) == text
+
+
+PIECES = [
+    "sign",
+    "token",
+    "=",
+    "%3d",
+    "%3D",
+    "\\u003D",
+    "?",
+    "&",
+    "st",
+    '"',
+    ":",
+    " ",
+    "://",
+    "@",
+    "AKIA",
+    "ASIA",
+    "A1B2C3D4E5F6G7H8",
+]
+
+
+@given(pieces=st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12))
+def test_every_text_that_may_hold_a_secret_is_looked_through(pieces: list[str]) -> None:
+    masked = text = "".join(pieces)
+    for pattern, instead in SECRETS:
+        masked = pattern.sub(instead, masked)
+    assert without_signatures(text) == masked
 
 
 @pytest.mark.parametrize("piece", ["sign", "?a=", "://", "token=", '"secret":"', "AKIA", "a&b=c", "://a", "%3d"])
