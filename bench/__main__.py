@@ -84,7 +84,10 @@ def _figures(*, quick: bool) -> dict[str, str]:
     del quick
     with whole.origin(80, 40) as address:
         _, lags = whole.ours(address, 700, probed=True)
-    overheads = {fronted: [whole.creator_overhead(fronted=fronted) for _ in range(3)] for fronted in (True, False)}
+    overheads = {
+        fronted: [whole.creator_overhead(fronted=fronted) for _ in range(rounds)]
+        for fronted, rounds in ((True, 5), (False, 3))
+    }
     idle = whole.idle(20)
     rows = {
         "images a second with 1 core and with 2, which the origin uses as well (`process`)": (
