@@ -83,10 +83,16 @@ def _whole_cells(found: Series, ours: Series, latency: str, name: str) -> Sequen
     return (
         f"{found.median(latency):.2f}",
         f"{each[0]:.2f} to {each[-1]:.2f}",
-        "" if name == "ours" else f"{found.median(latency) / ours.median(latency):.2f} times",
+        "" if name == "ours" else _times(found.runs[latency], ours.runs[latency]),
         f"{found.median(latency, _speed):.0f}",
         f"{peak:.0f} MB" if peak else "",
     )
+
+
+def _times(theirs: list[Run], ours: list[Run]) -> str:
+    """Tell the median of the ratios round by round, and their range: rounds differ more than what is in one."""
+    ratios = sorted(their.each / our.each for their, our in zip(theirs, ours, strict=True))
+    return f"{statistics.median(ratios):.2f} times ({ratios[0]:.1f} to {ratios[-1]:.1f})"
 
 
 def _speed(run: Run) -> float:
