@@ -184,7 +184,7 @@ def test_a_block_without_a_zero_ends_by_itself() -> None:
 
 
 def test_a_block_ends_whatever_the_next_one_begins_like() -> None:
-    """One look sees a whole block here, and behind it what would be sixteen more zeros."""
+    """A whole block has eight bits here, fewer than one look sees, and what follows would be sixteen more zeros."""
     codes = Codes(ac=(bytes((1, 1, 1, *[0] * 13)), bytes((0xF0, 0xE1, 0x00))))
     data = codes.jpeg(codes.scan([(0, [(62, 1)]), (-1, [])] * (COUNT // 2)))
     assert codes.dc[0][0] == codes.ac[0xF0] == "0"

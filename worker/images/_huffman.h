@@ -54,8 +54,8 @@ ALWAYS_INLINE unsigned zeros_of(symbol it) {
 
 struct huffman_table {
     symbol next[1 << LOOK];
-    unsigned end[LONGEST + 1]; /* behind the last code of so many bits */
-    unsigned first[LONGEST + 1], index[LONGEST + 1]; /* the first code of so many bits, and where its symbol stands */
+    unsigned end[LONGEST + 1];   /* behind the last code of so many bits */
+    unsigned shift[LONGEST + 1]; /* added to such a code, it is where its symbol stands (modulo 2^32) */
     const UINT8 *symbols;
     int is_ac, is_built;
 };
@@ -102,8 +102,7 @@ static int build(struct huffman_table *it, const JHUFF_TBL *theirs, int is_ac) {
     it->is_ac = is_ac;
     unsigned code = 0, index = 0;
     for (unsigned length = 1; length <= LONGEST; length++, code <<= 1) {
-        it->first[length] = code;
-        it->index[length] = index;
+        it->shift[length] = index - code;
         for (unsigned left = theirs->bits[length]; left > 0; left--, code++, index++) {
             if (index >= sizeof theirs->huffval || code >= 1u << length)
                 return 0;
@@ -145,7 +144,7 @@ __attribute__((noinline, cold)) static symbol long_symbol(j_decompress_ptr jpeg,
     for (unsigned length = LOOK + 1; length <= LONGEST; length++) {
         unsigned code = (unsigned)(next >> (64 - length));
         if (code < table->end[length])
-            return symbol_of(table->symbols[table->index[length] + code - table->first[length]], length, table->is_ac);
+            return symbol_of(table->symbols[code + table->shift[length]], length, table->is_ac);
     }
     fail(jpeg);
 }
