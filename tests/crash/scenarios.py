@@ -174,7 +174,7 @@ def _once_more(place: Place, asked: Asked) -> None:
 
 def _state(place: Place, asked: Asked) -> str:
     batches = place.batches(asked.key.rpartition("/")[2].removesuffix(".csv"))
-    return next((item["state"] for item in batches.values() if item["processing_date"] == "batch"), "")
+    return next((item.get("state", "") for item in batches.values() if item["processing_date"] == "batch"), "")
 
 
 def whole_batches(place: Place) -> dict[str, dict[str, Any]]:

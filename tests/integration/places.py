@@ -158,7 +158,7 @@ class Place:
         """Wait for the one batch whose id contains `part` to come to a state; returns its id and item."""
 
         def look() -> list[tuple[str, Item]]:
-            return [(name, item) for name, item in self.batches(part).items() if item["state"] == state]
+            return [(name, item) for name, item in self.batches(part).items() if item.get("state") == state]
 
         found = until(look, f"a batch {part} that is {state}", within=within)
         assert len(found) == 1

@@ -13,8 +13,9 @@ from tests.integration.pictures import token
 from tests.integration.places import Place, plain
 from worker.aws.clients import Clients
 from worker.aws.dynamodb import StateTable
-from worker.errors import JobReason, LeaseLost
+from worker.errors import JobReason, LeaseLost, RetryableError
 from worker.model import (
+    WHOLE,
     Batch,
     BatchRecord,
     BatchState,
@@ -100,6 +101,25 @@ async def test_the_first_taker_gets_the_lease_and_names_the_start(table: StateTa
 
 async def test_there_is_no_batch_before_it_is_taken(table: StateTable, name: str) -> None:
     assert await table.batch(name) is None
+
+
+@pytest.mark.parametrize("written", range(6))
+async def test_a_record_whose_first_write_is_not_whole_yet_is_none_and_not_taken(
+    table: StateTable, clients: Clients, shared_place: Place, name: str, written: int
+) -> None:
+    """DynamoDB shows a write whole or not at all; emulators that put one attribute after another do not."""
+    await taken(table, name)
+    key = {"creator_name": {"S": f" batch {name}"}, "processing_date": {"S": WHOLE}}
+    missing = ["started_at", "source_csv", "state", "lease_owner", "lease_expires", "fence"][written:]
+    await clients.dynamodb.update_item(
+        TableName=shared_place.table,
+        Key=key,
+        UpdateExpression="REMOVE " + ", ".join(f"#{name}" for name in missing),
+        ExpressionAttributeNames={f"#{name}": name for name in missing},
+    )
+    assert await table.batch(name) is None
+    with pytest.raises(RetryableError, match="is being taken by another worker"):
+        await table.take(name, owner="second", source_csv="", lease=LEASE)
 
 
 async def test_a_second_owner_is_refused_until_the_lease_ends(table: StateTable, name: str, clock: Clock) -> None:

@@ -16,11 +16,15 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from worker.aws.clients import aws_call, code_of
 from worker.aws.items import Item, from_item, old_item, stamp, to_item
 from worker.aws.table import Table
-from worker.errors import JobReason, LeaseLost
+from worker.errors import JobReason, LeaseLost, RetryableError
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease, S3Manifest
 
 COUNT, ERROR = "n_", "e_"
 """What the names of a batch's counters begin with. They are attributes of their own: DynamoDB adds to no others."""
+
+BORN_WITH = frozenset({"state", "started_at", "lease_owner", "fence", "lease_expires", "source_csv"})
+"""What a record holds from its first write on. DynamoDB shows that write whole or not at all; moto shows the key first
+and then one attribute after another. A reader in between has come before the write."""
 
 CONFLICTS = 12
 """Tries at a transaction that met another one on the same batch; they last milliseconds."""
@@ -47,6 +51,7 @@ class Batches(Table):
         A chunk's fence begins above its batch's (`fence_above`), under which its creators may have been begun.
         One that failed after the taker last looked (`as_of`, epoch seconds; else now) is not taken: whoever was away
         meanwhile would set it going again, and its message may be gone.
+        Raises `RetryableError` where another one's first write to the record is not whole yet (`BORN_WITH`).
         """
         now = self._clock()
         record, done = await self._update(
@@ -72,6 +77,9 @@ class Batches(Table):
                 ":one": 1,
             },
         )
+        if record is None:
+            other = f"{part} of batch {batch_id} is being taken by another worker"
+            raise RetryableError(JobReason.AWS_UNAVAILABLE, other)
         # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
         return record, done or (record.owner == owner and record.lease_expires == now + lease)
 
@@ -212,7 +220,7 @@ class Batches(Table):
 
     async def _update(
         self, batch_id: str, part: str, update: str, *, condition: str, values: Mapping[str, Any]
-    ) -> tuple[BatchRecord, bool]:
+    ) -> tuple[BatchRecord | None, bool]:
         now = self._clock()
         write = self._write(
             batch_id, part, update, condition, {**values, ":stamp": stamp(now), ":ttl": self.expiry(now)}
@@ -273,9 +281,9 @@ def _key(batch_id: str, part: str) -> Item:
     return to_item({"creator_name": f" batch {batch_id}", "processing_date": part})
 
 
-def _record(batch_id: str, found: Mapping[str, Any]) -> Any:
-    """Read a record; None where there is none, as after a condition that failed on an absent item."""
-    if not found:
+def _record(batch_id: str, found: Mapping[str, Any]) -> BatchRecord | None:
+    """Read a record; None where there is none (yet), as after a condition that failed on an absent item."""
+    if not found.keys() >= BORN_WITH:
         return None
     return BatchRecord(
         id=batch_id,
