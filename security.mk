@@ -1,5 +1,5 @@
 # What is about safety; included by the Makefile.
-.PHONY: hostile-origin fuzz fuzz-coverage mutations sbom audit audit-image measure-sandbox
+.PHONY: hostile-origin fuzz fuzz-coverage fuzz-jpeg mutations sbom audit audit-image measure-sandbox
 
 hostile-origin: setup ## a server that does everything wrong, on 127.0.0.1:8666, to try the worker against by hand
 	@$(PY) -m tests.security.hostile_origin
@@ -9,6 +9,9 @@ fuzz: setup ## the properties of tests/security/test_fuzz.py with 20,000 example
 
 fuzz-coverage: setup ## the same, guided by coverage (atheris, where it has a wheel); SECONDS=600
 	@scripts/fuzz_coverage $(or $(SECONDS),600)
+
+fuzz-jpeg: setup ## our C code for JPEGs against libjpeg's, guided by coverage (needs clang); SECONDS=600
+	@scripts/fuzz_jpeg $(or $(SECONDS),600)
 
 mutations: setup ## take each guard out, one at a time, and see that a test goes red; ten minutes
 	@$(PY) -m tests.security.mutations

@@ -1,13 +1,16 @@
 """Damages JPEGs and WebPs and has our C code decode parts of them: `python -m bench.fuzz SECONDS`.
 
 Meant to run under valgrind, or with the C code built with -fsanitize=address,undefined; docs/performance.md tells how.
+`--seeds FOLDER` writes its JPEGs for another fuzzer instead, each with the bytes behind it that
+`tests/security/jpeg_fuzz.c` takes for a part and a scale.
 """
 
+import argparse
 import io
 import random
 import struct
-import sys
 import time
+from pathlib import Path
 
 from PIL import Image
 
@@ -113,5 +116,19 @@ def parameters(size: tuple[int, int], chance: random.Random) -> tuple[int, int, 
     return eighths, left, top, right, bottom
 
 
+def write_seeds(folder: Path) -> None:
+    """Write each JPEG, of which all is asked for, at one of four scales."""
+    chance = random.Random(7)
+    for number, (_, data) in enumerate(seeds(chance)):
+        if data.startswith(b"\xff\xd8"):
+            choices = bytes((0, 0, 255, 255, chance.choice((0, 1, 3, 7))))
+            (folder / f"{number:03}").write_bytes(data + choices)
+
+
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="bench.fuzz")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("seconds", type=float, nargs="?")
+    asked.add_argument("--seeds", type=Path, metavar="FOLDER")
+    arguments = parser.parse_args()
+    main(arguments.seconds) if arguments.seeds is None else write_seeds(arguments.seeds)
