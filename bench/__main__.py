@@ -126,14 +126,15 @@ def _overhead(runs: list[tuple[whole.Run, float]]) -> str:
 def _speed_by_cores() -> str:
     """Tell images a second where worker and origin have one core and where they have two, without the start."""
     speeds: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(8):
+    for number in range(10):
         cores = 1 + number % 2
         with whole.origin(cores=cores) as address:
             few, many = (whole.ours_on_this_machine(address, images, cores=cores) for images in (35, 2_135))
         speeds[cores].append(2_100 / (many.wall - few.wall))
     one, two = (statistics.median(found) for found in speeds.values())
+    times = [with_two / with_one for with_one, with_two in zip(*speeds.values(), strict=True)]
     return (
-        f"{one:.0f}, {two:.0f}: {two / one:.2f} times; the best of each: {max(speeds[2]) / max(speeds[1]):.2f} times; "
+        f"{one:.0f}, {two:.0f}: {statistics.median(times):.2f} times, by rounds {min(times):.2f} to {max(times):.2f}; "
         f"two processes that do nothing but decode: {compose.speed_of_two():.2f} times"
     )
 

@@ -61,6 +61,11 @@ async def test_200_decodes_at_once_over_2_processes_get_their_own_answers(two: D
     assert len(decoders()) == 2
 
 
+async def test_decoders_stand_back_for_whoever_hands_them_work(two: DecodePool) -> None:
+    mine = psutil.Process().nice()
+    assert [decoder.nice() for decoder in decoders()] == [min(mine + 10, 19)] * 2
+
+
 async def test_a_process_makes_the_same_cell_as_a_call_would(one: DecodePool) -> None:
     data = encoded(photo(400, 700), "JPEG")
     spec = CellSpec(200, (1, 2, 3), 50, 50_000_000, keep_side=100)

@@ -243,6 +243,6 @@ def test_settings_cannot_be_changed() -> None:
         load().default_rows = 6
 
 
-@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 3), (4, 5)])
-def test_one_decoder_more_than_there_are_cores_where_there_are_several(cores: int, decoders: int) -> None:
+@pytest.mark.parametrize(("cores", "decoders"), [(1, 1), (2, 4), (4, 8)])
+def test_two_decoders_for_each_core_where_there_are_several(cores: int, decoders: int) -> None:
     assert default_decoders(cores) == decoders

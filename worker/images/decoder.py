@@ -31,6 +31,10 @@ REQUEST = struct.Struct("<IIIQI3B")
 ANSWER = struct.Struct("<B24sIII")
 """Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of pixels or text."""
 
+STANDS_BACK = 10
+"""How much nicer than the worker a decoder is. Whoever hands out the work has to come first, or decoders that have some
+keep waiting those that have none; 19 would leave a decoder too little beside pages that take seconds to encode."""
+
 
 class Status(IntEnum):
     """What an answer is; READY (with what the sandbox is made of, in JSON) and BROKEN answer the process's start."""
@@ -49,6 +53,7 @@ def main() -> None:
     sandbox.limit(memory=memory)
     try:
         make_cell = _loaded()
+        os.nice(STANDS_BACK)  # only now: the worker waits for its start
         _silence()
         _answer(answers, Status.READY, text=json.dumps(sandbox.seal()).encode())
         _serve(requests, answers, window, make_cell, cpu_seconds)

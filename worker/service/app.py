@@ -184,8 +184,8 @@ async def creator_work(
 
 
 def default_decoders(cores: int) -> int:
-    """One for each core, and where there are several, one more: it has work while the event loop feeds the others."""
-    return cores + 1 if cores > 1 else 1
+    """Two for each core where there are several, so that a core has work while the event loop feeds the others."""
+    return 2 * cores if cores > 1 else 1
 
 
 def gate(settings: Settings, gauge: MemoryGauge) -> Gate:
