@@ -132,9 +132,8 @@ def _speed_by_cores() -> str:
             few, many = (whole.ours_on_this_machine(address, images, cores=cores) for images in (35, 2_135))
         speeds[cores].append(2_100 / (many.wall - few.wall))
     one, two = (statistics.median(found) for found in speeds.values())
-    times = [with_two / with_one for with_one, with_two in zip(*speeds.values(), strict=True)]
     return (
-        f"{one:.0f}, {two:.0f}: {statistics.median(times):.2f} times, by rounds {min(times):.2f} to {max(times):.2f}; "
+        f"{one:.0f}, {two:.0f}: {report.times(speeds[2], speeds[1])}; "
         f"two processes that do nothing but decode: {compose.speed_of_two():.2f} times"
     )
 

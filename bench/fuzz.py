@@ -131,4 +131,7 @@ if __name__ == "__main__":
     asked.add_argument("seconds", type=float, nargs="?")
     asked.add_argument("--seeds", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    main(arguments.seconds) if arguments.seeds is None else write_seeds(arguments.seeds)
+    if arguments.seeds is not None:
+        write_seeds(arguments.seeds)
+    else:
+        main(arguments.seconds)

@@ -78,20 +78,20 @@ def whole_table(series: dict[str, Series], latencies: list[str]) -> str:
 
 
 def _whole_cells(found: Series, ours: Series, latency: str, name: str) -> Sequence[str]:
-    each = sorted(run.each for run in found.runs[latency])
+    each, our_each = ([run.each for run in way.runs[latency]] for way in (found, ours))
     peak = max(run.peak for run in found.runs[latency])
     return (
         f"{found.median(latency):.2f}",
-        f"{each[0]:.2f} to {each[-1]:.2f}",
-        "" if name == "ours" else _times(found.runs[latency], ours.runs[latency]),
+        f"{min(each):.2f} to {max(each):.2f}",
+        "" if name == "ours" else times(each, our_each),
         f"{found.median(latency, _speed):.0f}",
         f"{peak:.0f} MB" if peak else "",
     )
 
 
-def _times(theirs: list[Run], ours: list[Run]) -> str:
+def times(these: list[float], those: list[float]) -> str:
     """Tell the median of the ratios round by round, and their range: rounds differ more than what is in one."""
-    ratios = sorted(their.each / our.each for their, our in zip(theirs, ours, strict=True))
+    ratios = sorted(this / that for this, that in zip(these, those, strict=True))
     return f"{statistics.median(ratios):.2f} times ({ratios[0]:.1f} to {ratios[-1]:.1f})"
 
 

@@ -114,8 +114,8 @@ async def test_a_record_whose_first_write_is_not_whole_yet_is_none_and_not_taken
     await clients.dynamodb.update_item(
         TableName=shared_place.table,
         Key=key,
-        UpdateExpression="REMOVE " + ", ".join(f"#{name}" for name in missing),
-        ExpressionAttributeNames={f"#{name}": name for name in missing},
+        UpdateExpression="REMOVE " + ", ".join(f"#{attribute}" for attribute in missing),
+        ExpressionAttributeNames={f"#{attribute}": attribute for attribute in missing},
     )
     assert await table.batch(name) is None
     with pytest.raises(RetryableError, match="is being taken by another worker"):

@@ -1,9 +1,9 @@
 /* The C code for JPEGs under libFuzzer: what our Huffman decoder makes of a file, libjpeg's own has to make of it too.
  * `make fuzz-jpeg` builds this with clang's sanitizers and runs it; scripts/fuzz_jpeg tells how.
  *
- * The last byte chooses the scale, the four bytes before it the part that is asked for; what is before them is the file.
- * So the fuzzer's seeds are files that have five bytes behind them. Python.h is here for its types only: nothing of
- * Python's is called, but for the module's own functions, which nobody calls.
+ * The last byte chooses the scale, the four bytes before it the part that is asked for; what is before them is the
+ * file. So the fuzzer's seeds are files that have five bytes behind them. Python is linked for the module's own
+ * functions, which nobody calls here.
  */
 #include "../../worker/images/_jpeg.c"
 
@@ -17,7 +17,7 @@ struct question {
     const uint8_t *file;
     size_t length;
     unsigned eighths;
-    uint8_t part[4]; /* of 256ths of the picture: left, top, right, bottom */
+    uint8_t part[4]; /* in 255ths of the picture: left, top, right, bottom */
 };
 
 struct found {
@@ -52,7 +52,7 @@ static int read_part(struct reading *it, const struct question *asked, enum huff
 
 static struct found answer(const struct question *asked, enum huffman huffman) {
     struct reading it;
-    static struct found found; /* not on the stack, since a jump may come back to here */
+    struct found found; /* like `it`, changed through its address only, so that a jump back finds it as it was left */
     memset(&it, 0, sizeof it);
     memset(&found, 0, sizeof found);
     if (setjmp(it.odd) == 0)

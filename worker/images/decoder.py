@@ -32,8 +32,9 @@ ANSWER = struct.Struct("<B24sIII")
 """Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of pixels or text."""
 
 STANDS_BACK = 10
-"""How much nicer than the worker a decoder is. Whoever hands out the work has to come first, or decoders that have some
-keep waiting those that have none; 19 would leave a decoder too little beside pages that take seconds to encode."""
+"""How much nicer than the worker a decoder is. Whoever hands out the work has to come first: else decoders that have
+some leave it no core, and others run out of it. 19 would leave them too little beside pages that take seconds to
+encode."""
 
 
 class Status(IntEnum):
