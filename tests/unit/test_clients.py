@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 
-from worker.aws.clients import open_clients
+from worker.aws.clients import SENT_AT_ONCE, open_clients
 from worker.aws.s3 import S3
 
 
@@ -43,3 +44,40 @@ async def test_s3_is_not_asked_before_a_body_whether_it_may_be_sent() -> None:
         put = meta.service_model.operation_model("PutObject")
         await meta.events.emit("before-call.s3.PutObject", model=put, params=call, request_signer=None, context={})
     assert "Expect" not in call["headers"]
+
+
+class SentError(Exception):
+    """In place of sending."""
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://localhost:4566"])
+@pytest.mark.parametrize(
+    ("body", "checksum"),
+    [
+        (b"123456789", b"y/Q5Jg=="),  # 0xCBF43926, by which implementations are checked
+        (b"", b"AAAAAA=="),
+        (b"123456789" * 200_000, b"H2M1tQ=="),
+    ],
+    ids=["short", "empty", "large"],
+)
+async def test_a_body_is_sent_in_one_piece_behind_its_checksum(
+    endpoint: str | None, body: bytes, checksum: bytes
+) -> None:
+    sent: list[Any] = []
+
+    def send(request: AWSPreparedRequest, **_: Any) -> None:
+        sent.append(request)
+        raise SentError
+
+    async with open_clients(region="eu-central-1", endpoint_url=endpoint) as clients:
+        clients.s3.meta.events.register("before-send.s3.PutObject", send)
+        with pytest.raises(SentError):
+            await clients.s3.put_object(Bucket="a-bucket", Key="k", Body=body)
+    (request,) = sent
+    headers: dict[str, Any] = {name.lower(): value for name, value in request.headers.items()}
+    assert (request.body.read() if len(body) > SENT_AT_ONCE else request.body or b"") == body
+    assert headers["content-length"] == str(len(body))
+    assert headers["x-amz-checksum-crc32"] == checksum
+    assert headers["x-amz-content-sha256"] == b"UNSIGNED-PAYLOAD"
+    assert b"x-amz-checksum-crc32;" in headers["authorization"]
+    assert not {"content-encoding", "transfer-encoding", "x-amz-trailer", "expect"} & set(headers)

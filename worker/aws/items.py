@@ -1,6 +1,5 @@
 """Plain values as DynamoDB items, and back."""
 
-import json
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,6 +10,8 @@ from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
 
+_WRITES, _READS = TypeSerializer(), TypeDeserializer()
+
 
 def stamp(epoch: float) -> str:
     """Write epoch seconds as `2025-01-19T12:00:00Z`."""
@@ -19,13 +20,22 @@ def stamp(epoch: float) -> str:
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     """Write plain values as DynamoDB attributes; it has no binary floats, only decimals."""
-    exact = json.loads(json.dumps(values), parse_float=Decimal)
-    return {name: TypeSerializer().serialize(value) for name, value in exact.items()}
+    return {name: _WRITES.serialize(_exact(value)) for name, value in values.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> Item:
     """Read DynamoDB attributes as plain values."""
-    return {name: _number(TypeDeserializer().deserialize(value)) for name, value in item.items()}
+    return {name: _number(_READS.deserialize(value)) for name, value in item.items()}
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, dict):
+        return {key: _exact(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_exact(inner) for inner in value]
+    return value
 
 
 def _number(value: Any) -> Any:
