@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 Item = dict[str, Any]
 
-_WRITES, _READS = TypeSerializer(), TypeDeserializer()
+_READS = TypeDeserializer()
 
 
 def stamp(epoch: float) -> str:
@@ -20,7 +20,7 @@ def stamp(epoch: float) -> str:
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     """Write plain values as DynamoDB attributes; it has no binary floats, only decimals."""
-    return {name: _WRITES.serialize(_exact(value)) for name, value in values.items()}
+    return {name: _attribute(value) for name, value in values.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> Item:
@@ -28,14 +28,21 @@ def from_item(item: Mapping[str, Any]) -> Item:
     return {name: _number(_READS.deserialize(value)) for name, value in item.items()}
 
 
-def _exact(value: Any) -> Any:
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, dict):
-        return {key: _exact(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_exact(inner) for inner in value]
-    return value
+def _attribute(value: Any) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": str(value)}
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": repr(value)}
+        case list():
+            return {"L": [_attribute(inner) for inner in value]}
+        case dict():
+            return {"M": to_item(value)}
+    raise TypeError(f"no attribute can hold {value!r}")
 
 
 def _number(value: Any) -> Any:
