@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from bench import compose, profile, report, whole
+from bench import calls, compose, profile, report, whole
 from bench.photos import CACHE, photos
 
 LATENCIES = {"0 ms": (0.0, 0.0), "80 ± 40 ms": (80.0, 40.0)}
@@ -84,10 +84,7 @@ def _figures(*, quick: bool) -> dict[str, str]:
     del quick
     with whole.origin(80, 40) as address:
         _, lags = whole.ours(address, 700, probed=True)
-    overheads = {
-        fronted: [whole.creator_overhead(fronted=fronted) for _ in range(rounds)]
-        for fronted, rounds in ((True, 5), (False, 1))
-    }
+    overheads = [whole.creator_overhead() for _ in range(5)]
     idle = whole.idle(20)
     rows = {
         "images a second with 1 core and with 2, which the origin uses as well (`process`)": (
@@ -99,10 +96,9 @@ def _figures(*, quick: bool) -> dict[str, str]:
             "p99 under 20 ms",
         ),
         "CPU of a creator with one image of 72x128, and beyond that image; answers come at once (`front.py`)": (
-            _overhead(overheads[True]),
+            _overhead(overheads),
             "5 ms",
         ),
-        "the same beside moto, which the worker waits for": (_overhead(overheads[False]), ""),
         "start to first receive: wall, CPU of all its processes": (
             f"{idle['started_after']:.2f} s, {idle['started_cpu']:.2f} s",
             "1.5 s",
@@ -113,7 +109,10 @@ def _figures(*, quick: bool) -> dict[str, str]:
         f"{images} images at 80 ± 40 ms, the start included (`process`)": (f"{seconds:.1f} s", f"{limit} s")
         for (images, seconds), limit in zip(whole.old_figures().items(), (5, 15, 30), strict=True)
     }
-    return {"figures": report.plain_table(("what", "measured", "target"), [(k, *v) for k, v in rows.items()])}
+    return {
+        "figures": report.plain_table(("what", "measured", "target"), [(k, *v) for k, v in rows.items()]),
+        "calls": calls.measured(),
+    }
 
 
 def _overhead(runs: list[tuple[whole.Run, float]]) -> str:

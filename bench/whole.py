@@ -96,13 +96,35 @@ def emulator(*, fronted: bool = False) -> Iterator[dict[str, str]]:
         raise RuntimeError("waitress could not be installed, which serves moto with connections that are kept")
     command = [sys.executable, "-P", str(HERE / "emulator.py"), str(port)]
     theirs = environments.plain() | {"PYTHONPATH": str(beside)}
-    servers = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)]
-    moto = port
-    if fronted:
-        port = _free_port()
-        servers.append(subprocess.Popen([sys.executable, str(HERE / "front.py"), str(port), str(moto)]))
-    endpoint = f"http://127.0.0.1:{port}"
-    environment = environments.plain() | {
+    moto = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=theirs)
+    try:
+        _wait_for(lambda: _answers(port), "moto")
+        with front(port) if fronted else contextlib.nullcontext(port) as answering:
+            environment = _environment(f"http://127.0.0.1:{answering}")
+            command = [sys.executable, "-m", "worker", "bootstrap"]
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+            yield environment
+    finally:
+        moto.kill()
+        moto.wait()
+
+
+@contextmanager
+def front(upstream: int = 0, certificate: Path | None = None) -> Iterator[int]:
+    """Start `front.py`, over https where there is a certificate; gives its port."""
+    port = _free_port()
+    command = [sys.executable, str(HERE / "front.py"), str(port), str(upstream)]
+    process = subprocess.Popen([*command, str(certificate)] if certificate else command)
+    try:
+        _wait_for(lambda: _answers(port), "the front")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _environment(endpoint: str) -> dict[str, str]:
+    return environments.plain() | {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
@@ -113,17 +135,6 @@ def emulator(*, fronted: bool = False) -> Iterator[dict[str, str]]:
         "HEALTH_PORT": "0",
         "LOG_FORMAT": "json",
     }
-    try:
-        _wait_for(lambda: _answers(moto), "moto")
-        _wait_for(lambda: _answers(port), "its front")
-        subprocess.run(
-            [sys.executable, "-m", "worker", "bootstrap"], env=environment, cwd=ROOT, check=True, capture_output=True
-        )
-        yield environment
-    finally:
-        for server in servers:
-            server.kill()
-            server.wait()
 
 
 def client(service: str, environment: dict[str, str]) -> Any:
@@ -173,10 +184,6 @@ class Worker:
     def finished(self) -> int:
         """Return how many creators are done."""
         return self._log.read_text().count("creator.finished")
-
-    def batches(self) -> int:
-        """Return how many batches are done."""
-        return self._log.read_text().count("batch.finished")
 
     def cpu(self) -> float:
         """Return the CPU seconds of its processes, the ended ones among them included."""
@@ -313,20 +320,20 @@ def floor(address: str, images: int) -> Run:
 # --- single figures ---------------------------------------------------------------------------------------------------
 
 
-def creator_overhead(*, fronted: bool) -> tuple[Run, float]:
+def creator_overhead() -> tuple[Run, float]:
     """Return a run of creators with one tiny image each, and what a creator costs without it, in CPU milliseconds.
 
     What an image of that size costs is what five of them cost more than one, by four.
     """
-    one, five = (_creators_of(images, fronted=fronted) for images in (1, 5))
+    one, five = (_creators_of(images) for images in (1, 5))
     return one, one.each - (five.each - one.each) / 4
 
 
-def _creators_of(images: int, *, fronted: bool) -> Run:
+def _creators_of(images: int) -> Run:
     """Do creators with so many tiny images each; the run counts creators."""
     with (
         origin(folder=tiny()) as address,
-        emulator(fronted=fronted) as environment,
+        emulator(fronted=True) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         creators, key = 1_000, "manual-uploads/many.csv"
