@@ -1,5 +1,6 @@
 """Values as DynamoDB keeps them: as boto3 writes them, and back as they were."""
 
+import math
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -57,6 +58,7 @@ def test_a_named_value_is_its_text() -> None:
     assert type(attribute["S"]) is str
 
 
-def test_what_has_no_attribute_is_refused() -> None:
+@pytest.mark.parametrize("value", [object(), math.nan, math.inf, -math.inf, [math.nan]])
+def test_what_has_no_attribute_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="no attribute can hold"):
-        to_item({"when": object()})
+        to_item({"when": value})

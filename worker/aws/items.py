@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -36,7 +37,7 @@ def _attribute(value: Any) -> dict[str, Any]:
             return {"NULL": True}
         case bool():
             return {"BOOL": value}
-        case int() | float():
+        case int() | float() if isfinite(value):
             return {"N": repr(value)}
         case list():
             return {"L": [_attribute(inner) for inner in value]}
