@@ -13,17 +13,13 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiobotocore.session import get_session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench import environments, report, whole
+from tests.unit.certificates import self_signed
 from worker.aws.clients import Clients, open_clients
 from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
@@ -39,7 +35,8 @@ def measured(rounds: int = 3) -> str:
     """Return a table: CPU of each call in ms, for each way and scheme, interleaved."""
     found: dict[tuple[str, str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        certificate = _certificate(Path(folder))
+        now, day = datetime.now(UTC), timedelta(days=1)
+        certificate = self_signed(Path(folder), "127.0.0.1", now - day, now + day)
         addresses = {
             scheme: f"{scheme}://127.0.0.1:{stack.enter_context(whole.front(certificate=shown))}"
             for scheme, shown in (("http", None), ("https", certificate))
@@ -91,8 +88,9 @@ def _calls(clients: Clients) -> dict[str, Callable[[], Awaitable[object]]]:
     job = Job(InlineManifest(""), output_prefix="", config=ProcessingConfig(), from_event=False)
     batch = Batch("s3_covers-153d09a0", job, datetime.now(UTC), "owner", 1, "message", "covers.csv")
     key = "collages/by-creator/creator00001/collage_20260101_000000.jpg"
-    record = CreatorRecord("creator00001", CreatorStatus.COMPLETED, images_processed=35, collage_keys=(key,))
-    record = replace(record, content_hash="0" * 64)
+    record = CreatorRecord(
+        "creator00001", CreatorStatus.COMPLETED, images_processed=35, collage_keys=(key,), content_hash="0" * 64
+    )
     page, document = os.urandom(400_000), os.urandom(10_000)
     return {
         "its collage, 400 KB": lambda: results.put_collage(
@@ -112,23 +110,6 @@ async def _as_it_comes(endpoint: str) -> AsyncIterator[Clients]:
         session.create_client("dynamodb", REGION, endpoint_url=endpoint) as dynamodb,
     ):
         yield Clients(s3, sqs, dynamodb)
-
-
-def _certificate(folder: Path) -> Path:
-    """Make a certificate for this machine, with its key in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
-    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-        .add_extension(here, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, raw, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path = folder / "bench.pem"
-    path.write_bytes(key.private_bytes(pem, raw, plain) + made.public_bytes(pem))
-    return path
 
 
 if __name__ == "__main__":

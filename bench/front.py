@@ -48,9 +48,10 @@ async def message(
     if EXPECTS in head:
         head = head.replace(EXPECTS, b"")
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if CHUNKED in head.lower():
+    lowered = head.lower()
+    if CHUNKED in lowered:
         return head, await _chunked(reader)
-    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    length = lowered.partition(b"content-length:")[2].partition(b"\r\n")[0]
     return head, await reader.readexactly(int(length or 0) if has_body else 0)
 
 

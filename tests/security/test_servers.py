@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
+from tests.unit.certificates import self_signed
 from worker.errors import ImageError, ImageReason
 from worker.images.fetch import LARGE_BODIES, Fetcher, FetchPolicy
 from worker.images.limiter import Limiter
@@ -220,7 +218,7 @@ CERTIFICATES = {
 @pytest.mark.parametrize("name", CERTIFICATES)
 async def test_no_picture_comes_over_a_certificate(name: str, tmp_path: Path) -> None:
     host, since, until, trusted = CERTIFICATES[name]
-    pem = _certificate(tmp_path, host, since, until)
+    pem = self_signed(tmp_path, host, since, until)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server = await asyncio.start_server(_never, "127.0.0.1", 0, ssl=context)
@@ -236,26 +234,3 @@ async def test_no_picture_comes_over_a_certificate(name: str, tmp_path: Path) ->
 async def _never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(reply())
     writer.close()
-
-
-def _certificate(folder: Path, host: str, since: datetime, until: datetime) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(since)
-        .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    plain = serialization.NoEncryption()
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        + built.public_bytes(serialization.Encoding.PEM)
-    )
-    return pem

@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
+from tests.unit.certificates import self_signed
 from worker.errors import ImageError, ImageReason
 from worker.images.answers import reason_for_status, seconds_asked
 from worker.images.fetch import Fetched, Fetcher, FetchPolicy, _timeouts, is_too_slow
@@ -793,26 +791,8 @@ async def test_only_the_ports_of_the_web_are_connected_to_outside_local_runs(ori
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cdn.example")])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("cdn.example")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path_factory.mktemp("tls") / "cdn.pem"
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + built.public_bytes(serialization.Encoding.PEM)
-    )
-    return pem
+    now, day = datetime.now(UTC), timedelta(days=1)
+    return self_signed(tmp_path_factory.mktemp("tls"), "cdn.example", now - day, now + day)
 
 
 @pytest.fixture
