@@ -21,9 +21,9 @@ from aiobotocore.session import get_session
 from bench import environments, report, whole
 from tests.unit.certificates import self_signed
 from worker.aws.clients import Clients, open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.jobs.results import S3Results
+from worker.aws.state_table import StateTable
+from worker.aws.stores import S3Results
 from worker.model import Batch, CreatorRecord, CreatorStatus, InlineManifest, Job, ProcessingConfig
 
 REGION = "us-east-1"

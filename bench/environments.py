@@ -72,7 +72,7 @@ def plain() -> dict[str, str]:
 
 def of_decoders() -> dict[str, str]:
     """Return how the worker sets up the memory of its decoder processes."""
-    from worker.images.pool import _ENVIRONMENT
+    from worker.decode.pool import _ENVIRONMENT
 
     return {name: value for name, value in _ENVIRONMENT.items() if name.startswith("MALLOC")}
 

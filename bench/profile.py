@@ -15,11 +15,11 @@ CREATORS = 80
 # What a sample is counted as: the first row that fits the frame nearest to its leaf that any row fits.
 PARTS = (
     ("decoding and resizing, in the decoder processes", ("make_cell",)),
-    ("handing images to the decoders: their side", ("worker/images/decoder.py",)),
+    ("handing images to the decoders: their side", ("worker/decode/child.py",)),
     ("composing: pasting, and the JPEG encoder", ("worker/images/collage.py",)),
     ("calls to S3, SQS and DynamoDB: aiobotocore and the HTTP below it", ("botocore/", "worker/aws/")),
     ("fetching: aiohttp, redirects, limits, retries", ("worker/images/", "aiohttp/client.py", "tenacity/")),
-    ("handing images to the decoders: the worker's side", ("worker/images/pool.py",)),
+    ("handing images to the decoders: the worker's side", ("worker/decode/pool.py",)),
     ("hashing the files", ("worker/images/fingerprint.py",)),
     ("logs and metrics", ("structlog/", "worker/logs.py", "worker/aws/emf.py")),
     ("the job: covers, records, metadata", ("worker/jobs/",)),

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from worker.jobs.explain import CREATORS, IMAGES, JOBS, REJECTS
+from worker.jobs.reasons import CREATORS, IMAGES, JOBS, REJECTS
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reasons.md"
 TABLES = (

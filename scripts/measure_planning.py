@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from worker.jobs.grouping import Grouping
-from worker.jobs.manifest import open_manifest
+from worker.manifest.grouping import Grouping
+from worker.manifest.manifest import open_manifest
 
 MB = 1_000_000
 LOOK_EVERY = 10_000

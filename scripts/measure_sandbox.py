@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from worker.decode.pool import DecodePool
 from worker.images.cell import CellSpec, make_cell
-from worker.images.pool import DecodePool
 
 PHOTOS = sorted(path for path in (Path(__file__).parents[1] / "samples" / "photos").iterdir() if path.is_file())
 SPEC = CellSpec(size=200, background=(255, 255, 255), min_side=50, max_pixels=50_000_000)

@@ -22,7 +22,7 @@ from tests.integration.pictures import manifest, token
 from tests.integration.places import Place, make_place, plain
 from tests.integration.processes import Worker
 from tests.integration.waiting import until
-from worker.jobs.keys import batch_id
+from worker.keys import batch_id
 from worker.model import Job, ProcessingConfig, S3Manifest
 
 RECEIVES = 25

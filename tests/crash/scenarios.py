@@ -9,8 +9,8 @@ from typing import Any
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.waiting import until
-from worker.aws.items import to_item
-from worker.jobs import keys
+from worker import keys
+from worker.aws.table import to_item
 from worker.model import Job, ProcessingConfig, S3Manifest
 
 VISIBILITY = 4
@@ -303,7 +303,7 @@ def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
 ONE = (
     "receive.received receive.understood batch.manifest_seen batch.taken batch.manifest_fetched batch.planned "
     "creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
-    "creator.recorded hands.creator_done finish.report_written finish.summary_written finish.summary_noted "
+    "creator.recorded creator_loop.creator_done finish.report_written finish.summary_written finish.summary_noted "
     "finish.manifest_seen finish.archived finish.completed receive.decided fate.before_delete fate.deleted"
 )
 MANY = (

@@ -7,7 +7,7 @@ from pathlib import Path
 HOUSE = Path(__file__).resolve().parents[2] / "worker"
 
 PORTS = {"ledger", "results", "manifests", "store", "queue"}
-"""What a job changes the world through. A `Chunks` is none of them: it goes through `store` and `queue` itself."""
+"""What a job changes the world through. A `ChunkFiles` is none of them: it goes through `store` and `queue` itself."""
 
 BESIDE_THE_WAY = {"leasing.py"}
 """Keeps leases up while the work goes on: its calls stand in no order with the steps. The simulation crashes there."""

@@ -1,4 +1,4 @@
-"""`worker.aws.dynamodb` against an emulator: who may write what, and what an item looks like."""
+"""`worker.aws.state_table` against an emulator: who may write what, and what an item looks like."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from tests.integration.faulty import Faulty, json_error
 from tests.integration.pictures import token
 from tests.integration.places import Place, plain
 from worker.aws.clients import Clients
-from worker.aws.dynamodb import StateTable
+from worker.aws.state_table import StateTable
 from worker.errors import JobReason, LeaseLost, RetryableError
 from worker.model import (
     WHOLE,

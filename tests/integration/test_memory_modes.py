@@ -10,12 +10,11 @@ from tests.integration.pictures import Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.processes import Worker
 from worker.aws.clients import Clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.images.limiter import Limiter
-from worker.jobs.admission import Thresholds
-from worker.jobs.gate import Gate, Memory
-from worker.jobs.results import S3Results
+from worker.aws.state_table import StateTable
+from worker.aws.stores import S3Results
+from worker.jobs.gate import Gate, Memory, Thresholds
+from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, InlineManifest, Job, Mode, ProcessingConfig, Row
 from worker.service.app import creator_work
 from worker.settings import Settings

@@ -1,4 +1,4 @@
-"""`worker.aws.s3` and what `worker.jobs.results` makes of it, against an emulator."""
+"""`worker.aws.s3` and what `worker.aws.stores` makes of it, against an emulator."""
 
 import io
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,8 @@ from tests.integration.places import Place
 from worker.aws import s3 as s3_module
 from worker.aws.clients import Clients
 from worker.aws.s3 import S3, ObjectHead
+from worker.aws.stores import S3Results
 from worker.errors import JobReason, RetryableError, TerminalError
-from worker.jobs.results import S3Results
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

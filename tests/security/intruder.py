@@ -1,17 +1,17 @@
 """A decoder with an intruder in it: the real one, entered the same way, in which some images run attacks.
 
-`python -m tests.security.intruder` takes the place of `python -m worker.images.decoder` in the tests, which is how
+`python -m tests.security.intruder` takes the place of `python -m worker.decode.child` in the tests, which is how
 the attacks get in: the product has no door for them.
 """
 
 from collections.abc import Callable
 
 from tests.security.attacks import MARK, performed, watch
+from worker.decode import child
 from worker.errors import ImageError, ImageReason
-from worker.images import decoder
 from worker.images.cell import Cell, CellSpec
 
-_loaded = decoder._loaded
+_loaded = child._loaded
 
 
 def loaded_with_intruder() -> Callable[[bytes, CellSpec], Cell]:
@@ -27,5 +27,5 @@ def loaded_with_intruder() -> Callable[[bytes, CellSpec], Cell]:
 
 
 if __name__ == "__main__":
-    decoder._loaded = loaded_with_intruder
-    decoder.main()
+    child._loaded = loaded_with_intruder
+    child.main()

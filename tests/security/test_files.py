@@ -13,10 +13,10 @@ import pytest
 
 from tests.security import corpus
 from tests.security.attacks import MARK
+from worker.decode import pool
+from worker.decode.pool import DecodePool
 from worker.errors import ImageError, ImageReason
-from worker.images import pool
 from worker.images.cell import CellSpec, make_cell
-from worker.images.pool import DecodePool
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=50_000_000)
 BROKEN = {ImageReason.TRUNCATED, ImageReason.NOT_AN_IMAGE, corpus.CELL}
@@ -39,7 +39,7 @@ async def test_every_file_of_a_family_has_the_fate_that_its_table_says(family: s
             found = await outcome(decodes, data)
             assert found in expected, f"{name} ({len(data)} bytes) is {found}"
         # The whole suite's emulator is a child of this process, too.
-        mine = [child for child in psutil.Process().children() if "worker.images.decoder" in child.cmdline()]
+        mine = [child for child in psutil.Process().children() if "worker.decode.child" in child.cmdline()]
         held = max(child.memory_info().rss for child in mine)
         assert held < 150 << 20, "a decoder keeps what a file has made it take"
 

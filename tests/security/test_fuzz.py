@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from tests.security import corpus
 from tests.unit.pictures import encoded, photo
+from worker.download.addresses import refusal
+from worker.download.http_answers import seconds_asked
+from worker.download.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
 from worker.errors import ImageError, TerminalError
-from worker.images.addresses import refusal
-from worker.images.answers import seconds_asked
 from worker.images.cell import CellSpec, make_cell
 from worker.images.sniff import sniffed_format, webp_canvas
-from worker.images.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
-from worker.jobs.keys import safe_name
-from worker.jobs.manifest import open_manifest
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.report import _name, _text
+from worker.keys import safe_name
+from worker.manifest.manifest import open_manifest
 from worker.model import Job, ProcessingConfig
 
 settings.register_profile("bounded", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

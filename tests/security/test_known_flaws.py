@@ -26,12 +26,13 @@ from tests.security import corpus
 from tests.security.attacks import MARK
 from tests.unit.pictures import encoded, exif_with_orientation, photo, wide_gamut_profile, with_alpha
 from worker import __version__
+from worker.decode import pool
+from worker.decode.pool import DecodePool
 from worker.errors import ImageError, ImageReason
-from worker.images import jpeg, pool
+from worker.images import jpeg
 from worker.images.cell import CellSpec, make_cell
 from worker.images.collage import compose
 from worker.images.geometry import canvas_size, cell_origin
-from worker.images.pool import DecodePool
 
 ROOT = Path(__file__).parents[2]
 SPEC = CellSpec(size=16, background=(1, 2, 3), min_side=1, max_pixels=50_000_000)

@@ -18,11 +18,11 @@ import pytest
 
 from tests.unit.fakes import NOON
 from worker.errors import JobReason, RejectReason, TerminalError
-from worker.jobs import manifest_bytes
-from worker.jobs.keys import collage_key, metadata_key, name_of, safe_name
-from worker.jobs.manifest import Entry, open_manifest
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.report import report
+from worker.keys import collage_key, metadata_key, name_of, safe_name
+from worker.manifest import bytes as manifest_bytes
+from worker.manifest.manifest import Entry, open_manifest
 from worker.model import ProcessingConfig, Reject
 
 DEFAULTS = JobDefaults(ProcessingConfig(), "", "input", frozenset({"input"}))

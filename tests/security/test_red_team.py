@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 
 from tests.security.attacks import MARK
 from tests.unit.pictures import encoded, photo
+from worker.decode import pool
+from worker.decode.pool import DecodePool
 from worker.errors import ImageError, ImageReason
-from worker.images import pool
 from worker.images.cell import CellSpec, make_cell
-from worker.images.pool import DecodePool
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=50_000_000)
 GOOD = encoded(Image.new("RGB", (20, 20), (1, 2, 3)), "PNG")
@@ -119,7 +119,7 @@ async def test_no_limit_can_be_raised(decodes: DecodePool, kind: int) -> None:
 def test_a_decoder_cannot_be_dumped_or_looked_into_and_gains_no_rights() -> None:
     """Asked before the doors close: behind the filter nobody can ask."""
     ask = (
-        "import ctypes; from worker.images import sandbox; sandbox.limit(memory=1 << 30); "
+        "import ctypes; from worker.decode import sandbox; sandbox.limit(memory=1 << 30); "
         "print(*(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (3, 39)))"  # GET_DUMPABLE, GET_NO_NEW_PRIVS
     )
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout

@@ -16,10 +16,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
 from tests.unit.certificates import self_signed
+from worker.download.body_budget import SMALL
+from worker.download.fetch import LARGE_BODIES, Fetcher, FetchPolicy
 from worker.errors import ImageError, ImageReason
-from worker.images.fetch import LARGE_BODIES, Fetcher, FetchPolicy
-from worker.images.limiter import Limiter
-from worker.images.room import SMALL
+from worker.limiter import Limiter
 
 SECONDS = 1.0
 CAP = 1_000_000

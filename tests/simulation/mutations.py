@@ -36,7 +36,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
         r"#status = :processing AND (fence <= :fence OR attribute_exists(fence)))",
     ),
     "whoever takes over does not ask what was done before": (
-        "worker/jobs/chunk_work.py",
+        "worker/jobs/chunk.py",
         r"first = record\.takes == 1 and known\.takes == 1",
         r"first = True",
     ),
@@ -69,7 +69,7 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
         ),
     ),
     "the chunk is closed before its part is written": (
-        "worker/jobs/chunk_work.py",
+        "worker/jobs/chunk.py",
         r"( +)await self\._chunks\.write_part\(",
         (
             r"\1await self._ledger.complete_chunk(batch, counts=done.tally.sums(), errors=done.tally.errors)\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.s3 import Buckets
-from worker.jobs.keys import batch_id
+from worker.keys import batch_id
 from worker.model import InlineManifest, Job, ProcessingConfig, S3Manifest
 
 INPUT, OUTPUT, TEMP = "tiktok-image-input", "tiktok-image-output", "tiktok-image-temp"

@@ -11,7 +11,7 @@ from tests.simulation.clock import EPOCH
 from tests.simulation.dynamodb import DynamoDb, client_error
 from worker.aws.bootstrap import _make_table
 from worker.aws.clients import open_clients
-from worker.aws.dynamodb import StateTable
+from worker.aws.state_table import StateTable
 from worker.errors import WorkerError
 from worker.model import (
     WHOLE,

@@ -11,8 +11,8 @@ from tests.simulation.dynamodb import DynamoDb
 from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
 from tests.simulation.s3 import Buckets, Object
 from tests.simulation.sqs import Sqs, Stored
-from worker.aws.items import from_item
-from worker.jobs.keys import archive_key, summary_key
+from worker.aws.table import from_item
+from worker.keys import archive_key, summary_key
 
 TERMINAL = {"completed", "failed"}
 CLOCKS_APART = 3.5

@@ -23,24 +23,23 @@ from tests.simulation.s3 import Buckets
 from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Trouble, Wire
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
+from worker.aws.state_table import StateTable
+from worker.aws.stores import S3Manifests, S3Results, TempObjects
+from worker.download.fetch import Fetched
 from worker.errors import ImageError, ImageReason, JobReason
 from worker.images.cell import Cell, CellSpec
-from worker.images.fetch import Fetched
-from worker.jobs import batch, chunk_work, creator, finish, gate, leasing
-from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
+from worker.jobs import batch, chunk, creator, finish, gate, leasing
 from worker.jobs.batch import BatchWork
-from worker.jobs.chunk_work import ChunkWork
-from worker.jobs.chunks import Chunks
+from worker.jobs.chunk import ChunkWork
+from worker.jobs.chunk_files import ChunkFiles
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.creator_loop import CreatorLoop
 from worker.jobs.dispatch import JobWork
 from worker.jobs.finish import Finisher
-from worker.jobs.gate import Gate, Memory
-from worker.jobs.hands import Hands
+from worker.jobs.gate import CREATORS_PER_JOB, Gate, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
-from worker.jobs.results import S3Manifests, S3Results, TempObjects
 from worker.service import fate, heartbeat, receive
 from worker.service.receive import Receiver
 
@@ -313,8 +312,8 @@ def put_together(world: World, life: Life) -> Receiver:
         rules=RULES,
         record_metric=_forget_metric,
     )
-    chunks = Chunks(TempObjects(s3, TEMP), queue, creators=CREATORS_PER_CHUNK)
-    some = Hands(creators, Gate(SLOTS * CREATORS_PER_JOB, THRESHOLDS, lambda: Memory(10.0, None)))
+    chunks = ChunkFiles(TempObjects(s3, TEMP), queue, creators=CREATORS_PER_CHUNK)
+    some = CreatorLoop(creators, Gate(SLOTS * CREATORS_PER_JOB, THRESHOLDS, lambda: Memory(10.0, None)))
     whose: Any = {"owner": life.name, "lease_seconds": world.lease, "clock": _wall}
     finisher = Finisher(manifests=manifests, results=results, ledger=ledger, chunks=chunks, **whose)
     batches = BatchWork(
@@ -402,7 +401,7 @@ class Ear:
 def replaced(watch: Watch, seed: int) -> Iterator[None]:
     """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
     ear, state = Ear(watch), random.getstate()
-    modules = [batch, chunk_work, creator, fate, finish, gate, heartbeat, leasing, receive]
+    modules = [batch, chunk, creator, fate, finish, gate, heartbeat, leasing, receive]
     random.seed(seed)
     collecting = gc.isenabled()
     gc.disable()

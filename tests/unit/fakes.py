@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from worker.aws.sqs import Message
+from worker.cli.folder import FileHead
+from worker.download.fetch import Fetched
 from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
 from worker.images.cell import Cell, CellSpec
-from worker.images.fetch import Fetched
-from worker.images.limiter import Limiter
-from worker.jobs.folder import FileHead
+from worker.limiter import Limiter
 from worker.model import (
     WHOLE,
     Batch,

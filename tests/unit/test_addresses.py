@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from worker.images.addresses import refusal
+from worker.download.addresses import refusal
 
 # Block, an address just below and one just above it that are admitted (None where another special range begins).
 V4_BLOCKS = [

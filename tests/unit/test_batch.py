@@ -23,12 +23,11 @@ from tests.unit.fakes import (
 )
 from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
 from worker.jobs import finish, leasing
-from worker.jobs.admission import Thresholds
 from worker.jobs.batch import BatchWork
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.creator_loop import CreatorLoop
 from worker.jobs.finish import Finisher
-from worker.jobs.gate import Gate, Memory
-from worker.jobs.hands import Hands
+from worker.jobs.gate import Gate, Memory, Thresholds
 from worker.jobs.outcomes import combined
 from worker.model import (
     BatchState,
@@ -89,7 +88,7 @@ class Shop:
         gate = Gate(8, Thresholds(80.0, 90.0), lambda: Memory(10.0, None))
         return BatchWork(
             manifests=self.manifests,
-            hands=Hands(creators, gate, on_creator=self.done.append),
+            hands=CreatorLoop(creators, gate, on_creator=self.done.append),
             finisher=finisher,
             chunks=None,
             on_plan=self.plans.append,

@@ -25,9 +25,9 @@ from tests.unit.fakes import (
 )
 from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
 from worker.images.fingerprint import content_hash
-from worker.images.limiter import Limiter
 from worker.jobs import creator as module
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode, Row
 
 RULES = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.security import mutations
 from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
-from worker.jobs import explain
+from worker.jobs import reasons
 from worker.model import ProcessingConfig
 from worker.settings import Settings
 
@@ -35,10 +35,10 @@ def test_the_readme_names_no_setting_that_there_is_not() -> None:
 @pytest.mark.parametrize(
     ("reasons", "told"),
     [
-        (ImageReason, explain.IMAGES),
-        (CreatorReason, explain.CREATORS),
-        (RejectReason, explain.REJECTS),
-        (JobReason, explain.JOBS),
+        (ImageReason, reasons.IMAGES),
+        (CreatorReason, reasons.CREATORS),
+        (RejectReason, reasons.REJECTS),
+        (JobReason, reasons.JOBS),
     ],
 )
 def test_every_reason_code_is_explained(reasons: type, told: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from worker.cli import export
 from worker.cli.export import export_mysql
 from worker.errors import TerminalError
-from worker.jobs.manifest import open_manifest
+from worker.manifest.manifest import open_manifest
 from worker.settings import Settings
 
 SETTINGS = Settings(mysql_url="mysql://re%40der:p%40ss%2Fw%C3%B6rd@db.example:3307/covers")

@@ -16,11 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from structlog.testing import capture_logs
 
 from tests.unit.certificates import self_signed
+from worker.download.fetch import Fetched, Fetcher, FetchPolicy, _timeouts, is_too_slow
+from worker.download.http_answers import reason_for_status, seconds_asked
+from worker.download.sockets import _refusal_of_text
 from worker.errors import ImageError, ImageReason
-from worker.images.answers import reason_for_status, seconds_asked
-from worker.images.fetch import Fetched, Fetcher, FetchPolicy, _timeouts, is_too_slow
-from worker.images.limiter import Limiter
-from worker.images.sockets import _refusal_of_text
+from worker.limiter import Limiter
 
 NOW = 1_737_288_000.0  # Sun, 19 Jan 2025 12:00:00 GMT
 MAX_BYTES = 10_000
@@ -446,7 +446,7 @@ def test_a_body_below_a_kilobyte_a_second_is_too_slow_after_a_while(size: int, s
 
 
 async def test_a_trickling_body_is_given_up_before_the_timeout(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.images.fetch._SLOW_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr("worker.download.fetch._SLOW_AFTER_SECONDS", 0.02)
     origin.answers = [trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", b"x")]
     error = await failure(origin.url())
     assert error.reason is ImageReason.TIMEOUT
@@ -839,7 +839,7 @@ async def test_tls_spoken_to_a_plain_server_is_a_tls_failure(origin: Origin) -> 
 async def test_a_redirect_from_https_to_http_is_followed_in_local_runs_only(
     secure: Origin, certificate: Path, monkeypatch: pytest.MonkeyPatch, local: bool
 ) -> None:
-    monkeypatch.setattr("worker.images.sockets.refusal", lambda _, **__: None)  # or loopback would be refused first
+    monkeypatch.setattr("worker.download.sockets.refusal", lambda _, **__: None)  # or loopback would be refused first
     async with (
         serving(Origin()) as plain,
         Fetcher(POLICY if local else STRICT, resolver=FakeResolver(["127.0.0.1"])) as fetcher,

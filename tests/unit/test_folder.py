@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import batch_of, job
+from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
 from worker.errors import RetryableError
-from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.jobs.keys import metadata_key
+from worker.keys import metadata_key
 from worker.model import BatchState, CreatorRecord, CreatorStatus, S3Manifest
 
 

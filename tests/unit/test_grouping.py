@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import RejectReason, RetryableError
-from worker.jobs.grouping import Grouping
-from worker.jobs.manifest import Entry, ManifestBatch
+from worker.manifest.grouping import Grouping
+from worker.manifest.manifest import Entry, LineBlock
 from worker.model import CreatorGroup, Reject, Row
 
 
-def batch(*entries: tuple[str, int, str]) -> ManifestBatch:
-    return ManifestBatch([Entry(*entry) for entry in entries])
+def batch(*entries: tuple[str, int, str]) -> LineBlock:
+    return LineBlock([Entry(*entry) for entry in entries])
 
 
-def in_batches(entries: list[Entry], size: int) -> Iterator[ManifestBatch]:
+def in_batches(entries: list[Entry], size: int) -> Iterator[LineBlock]:
     for start in range(0, len(entries), size):
-        yield ManifestBatch(entries[start : start + size])
+        yield LineBlock(entries[start : start + size])
 
 
 def test_groups_come_in_order_of_name_and_rows_in_file_order() -> None:
@@ -69,7 +69,7 @@ def test_rejects_are_all_counted_and_the_first_ones_kept() -> None:
     with Grouping(keep_rejects=3) as grouping:
         for start in (2, 4, 6):
             rejects = [Reject(start, RejectReason.NO_URL, "d"), Reject(start + 1, RejectReason.NUL_BYTE, "d")]
-            grouping.add(ManifestBatch([], rejects))
+            grouping.add(LineBlock([], rejects))
         assert [reject.line for reject in grouping.kept_rejects] == [2, 3, 4]
         assert grouping.rejects == {RejectReason.NO_URL: 3, RejectReason.NUL_BYTE: 3}
         assert grouping.reject_count == 6
@@ -105,8 +105,8 @@ async def test_each_step_may_run_in_another_thread() -> None:
 
 SPILLING = """
 import pathlib, sys
-from worker.jobs.grouping import Grouping
-from worker.jobs.manifest import Entry, ManifestBatch
+from worker.manifest.grouping import Grouping
+from worker.manifest.manifest import Entry, LineBlock
 
 def spills():
     links = [str(entry.readlink()) for entry in pathlib.Path("/proc/self/fd").iterdir() if entry.is_symlink()]
@@ -114,7 +114,7 @@ def spills():
 
 with Grouping() as grouping:
     grouping._database.execute("PRAGMA cache_size = -1024")
-    grouping.add(ManifestBatch([Entry(f"c{line * 37 % 99}", line, "u" * 800) for line in range(2, 5002)]))
+    grouping.add(LineBlock([Entry(f"c{line * 37 % 99}", line, "u" * 800) for line in range(2, 5002)]))
     print(spills())
     seen = [(len(group.rows), spills()) for group, _ in grouping.groups(max_rows=10_000)]
     print(sum(rows for rows, _ in seen), max(files for _, files in seen))

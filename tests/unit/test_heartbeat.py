@@ -7,9 +7,9 @@ import pytest
 
 from tests.unit.fakes import FakeQueue, message, outage
 from worker.errors import Interrupted, JobReason
-from worker.jobs.covers import first_of
 from worker.service import heartbeat as module
 from worker.service.heartbeat import HeartbeatLost, kept_invisible
+from worker.tasks import first_failure
 
 VISIBILITY = 0.03
 
@@ -27,7 +27,7 @@ async def failure_of(work: "asyncio.Task[None]") -> BaseException:
     async with asyncio.timeout(5):
         with pytest.raises(BaseExceptionGroup) as caught:
             await work
-    return first_of(caught.value)
+    return first_failure(caught.value)
 
 
 async def test_the_visibility_is_extended_again_and_again_while_the_work_goes_on() -> None:
@@ -50,7 +50,7 @@ async def test_the_works_own_failure_comes_out() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with kept_invisible(FakeQueue(), message(), 60):  # type: ignore[arg-type]
             raise ValueError("a bug")
-    assert str(first_of(caught.value)) == "a bug"
+    assert str(first_failure(caught.value)) == "a bug"
 
 
 async def test_when_extending_fails_until_the_visibility_is_over_the_work_is_ended() -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import NOON, job
-from worker.jobs.keys import (
+from worker.keys import (
     MAX_NAME,
     archive_key,
     batch_hash,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.images.limiter import Limiter
+from worker.limiter import Limiter
 
 
 async def settle() -> None:

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import JobReason, RejectReason, TerminalError
-from worker.jobs import csv_records
-from worker.jobs.manifest import Entry, Manifest, open_manifest
-from worker.jobs.manifest_bytes import MAX_BYTES, PIECE, inline_bytes
-from worker.jobs.manifest_columns import CREATOR_NAMES, URL_NAMES
-from worker.jobs.manifest_rules import judge
+from worker.manifest import csv_records
+from worker.manifest.bytes import MAX_BYTES, PIECE, inline_bytes
+from worker.manifest.columns import CREATOR_NAMES, URL_NAMES
+from worker.manifest.manifest import Entry, Manifest, open_manifest
+from worker.manifest.rules import judge
 from worker.model import Reject
 
 HEAD = "creator,url\n"

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cli.screen import Screen
+from worker.cli.terminal import SafeConsole
 from worker.logs import configure
 from worker.masks import SECRETS, visible, without_signatures
 
@@ -102,7 +102,7 @@ def test_nothing_drives_a_terminal_or_turns_its_text() -> None:
 
 def test_commands_print_no_control_characters() -> None:
     file = io.StringIO()
-    Screen(file=file, force_terminal=True).print(f"source {DRIVING}", markup=False)
+    SafeConsole(file=file, force_terminal=True).print(f"source {DRIVING}", markup=False)
     assert "\x1b]" not in file.getvalue()
     assert not set(file.getvalue()) & {"\x07", "\x9b", "\u202e", "\x7f"}
 

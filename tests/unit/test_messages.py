@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worker.errors import JobReason, TerminalError
-from worker.jobs.keys import batch_id, chunk_key
 from worker.jobs.messages import JobDefaults, Parsed, config_of, parse
+from worker.keys import batch_id, chunk_key
 from worker.model import ChunkJob, InlineManifest, Job, ProcessingConfig, S3Manifest
 
 BUCKET = "tiktok-image-input"

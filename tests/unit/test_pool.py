@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from tests.unit.pictures import encoded, photo, raw_png
+from worker.decode import pool, sandbox
+from worker.decode.child import ANSWER, Status
+from worker.decode.pool import DecodePool, DecoderBroken
+from worker.decode.shared_memory import KEPT, give_back, new_shared_memory
 from worker.errors import ImageError, ImageReason
-from worker.images import pool, sandbox
 from worker.images.cell import Cell, CellSpec, make_cell
-from worker.images.decoder import ANSWER, Status
-from worker.images.pool import DecodePool, DecoderBroken
-from worker.images.window import KEPT, give_back, new_window
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=100_000_000)
 COLOURS = [(shade, 255 - shade, shade // 2) for shade in range(200)]
@@ -195,7 +195,7 @@ def talking_to(process: asyncio.subprocess.Process) -> tuple[pool._Child, socket
     """Return a child whose answers come from the socket."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    with new_window(1 << 20) as (window, _):
+    with new_shared_memory(1 << 20) as (window, _):
         return pool._Child(process, ours, window), theirs
 
 
@@ -259,14 +259,14 @@ async def test_more_than_the_window_holds_is_a_mistake_of_the_callers_and_is_tol
 
 def test_nobody_can_change_the_size_of_a_window() -> None:
     """Or whoever looks behind its new end would be killed by SIGBUS."""
-    with new_window(1 << 20) as (_, descriptor):
+    with new_shared_memory(1 << 20) as (_, descriptor):
         for size in (0, 1 << 21):
             with pytest.raises(PermissionError):
                 os.ftruncate(descriptor, size)
 
 
 def test_a_window_takes_memory_where_it_was_written_and_gives_back_what_is_beyond_what_it_keeps() -> None:
-    with new_window(16 << 20) as (window, descriptor):
+    with new_shared_memory(16 << 20) as (window, descriptor):
         window[: 8 << 20] = b"x" * (8 << 20)
         assert os.fstat(descriptor).st_blocks * 512 == 8 << 20
         give_back(window, 8 << 20)
@@ -377,7 +377,7 @@ async def test_a_cancelled_start_leaves_no_process(turns: int) -> None:
 PARENT = """
 import asyncio, psutil, sys
 from worker.logs import configure
-from worker.images.pool import DecodePool
+from worker.decode.pool import DecodePool
 
 async def main():
     async with DecodePool(2):

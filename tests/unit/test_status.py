@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.fakes import NOON
 from worker.cli.status import SILENT_AFTER, _told, pace_of, silence_of
-from worker.jobs.keys import iso
+from worker.keys import iso
 from worker.model import BatchRecord, BatchState
 
 START = NOON.timestamp()

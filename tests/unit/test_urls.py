@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
+from worker.download.urls import MAX_URL_LENGTH, ImageUrl, expired, parse_image_url, redacted, redirect_target
 from worker.errors import ImageError, ImageReason
-from worker.images.urls import MAX_URL_LENGTH, ImageUrl, expired, parse_image_url, redacted, redirect_target
 
 BAD = {
     "empty": "",

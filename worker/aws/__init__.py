@@ -1,1 +1,1 @@
-"""One module for each AWS service that the worker talks to."""
+"""One module for each AWS service, and the stores that implement the ports of `worker.jobs`."""

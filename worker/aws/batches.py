@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from worker.aws.clients import aws_call, code_of
-from worker.aws.items import Item, from_item, old_item, stamp, to_item
-from worker.aws.table import Table
+from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
 from worker.errors import JobReason, LeaseLost, RetryableError
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease, S3Manifest
 

@@ -6,8 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from worker.aws.clients import aws_call, code_of
-from worker.aws.items import Item, from_item, old_item, stamp, to_item
-from worker.aws.table import Table
+from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
 from worker.errors import JobReason, LeaseLost
 from worker.model import Batch, CreatorRecord, CreatorStatus, Mode
 

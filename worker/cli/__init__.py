@@ -1,1 +1,1 @@
-"""What a person types."""
+"""What a person types, and the folder that stands in for AWS in `collage process`."""

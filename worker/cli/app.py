@@ -134,7 +134,7 @@ def report(
 @app.command()
 def cancel(batch_id: BatchId) -> None:
     """Stop a running batch. What is done stays; workers drop the rest within a lease's time."""
-    from worker.cli.again import cancel_batch
+    from worker.cli.cancel import cancel_batch
 
     raise typer.Exit(_until_done(cancel_batch(_settings(), batch_id)))
 
@@ -146,7 +146,7 @@ def retry(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the new batch with a progress bar.")] = False,
 ) -> None:
     """Run anew the creators that missed images for a reason that may have passed; prints the new batch's id."""
-    from worker.cli.again import retry_batch
+    from worker.cli.retry import retry_batch
 
     raise typer.Exit(_until_done(retry_batch(_settings("SQS_QUEUE_URL"), batch_id, wait=wait)))
 

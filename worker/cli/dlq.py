@@ -10,9 +10,9 @@ from operator import itemgetter
 
 from worker.aws.clients import Clients, open_clients
 from worker.aws.sqs import MAX_RECEIVE, Message, Queue, dead_letter_url_of
-from worker.cli.screen import stderr, stdout
+from worker.cli.terminal import stderr, stdout
 from worker.errors import JobReason
-from worker.jobs.keys import iso
+from worker.keys import iso
 from worker.masks import without_signatures
 from worker.settings import Settings, SettingsError
 

@@ -16,8 +16,8 @@ from pymysql.cursors import SSCursor
 
 from worker.aws.clients import open_clients
 from worker.aws.s3 import S3
-from worker.cli.screen import stderr, stdout
-from worker.jobs.manifest_columns import find_columns
+from worker.cli.terminal import stderr, stdout
+from worker.manifest.columns import find_columns
 from worker.settings import Settings
 
 ROWS_AT_A_TIME = 2_000

@@ -1,7 +1,7 @@
 """`health`: looks whether everything is there that the worker needs."""
 
 from worker.aws.clients import open_clients
-from worker.cli.screen import stdout
+from worker.cli.terminal import stdout
 from worker.service.health import as_json as dumped
 from worker.service.health import check_all, healthy
 from worker.service.memory import MemoryGauge

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
+from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
+from worker.cli.terminal import counts_table, creators_bar, images_line, stderr, stdout
 from worker.errors import JobReason
 from worker.jobs.batch import BatchWork
+from worker.jobs.creator_loop import CreatorLoop
 from worker.jobs.finish import Finisher
-from worker.jobs.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.jobs.hands import Hands
 from worker.jobs.summary import Tally
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
@@ -42,7 +42,7 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
         batches = BatchWork(
             manifests=manifests,
             ledger=ledger,
-            hands=Hands(creators, gate(settings, MemoryGauge()), on_creator=_advance(bar, task, tally, records)),
+            hands=CreatorLoop(creators, gate(settings, MemoryGauge()), on_creator=_advance(bar, task, tally, records)),
             finisher=Finisher(manifests=manifests, results=results, ledger=ledger, chunks=None, **whose),
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
             **whose,

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from worker.aws.clients import open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.cli.screen import stderr, stdout
-from worker.jobs.keys import report_key, summary_key
+from worker.aws.state_table import open_table
+from worker.cli.terminal import stderr, stdout
 from worker.jobs.report import report
+from worker.keys import report_key, summary_key
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
 
@@ -25,7 +25,7 @@ async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *
     """Write the report to a file, with links that work from there; returns the exit code."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
         s3 = S3(clients.s3)
-        table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+        table = open_table(settings, clients)
         record = await table.batch(batch_id)
         # A record is forgotten after STATE_TTL_DAYS; the report may still be there.
         key = record.summary_key if record else summary_key(settings.default_output_prefix, batch_id)

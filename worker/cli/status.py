@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from worker.aws.clients import open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.cli.screen import counts_table, creators_bar, images_line, stderr, stdout
-from worker.jobs.keys import iso, report_key
+from worker.aws.state_table import StateTable, open_table
+from worker.cli.terminal import counts_table, creators_bar, images_line, stderr, stdout
+from worker.keys import iso, report_key
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
 
@@ -24,7 +24,7 @@ SILENT_AFTER = 900.0
 async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch: bool, links: bool) -> int:
     """Show a batch; returns the exit code. `links` adds presigned ones to its summary and report."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+        table = open_table(settings, clients)
         if watch:
             return await follow(table, batch_id)
         record = await table.batch(batch_id)

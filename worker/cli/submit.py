@@ -9,11 +9,11 @@ from typing import Any
 import typer
 
 from worker.aws.clients import Clients, aws_call, open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.cli.screen import stderr, stdout
+from worker.aws.state_table import open_table
 from worker.cli.status import follow
-from worker.jobs.keys import batch_id
+from worker.cli.terminal import stderr, stdout
+from worker.keys import batch_id
 from worker.model import BatchState, Job, S3Manifest
 from worker.settings import Settings
 
@@ -30,7 +30,7 @@ async def submit_manifest(
             typer.echo(found, err=True)
             return 2
         identifier = batch_id(Job(found, prefix or "", settings.default_config, from_event=False))
-        table = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+        table = open_table(settings, clients)
         known = await table.batch(identifier)
         if known is not None and known.state is BatchState.COMPLETED:
             stderr.print(

@@ -1,1 +1,1 @@
-"""Bytes to cell to collage: fetching, address rules, decoding, geometry, composing."""
+"""Bytes to cell to collage: what a file is, geometry, profiles, codecs, composing. It runs inside a decoder as well."""

@@ -17,7 +17,7 @@ from PIL.ExifTags import Base as ExifTag
 from PIL.Image import Resampling, Transpose
 
 from worker.errors import ImageError, ImageReason
-from worker.images import geometry, jpeg, profiles, repairs, sniff, webp  # noqa: F401 -- repairs: for its effect
+from worker.images import geometry, jpeg, pillow_fixes, profiles, sniff, webp  # noqa: F401 -- pillow_fixes: for its effect
 
 DRAFT_RESERVE = Fraction(4, 3)
 """How much larger than needed a JPEG is decoded, at least, when decoding scales it down. docs/performance.md has the

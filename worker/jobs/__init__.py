@@ -1,1 +1,1 @@
-"""The use cases: a message becomes jobs; a job's batch is planned, run and finished."""
+"""The use cases: message to job; a batch is planned, run and finished; one creator. It talks to ports, never to AWS."""

@@ -16,17 +16,17 @@ import structlog
 
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError, WorkerError
 from worker.failpoints import failpoint
-from worker.jobs.chunks import MESSAGES_AT_A_TIME, Chunks
+from worker.jobs.chunk_files import MESSAGES_AT_A_TIME, ChunkFiles
+from worker.jobs.creator_loop import CreatorLoop, Done, PlanSource
 from worker.jobs.finish import Finisher, all_done
-from worker.jobs.grouping import Grouping
-from worker.jobs.hands import Done, Hands, PlanSource
-from worker.jobs.keys import batch_id, iso, manifest_name, manifest_stem
 from worker.jobs.leasing import given_back, lease_kept
-from worker.jobs.manifest import open_manifest
-from worker.jobs.manifest_bytes import inline_bytes
 from worker.jobs.outcomes import outcome_of
 from worker.jobs.ports import Head, Ledger, Manifests
 from worker.jobs.summary import Rejects, Tally
+from worker.keys import batch_id, iso, manifest_name, manifest_stem
+from worker.manifest.bytes import inline_bytes
+from worker.manifest.grouping import Grouping
+from worker.manifest.manifest import open_manifest
 from worker.model import (
     Batch,
     BatchRecord,
@@ -54,11 +54,11 @@ class BatchWork:
         *,
         manifests: Manifests,
         ledger: Ledger,
-        hands: Hands,
+        hands: CreatorLoop,
         finisher: Finisher,
         owner: str,
         lease_seconds: float,
-        chunks: Chunks | None = None,
+        chunks: ChunkFiles | None = None,
         split: bool = True,
         clock: Callable[[], float] = time.time,
         on_plan: Callable[[Tally], None] = lambda _tally: None,

@@ -11,20 +11,20 @@ from typing import Any, Protocol
 
 import structlog
 
+from worker.download.fetch import Fetched
 from worker.errors import CreatorReason, ImageError, ImageReason, LeaseLost, RetryableError
 from worker.failpoints import failpoint
 from worker.images.cell import Cell, CellSpec
 from worker.images.collage import compose, parse_background
-from worker.images.fetch import Fetched
 from worker.images.fingerprint import content_hash
 from worker.images.geometry import pages
-from worker.images.limiter import Limiter
-from worker.jobs.admission import LIMITS, limited, next_mode
-from worker.jobs.covers import Cover, Fate, gather_covers
-from worker.jobs.keys import batch_hash, collage_key, metadata_key, safe_name
-from worker.jobs.leasing import unwrapped
+from worker.jobs.gate import LIMITS, limited, next_mode
 from worker.jobs.ports import Ledger, Results
+from worker.jobs.row_fates import Fate, UsableImage, gather_images
+from worker.keys import batch_hash, collage_key, metadata_key, safe_name
+from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode, ProcessingConfig, Row
+from worker.tasks import unwrapped
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +41,14 @@ _JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 class Fetches(Protocol):
-    """Gets the bytes behind a URL; see `worker.images.fetch.Fetcher`."""
+    """Gets the bytes behind a URL; see `worker.download.fetch.Fetcher`."""
 
     async def fetch(self, url: str, *, timeout: float, max_retries: int, slots: Limiter) -> Fetched:  # noqa: ASYNC109 -- a job's setting, for each try
         """Return the body, or raise `ImageError`."""
 
 
 class Decodes(Protocol):
-    """Cuts bytes to a cell; see `worker.images.pool.DecodePool`."""
+    """Cuts bytes to a cell; see `worker.decode.pool.DecodePool`."""
 
     async def decode(self, data: bytes, spec: CellSpec) -> Cell:
         """Return the cell, or raise `ImageError`."""
@@ -149,9 +149,9 @@ class CreatorWork:
         config = limited(batch.job.config, mode)
         downloads = LIMITS[mode].downloads
         obtain = partial(self._obtain, batch, group.name, config, Limiter(downloads) if downloads else slots)
-        fates = await gather_covers(group.rows, config.max_images_per_creator, obtain, dedupe=self._rules.dedupe)
+        fates = await gather_images(group.rows, config.max_images_per_creator, obtain, dedupe=self._rules.dedupe)
         failpoint("creator.covers_gathered")
-        cells = [fate.pixels for fate in fates if isinstance(fate, Cover)]
+        cells = [fate.pixels for fate in fates if isinstance(fate, UsableImage)]
         keys, fingerprint = await self._write_pages(batch, group.name, config, cells)
         record = CreatorRecord(
             creator=group.name,
@@ -170,16 +170,20 @@ class CreatorWork:
         failpoint("creator.metadata_written")
         return record
 
-    async def _obtain(self, batch: Batch, creator: str, config: ProcessingConfig, slots: Limiter, row: Row) -> Cover:
+    async def _obtain(
+        self, batch: Batch, creator: str, config: ProcessingConfig, slots: Limiter, row: Row
+    ) -> UsableImage:
         fetched = await self._fetcher.fetch(
             row.url, timeout=config.timeout, max_retries=config.max_retries, slots=slots
         )
         try:
-            return await self._cover(batch, creator, config, row, fetched)
+            return await self._usable(batch, creator, config, row, fetched)
         finally:
             fetched.release()  # there is room for few large bodies
 
-    async def _cover(self, batch: Batch, creator: str, config: ProcessingConfig, row: Row, fetched: Fetched) -> Cover:
+    async def _usable(
+        self, batch: Batch, creator: str, config: ProcessingConfig, row: Row, fetched: Fetched
+    ) -> UsableImage:
         self._metric("BytesDownloaded", len(fetched.body))
         self._metric("DownloadLatency", fetched.seconds)
         try:
@@ -190,7 +194,7 @@ class CreatorWork:
             await self._results.put_debug(batch.id, f"{safe_name(creator)}/{row.line}.{error.reason}", fetched.body)
             failpoint("creator.debug_kept")
             raise
-        return Cover(
+        return UsableImage(
             pixels=cell.pixels,
             fingerprint=content_hash(fetched.body, self._rules.hash_algorithm),
             width=cell.width,

@@ -4,7 +4,7 @@ import asyncio
 
 from worker.errors import TerminalError
 from worker.jobs.batch import BatchWork
-from worker.jobs.chunk_work import ChunkWork
+from worker.jobs.chunk import ChunkWork
 from worker.model import ChunkJob, Job, Outcome
 
 

@@ -12,13 +12,13 @@ import structlog
 
 from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunks import Chunks, Plan
-from worker.jobs.hands import Done
-from worker.jobs.keys import iso, summary_key
+from worker.jobs.chunk_files import ChunkFiles, Plan
+from worker.jobs.creator_loop import Done
 from worker.jobs.leasing import given_back, lease_kept
 from worker.jobs.ports import Head, Ledger, Manifests, Results
 from worker.jobs.report import SHOWN, report
 from worker.jobs.summary import Rejects, Tally, creator_line, dumped, head, summary, write_summary
+from worker.keys import iso, summary_key
 from worker.model import (
     WHOLE,
     Batch,
@@ -50,7 +50,7 @@ class Finisher:
         manifests: Manifests,
         results: Results,
         ledger: Ledger,
-        chunks: Chunks | None,
+        chunks: ChunkFiles | None,
         owner: str,
         lease_seconds: float,
         clock: Callable[[], float] = time.time,

@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 
 from worker.errors import Interrupted, JobReason, LeaseLost, RetryableError, TerminalError
-from worker.jobs.covers import first_of
 from worker.jobs.ports import Ledger
 from worker.model import WHOLE, Batch, BatchState
+from worker.tasks import unwrapped
 
 log = structlog.get_logger(__name__)
 
@@ -95,12 +95,3 @@ async def _release(ledger: Ledger, batch: Batch) -> None:
         await ledger.release(batch)
     except RetryableError as error:  # it runs out by itself; the next worker only waits a little longer
         log.warning("lease.release_failed", error=str(error))
-
-
-@contextmanager
-def unwrapped() -> Iterator[None]:
-    """Let the first failure of a task group out as itself."""
-    try:
-        yield
-    except BaseExceptionGroup as failures:
-        raise first_of(failures) from None

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
-from worker.jobs.keys import MAX_KEY, chunk_key, starts_a_batch
+from worker.keys import MAX_KEY, chunk_key, starts_a_batch
 from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest, allowed_range
 
 KEYS_OF = {

@@ -1,6 +1,6 @@
 """What the jobs need from outside: where results go, and what is known of batches and creators.
 
-In AWS these are S3 and DynamoDB (`results.py`, `worker.aws.dynamodb`); for `process` a folder (`folder.py`).
+In AWS these are S3 and DynamoDB (`results.py`, `worker.aws.state_table`); for `process` a folder (`folder.py`).
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Results(Protocol):
 
 
 class Ledger(Protocol):
-    """What is known of batches and creators; see `worker.aws.dynamodb.StateTable`."""
+    """What is known of batches and creators; see `worker.aws.state_table.StateTable`."""
 
     async def take(
         self,

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from worker.jobs.explain import MEANING
+from worker.jobs.reasons import MEANING
 from worker.masks import visible
 
 SHOWN = 500

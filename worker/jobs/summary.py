@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from worker.jobs.keys import iso
+from worker.keys import iso
 from worker.model import Batch, CreatorRecord, CreatorStatus, Mode, Reject
 
 

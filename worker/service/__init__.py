@@ -1,1 +1,1 @@
-"""The long-running process: receive loop, heartbeat, drain, health, and the composition root."""
+"""The long-running process: receive loop, heartbeat, drain, protection, health endpoint, and the assembly."""

@@ -15,32 +15,31 @@ import structlog
 
 from worker import __version__
 from worker.aws.clients import open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue, dead_letter_url_of
+from worker.aws.state_table import open_table
+from worker.aws.stores import S3Manifests, S3Results, TempObjects
+from worker.decode.pool import DecodePool
+from worker.download.fetch import Fetcher, FetchPolicy
 from worker.failpoints import arm, parse_failpoints
-from worker.images.fetch import Fetcher, FetchPolicy
-from worker.images.pool import DecodePool
-from worker.jobs.admission import CREATORS_PER_JOB, Thresholds
 from worker.jobs.batch import BatchWork
-from worker.jobs.chunk_work import ChunkWork
-from worker.jobs.chunks import Chunks
-from worker.jobs.covers import first_of
+from worker.jobs.chunk import ChunkWork
+from worker.jobs.chunk_files import ChunkFiles
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.creator_loop import CreatorLoop
 from worker.jobs.dispatch import JobWork
 from worker.jobs.finish import Finisher
-from worker.jobs.gate import Gate
-from worker.jobs.hands import Hands
+from worker.jobs.gate import CREATORS_PER_JOB, Gate, Thresholds
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ledger, Results
-from worker.jobs.results import S3Manifests, S3Results, TempObjects
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
 from worker.settings import Settings, SettingsError
+from worker.tasks import first_failure
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +70,7 @@ async def serve(settings: Settings) -> None:
                     for task in side:
                         task.cancel()
             except BaseExceptionGroup as failures:
-                log.critical("worker.died", exc_info=first_of(failures))
+                log.critical("worker.died", exc_info=first_failure(failures))
                 raise SystemExit(1) from None
             await scale_in.end()
     log.info("worker.stopped")
@@ -93,13 +92,13 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         only_new=settings.collision_check_enabled,
         debug=settings.debug_capture,
     )
-    ledger = StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)
+    ledger = open_table(settings, clients)
     creators = await stack.enter_async_context(
         creator_work(settings, results=results, ledger=ledger, record_metric=metrics.record)
     )
     manifests = S3Manifests(s3)
-    chunks = Chunks(TempObjects(s3, settings.temp_bucket), queue, creators=settings.chunk_creators)
-    hands = Hands(creators, gate(settings, gauge))
+    chunks = ChunkFiles(TempObjects(s3, settings.temp_bucket), queue, creators=settings.chunk_creators)
+    hands = CreatorLoop(creators, gate(settings, gauge))
     whose: Any = {
         "owner": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         "lease_seconds": settings.visibility_timeout,

@@ -12,13 +12,13 @@ from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.covers import first_of
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.outcomes import combined
 from worker.model import ChunkJob, Job, Outcome, Retryable, Terminal
 from worker.service.fate import settle
 from worker.service.heartbeat import HeartbeatLost, kept_invisible
 from worker.service.protection import ScaleIn
+from worker.tasks import first_failure
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class Receiver:
         try:
             return await self._do(message, stop)
         except BaseExceptionGroup as failures:
-            match first_of(failures):
+            match first_failure(failures):
                 case HeartbeatLost() as error:
                     log.error("message.lost", error=str(error))  # noqa: TRY400 -- the text says it all
                     return None

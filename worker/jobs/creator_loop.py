@@ -11,14 +11,13 @@ import structlog
 
 from worker.errors import Interrupted, JobReason
 from worker.failpoints import failpoint
-from worker.images.limiter import Limiter
-from worker.jobs.admission import CREATORS_PER_JOB
 from worker.jobs.creator import CreatorWork
-from worker.jobs.gate import Gate
-from worker.jobs.grouping import Grouping
-from worker.jobs.leasing import unwrapped
+from worker.jobs.gate import CREATORS_PER_JOB, Gate
 from worker.jobs.summary import Tally
+from worker.limiter import Limiter
+from worker.manifest.grouping import Grouping
 from worker.model import Batch, CreatorGroup, CreatorRecord
+from worker.tasks import unwrapped
 
 GROUPS_AT_A_TIME = 64
 """Creator groups read from the plan in one go, off the event loop."""
@@ -77,7 +76,7 @@ class ListSource:
         return next(self._groups, None)
 
 
-class Hands:
+class CreatorLoop:
     """Takes creators from a source as memory allows, and has each worked on."""
 
     def __init__(
@@ -108,7 +107,7 @@ class Hands:
                     with structlog.contextvars.bound_contextvars(creator=group.name):
                         record = await self._creators.run(batch, group, mode, slots)
                 done.add(record)
-                failpoint("hands.creator_done")
+                failpoint("creator_loop.creator_done")
                 self._on_creator(record)
 
         with unwrapped():

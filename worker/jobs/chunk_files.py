@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from worker.errors import Interrupted, JobReason, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.grouping import Grouping
-from worker.jobs.hands import MAX_ROWS
-from worker.jobs.keys import chunk_key, from_iso, iso
+from worker.jobs.creator_loop import MAX_ROWS
 from worker.jobs.summary import Rejects, creator_line, record_of
+from worker.keys import chunk_key, from_iso, iso
+from worker.manifest.grouping import Grouping
 from worker.model import (
     Batch,
     ChunkJob,
@@ -36,7 +36,7 @@ PARTS_AT_A_TIME = 16
 
 
 class TempStore(Protocol):
-    """Objects of the temp bucket; see `worker.jobs.results.TempObjects`."""
+    """Objects of the temp bucket; see `worker.aws.stores.TempObjects`."""
 
     async def put(self, key: str, body: bytes) -> None:
         """Write an object."""
@@ -78,7 +78,7 @@ class Plan:
     creators: int
 
 
-class Chunks:
+class ChunkFiles:
     """The chunks of split batches. `creators` and `rows` bound one chunk; it has at least one creator."""
 
     def __init__(self, store: TempStore, queue: Sends, *, creators: int = 50, rows: int = 2_000) -> None:
@@ -156,7 +156,7 @@ class Chunks:
         return body
 
 
-def chunk_part(number: int) -> str:
+def chunk_unit(number: int) -> str:
     """Return the name of a chunk's record within its batch."""
     return f"chunk/{number:06d}"
 

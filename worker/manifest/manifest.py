@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from worker.errors import JobReason, RejectReason, TerminalError
-from worker.jobs.csv_records import Records, split_lines
-from worker.jobs.manifest_bytes import MAX_BYTES, Encoding, detect_encoding, read_text
-from worker.jobs.manifest_columns import Columns, find_columns
-from worker.jobs.manifest_rules import MAX_CREATOR_BYTES, MAX_URL, judge
+from worker.manifest.bytes import MAX_BYTES, Encoding, detect_encoding, read_text
+from worker.manifest.columns import Columns, find_columns
+from worker.manifest.csv_records import Records, split_lines
+from worker.manifest.rules import MAX_CREATOR_BYTES, MAX_URL, judge
 from worker.model import Reject
 
 BATCH = 2_048
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(slots=True)
-class ManifestBatch:
+class LineBlock:
     """Some consecutive lines of a manifest, the usable ones and the others, each in file order."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -46,12 +46,12 @@ class Manifest:
     group: str | None
     max_bytes: int
 
-    def batches(self) -> Iterator[ManifestBatch]:
+    def batches(self) -> Iterator[LineBlock]:
         """Read the rows and rejects, in file order, a few thousand at a time; may be called again.
 
         Raises `TerminalError`: `manifest_empty` at the end, after the last batch, where no row was usable.
         """
-        batch = ManifestBatch()
+        batch = LineBlock()
         rejects: Counter[RejectReason] = Counter()
         rows = 0
         for item in self._items():
@@ -63,7 +63,7 @@ class Manifest:
                 rows += len(batch.entries)
                 rejects.update(reject.reason for reject in batch.rejects)
                 yield batch
-                batch = ManifestBatch()
+                batch = LineBlock()
         rows += len(batch.entries)
         rejects.update(reject.reason for reject in batch.rejects)
         if batch.entries or batch.rejects:

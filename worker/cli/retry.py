@@ -1,4 +1,4 @@
-"""`cancel` and `retry`: stop a batch; run anew what may come out better."""
+"""`retry`: a new batch of the creators that another run may help."""
 
 import csv
 import io
@@ -9,33 +9,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.aws.clients import Clients, aws_call, open_clients
-from worker.aws.dynamodb import StateTable
 from worker.aws.s3 import S3
-from worker.cli.screen import stderr, stdout
+from worker.aws.state_table import open_table
 from worker.cli.status import follow
 from worker.cli.submit import UPLOADS, send_job
-from worker.jobs.explain import MAY_CHANGE
-from worker.jobs.keys import batch_id as id_of
-from worker.jobs.keys import metadata_key
+from worker.cli.terminal import stderr, stdout
+from worker.jobs.reasons import MAY_CHANGE
+from worker.keys import batch_id as id_of
+from worker.keys import metadata_key
 from worker.model import BatchState, Job, S3Manifest
 from worker.settings import Settings
-
-
-async def cancel_batch(settings: Settings, batch_id: str) -> int:
-    """Cancel a batch; returns the exit code."""
-    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        record = await _table(settings, clients).cancel(batch_id)
-    if record is None:
-        stderr.print(f"there is no batch {batch_id}", markup=False)
-        return 1
-    stdout.print(f"{record.id}  {record.state}", markup=False)
-    return 0 if record.state is BatchState.CANCELLED else 1
 
 
 async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
     """Submit a manifest of the creators that a retry may help; returns the exit code."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        s3, table = S3(clients.s3), _table(settings, clients)
+        s3, table = S3(clients.s3), open_table(settings, clients)
         record = await table.batch(batch_id)
         if record is None or record.state is BatchState.RUNNING:
             said = "is still running" if record else "is not known"
@@ -103,7 +92,3 @@ async def _write_manifest(file: Any, found: AsyncIterator[dict[str, Any]]) -> in
 
 def _worth_asking(image: dict[str, Any]) -> bool:
     return image["outcome"] != "failed" or image["reason"] in MAY_CHANGE
-
-
-def _table(settings: Settings, clients: Clients) -> StateTable:
-    return StateTable(clients.dynamodb, settings.dynamodb_table_name, ttl_days=settings.state_ttl_days)

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import not_found
 from worker.errors import ImageError, ImageReason, RetryableError
-from worker.jobs.covers import Cover, Fate, gather_covers
+from worker.jobs.row_fates import Fate, UsableImage, gather_images
 from worker.model import Row
 
 Answers = dict[str, str | None]
 """URL → the fingerprint of what it gives, None where it fails."""
 
 
-def cover(fingerprint: str) -> Cover:
-    return Cover(fingerprint.encode(), fingerprint, 300, 400, "JPEG", 9, 1, 0.1)
+def cover(fingerprint: str) -> UsableImage:
+    return UsableImage(fingerprint.encode(), fingerprint, 300, 400, "JPEG", 9, 1, 0.1)
 
 
 def rows_of(*urls: str) -> list[Row]:
@@ -41,7 +41,7 @@ def run_in_order(
         obtained: list[str] = []
         most = 0
 
-        async def obtain(row: Row) -> Cover:
+        async def obtain(row: Row) -> UsableImage:
             nonlocal most
             obtained.append(row.url)
             waiting[row.line] = asyncio.get_running_loop().create_future()
@@ -52,7 +52,7 @@ def run_in_order(
                 raise not_found(row.url)
             return cover(found)
 
-        work = asyncio.create_task(gather_covers(rows, wanted, obtain, dedupe=dedupe))
+        work = asyncio.create_task(gather_images(rows, wanted, obtain, dedupe=dedupe))
         turn = 0
         while not work.done():
             for _ in range(10):  # the loop comes to rest: whatever can begin has begun
@@ -129,7 +129,7 @@ def test_a_row_beyond_what_is_wanted_is_begun_only_when_one_before_it_fails() ->
 
 
 def test_a_repeated_url_is_obtained_once_and_flagged_with_the_line_it_repeats() -> None:
-    fates = asyncio.run(gather_covers(rows_of("a", "a"), 5, _answer_of({"a": "red"}), dedupe=True))
+    fates = asyncio.run(gather_images(rows_of("a", "a"), 5, _answer_of({"a": "red"}), dedupe=True))
     assert told(fates) == ["red", "duplicate"]
     assert str(fates[1]) == "the same URL as line 2"
 
@@ -152,14 +152,14 @@ def test_without_deduplication_a_repeat_of_a_failed_url_is_a_failure_of_its_own(
 
 
 def test_no_rows_give_no_fates() -> None:
-    assert asyncio.run(gather_covers([], 5, _answer_of({}), dedupe=True)) == []
+    assert asyncio.run(gather_images([], 5, _answer_of({}), dedupe=True)) == []
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), RetryableError("aws_unavailable", "s3")])
 async def test_an_unexpected_error_comes_out_as_itself_and_ends_its_siblings(error: Exception) -> None:
     ended: list[str] = []
 
-    async def obtain(row: Row) -> Cover:
+    async def obtain(row: Row) -> UsableImage:
         if row.url == "bad":
             await asyncio.sleep(0)
             raise error
@@ -171,7 +171,7 @@ async def test_an_unexpected_error_comes_out_as_itself_and_ends_its_siblings(err
         raise AssertionError
 
     with pytest.raises(type(error)) as caught:
-        await gather_covers(rows_of("a", "bad", "b"), 5, obtain, dedupe=True)
+        await gather_images(rows_of("a", "bad", "b"), 5, obtain, dedupe=True)
     assert caught.value is error
     assert sorted(ended) == ["a", "b"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -180,12 +180,12 @@ async def test_an_unexpected_error_comes_out_as_itself_and_ends_its_siblings(err
 async def test_cancelling_leaves_no_task_behind() -> None:
     begun = asyncio.Event()
 
-    async def obtain(_row: Row) -> Cover:
+    async def obtain(_row: Row) -> UsableImage:
         begun.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    work = asyncio.create_task(gather_covers(rows_of("a", "b", "a"), 5, obtain, dedupe=False))
+    work = asyncio.create_task(gather_images(rows_of("a", "b", "a"), 5, obtain, dedupe=False))
     await begun.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -194,7 +194,7 @@ async def test_cancelling_leaves_no_task_behind() -> None:
 
 
 def _answer_of(answers: Answers):  # noqa: ANN202
-    async def obtain(row: Row) -> Cover:
+    async def obtain(row: Row) -> UsableImage:
         found = answers[row.url]
         if found is None:
             raise not_found(row.url)
@@ -204,7 +204,7 @@ def _answer_of(answers: Answers):  # noqa: ANN202
 
 
 def test_the_reason_of_a_duplicate_is_the_one_that_records_show() -> None:
-    fates = asyncio.run(gather_covers(rows_of("a", "b"), 5, _answer_of({"a": "red", "b": "red"}), dedupe=True))
+    fates = asyncio.run(gather_images(rows_of("a", "b"), 5, _answer_of({"a": "red", "b": "red"}), dedupe=True))
     assert isinstance(fates[1], ImageError)
     assert fates[1].reason is ImageReason.DUPLICATE
     assert str(fates[1]) == "the same bytes as line 2"

@@ -1,17 +1,17 @@
-"""Room in memory for the bodies of images: most are small, and of the large ones only a few are held at a time.
+"""Memory for the bodies of images: most are small, and of the large ones only a few are held at a time.
 
 Without it, a hostile server could make every download of the worker hold as much as one image may have.
 """
 
 import time
 
-from worker.images.limiter import Limiter
+from worker.limiter import Limiter
 
 SMALL = 1 << 20
 """Bytes that every body may have. Covers have a tenth of it."""
 
 
-class Room:
+class BodyBudget:
     """The room of one body; it has to be left in the end, by whoever holds the bytes then."""
 
     def __init__(self, large_bodies: Limiter) -> None:

@@ -4,7 +4,7 @@ from typing import Any, BinaryIO
 
 from worker.aws.s3 import S3, ObjectHead
 from worker.errors import JobReason, RetryableError
-from worker.jobs.keys import archive_key, safe_name
+from worker.keys import archive_key, safe_name
 from worker.model import S3Manifest
 
 YEAR = "max-age=31536000"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.errors import JobReason, TerminalError
-from worker.jobs.csv_records import MAX_LINE, first_record
-from worker.jobs.manifest_bytes import not_csv
+from worker.manifest.bytes import not_csv
+from worker.manifest.csv_records import MAX_LINE, first_record
 
 CREATOR_NAMES = (
     "creator_name",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from worker.download.urls import ImageUrl, redacted
 from worker.errors import ImageError, ImageReason
-from worker.images.urls import ImageUrl, redacted
 
 _ACCEPTED_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _WITHOUT_IMAGE = frozenset({204, 205, 206})  # 206: no range was asked for

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import aiohttp
 from aiohappyeyeballs import AddrInfoType, SocketFactoryType
 
-from worker.images.addresses import refusal
+from worker.download.addresses import refusal
 
 
 class AddressRefused(OSError):

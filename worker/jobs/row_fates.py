@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from worker.errors import ImageError, ImageReason
 from worker.model import Row
+from worker.tasks import first_failure
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class UsableImage:
     """One usable cover: its cell's RGB pixels and what is told of it in the metadata."""
 
     pixels: bytes
@@ -24,12 +25,12 @@ class Cover:
     seconds: float
 
 
-Fate = Cover | ImageError | None
+Fate = UsableImage | ImageError | None
 """What became of a row; None for one that was not needed any more."""
 
 
-async def gather_covers(
-    rows: Sequence[Row], wanted: int, obtain: Callable[[Row], Awaitable[Cover]], *, dedupe: bool
+async def gather_images(
+    rows: Sequence[Row], wanted: int, obtain: Callable[[Row], Awaitable[UsableImage]], *, dedupe: bool
 ) -> list[Fate]:
     """Obtain covers until `wanted` are usable or the rows are used up; returns one fate for each row, in order.
 
@@ -37,9 +38,9 @@ async def gather_covers(
     one that failed. So the result depends on what the rows give, not on which of them is faster. A URL that stands
     twice is obtained once. With `dedupe`, a cover equal to an earlier one is an `ImageError(duplicate)`.
     """
-    attempts: list[asyncio.Task[Cover | ImageError]] = []
+    attempts: list[asyncio.Task[UsableImage | ImageError]] = []
     first: dict[str, int] = {}
-    pending: set[asyncio.Task[Cover | ImageError]] = set()
+    pending: set[asyncio.Task[UsableImage | ImageError]] = set()
     usable: set[str] = set()
     try:
         async with asyncio.TaskGroup() as group:
@@ -58,13 +59,13 @@ async def gather_covers(
                 attempts.append(task)
                 pending.add(task)
     except BaseExceptionGroup as failures:
-        raise first_of(failures) from None
+        raise first_failure(failures) from None
     fates: list[Fate] = [task.result() for task in attempts]
     fates += [None] * (len(rows) - len(fates))
     return _without_repeats(fates, rows) if dedupe else fates
 
 
-async def _attempt(obtain: Callable[[Row], Awaitable[Cover]], row: Row) -> Cover | ImageError:
+async def _attempt(obtain: Callable[[Row], Awaitable[UsableImage]], row: Row) -> UsableImage | ImageError:
     """Obtain a cover; an image that cannot be used is a result here, so that it does not end its siblings."""
     try:
         return await obtain(row)
@@ -74,11 +75,11 @@ async def _attempt(obtain: Callable[[Row], Awaitable[Cover]], row: Row) -> Cover
         return error.with_traceback(None)
 
 
-async def _same_again(earlier: "asyncio.Task[Cover | ImageError]") -> Cover | ImageError:
+async def _same_again(earlier: "asyncio.Task[UsableImage | ImageError]") -> UsableImage | ImageError:
     return await earlier
 
 
-def _token(found: Cover | ImageError, task: object, *, dedupe: bool) -> str:
+def _token(found: UsableImage | ImageError, task: object, *, dedupe: bool) -> str:
     """Return what counts as one usable cover: its bytes or, where repeats are shown, each row; "" for none."""
     if isinstance(found, ImageError):
         return ""
@@ -92,17 +93,11 @@ def _without_repeats(fates: Sequence[Fate], rows: Sequence[Row]) -> list[Fate]:
     for fate, row in zip(fates, rows, strict=True):
         if fate is not None and row.url in urls:
             kept.append(ImageError(ImageReason.DUPLICATE, f"the same URL as line {urls[row.url]}"))
-        elif isinstance(fate, Cover) and fate.fingerprint in first_line:
+        elif isinstance(fate, UsableImage) and fate.fingerprint in first_line:
             kept.append(ImageError(ImageReason.DUPLICATE, f"the same bytes as line {first_line[fate.fingerprint]}"))
         else:
             kept.append(fate)
         urls.setdefault(row.url, row.line)
-        if isinstance(fate, Cover):
+        if isinstance(fate, UsableImage):
             first_line.setdefault(fate.fingerprint, row.line)
     return kept
-
-
-def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the failure that ended a task group; the others are its siblings' cancelled ends."""
-    first = failures.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -14,7 +14,7 @@ import struct
 import time
 from contextlib import suppress
 
-from worker.images.sandbox_filter import MACHINES, packed, program
+from worker.decode.sandbox_filter import MACHINES, packed, program
 
 MAX_OPEN_FILES = 32
 

@@ -10,7 +10,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.aws.items import from_item, to_item
+from worker.aws.table import from_item, to_item
 
 NUMBERS = st.integers(-(10**30), 10**30) | st.floats(-1e12, 1e12).filter(lambda number: not 0 < abs(number) < 1e-30)
 VALUES = st.recursive(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.download import host_pace
+from worker.download.host_pace import HostPace, HostPaces, all_of
+from worker.download.http_answers import HostBusy
+from worker.download.urls import host_is_allowed
 from worker.errors import ImageError, ImageReason
-from worker.images import politeness
-from worker.images.answers import HostBusy
-from worker.images.limiter import Limiter
-from worker.images.politeness import HostPace, Politeness, all_of
-from worker.images.urls import host_is_allowed
+from worker.limiter import Limiter
 
 SECONDS = 30.0
 BUSY = HostBusy(ImageReason.RATE_LIMITED, "slow down", transient=True)
@@ -143,7 +143,7 @@ def test_the_limit_stays_between_one_and_the_most_whatever_happens(steps: list[t
 
 
 async def test_no_host_has_more_tries_at_a_time_than_it_may() -> None:
-    polite, job = Politeness(3, Clock()), Limiter(100)
+    polite, job = HostPaces(3, Clock()), Limiter(100)
     inside, most, door = 0, 0, asyncio.Event()
 
     async def one() -> None:
@@ -164,7 +164,7 @@ async def test_no_host_has_more_tries_at_a_time_than_it_may() -> None:
 
 
 async def test_whoever_waits_for_a_slow_host_holds_no_slot_of_the_job() -> None:
-    polite, job, worker = Politeness(1, Clock()), Limiter(2), Limiter(2)
+    polite, job, worker = HostPaces(1, Clock()), Limiter(2), Limiter(2)
     door = asyncio.Event()
 
     async def stuck() -> None:
@@ -183,7 +183,7 @@ async def test_whoever_waits_for_a_slow_host_holds_no_slot_of_the_job() -> None:
 
 
 async def test_whoever_waits_for_a_full_job_holds_no_slot_of_the_host() -> None:
-    polite, full, other = Politeness(2, Clock()), Limiter(1), Limiter(2)
+    polite, full, other = HostPaces(2, Clock()), Limiter(1), Limiter(2)
     async with full:
         waiting = [asyncio.create_task(_visit(polite, full)) for _ in range(5)]
         await settle()
@@ -192,7 +192,7 @@ async def test_whoever_waits_for_a_full_job_holds_no_slot_of_the_host() -> None:
     await asyncio.gather(*waiting)
 
 
-async def _visit(polite: Politeness, job: Limiter) -> None:
+async def _visit(polite: HostPaces, job: Limiter) -> None:
     async with polite.admitted("cdn.example", 443, SECONDS, job):
         await asyncio.sleep(0)
 
@@ -210,7 +210,7 @@ async def _visit(polite: Politeness, job: Limiter) -> None:
     ids=["429", "503", "time-out", "500", "404", "connection refused"],
 )
 async def test_what_slows_a_host_down(error: ImageError, limit: int) -> None:
-    polite = Politeness(4, Clock())
+    polite = HostPaces(4, Clock())
     with pytest.raises(ImageError):
         async with polite.admitted("cdn.example", 443, SECONDS, Limiter(1)):
             raise error
@@ -218,7 +218,7 @@ async def test_what_slows_a_host_down(error: ImageError, limit: int) -> None:
     assert polite.pace("cdn.example", 8443).slots.limit == 4
 
 
-async def _time_out(polite: Politeness, clock: Clock) -> None:
+async def _time_out(polite: HostPaces, clock: Clock) -> None:
     async with polite.admitted("bad.example", 443, SECONDS, Limiter(1)):
         clock.now += SECONDS
         raise LATE
@@ -226,7 +226,7 @@ async def _time_out(polite: Politeness, clock: Clock) -> None:
 
 async def test_a_host_that_is_left_alone_fails_at_once_with_its_last_reason_and_is_not_tried_again() -> None:
     clock = Clock()
-    polite = Politeness(2, clock)
+    polite = HostPaces(2, clock)
     for _ in range(9):
         with pytest.raises(ImageError):
             await _time_out(polite, clock)
@@ -244,8 +244,8 @@ async def test_a_host_that_is_left_alone_fails_at_once_with_its_last_reason_and_
 
 
 async def test_what_is_remembered_of_hosts_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(politeness, "HOSTS_REMEMBERED", 10)
-    polite = Politeness(8, Clock())
+    monkeypatch.setattr(host_pace, "HOSTS_REMEMBERED", 10)
+    polite = HostPaces(8, Clock())
     async with polite.admitted("busy.example", 443, SECONDS, Limiter(1)):
         for number in range(1_000):
             async with polite.admitted(f"h{number}.example", 443, SECONDS, Limiter(1)):

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from worker.download.http_answers import HostBusy
 from worker.errors import ImageError, ImageReason
-from worker.images.answers import HostBusy
-from worker.images.limiter import Limiter
+from worker.limiter import Limiter
 
 PATIENCE = 2.0
 """Trouble without any success has to last so many of a job's time-outs before a host is left alone, for as long again:
@@ -92,7 +92,7 @@ class HostPace:
         self.slots.limit = int(self.allowed)
 
 
-class Politeness:
+class HostPaces:
     """The paces of all hosts. `clock` gives seconds that never go back."""
 
     def __init__(self, most: int, clock: Callable[[], float]) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import JobReason, RejectReason, RetryableError
-from worker.jobs.manifest import ManifestBatch
+from worker.manifest.manifest import LineBlock
 from worker.model import CreatorGroup, Reject, Row
 
 KEPT_REJECTS = 10_000
@@ -68,7 +68,7 @@ class Grouping:
         self._interrupted = True
         self._database.interrupt()
 
-    def add(self, batch: ManifestBatch) -> None:
+    def add(self, batch: LineBlock) -> None:
         """Take a batch. Raises `RetryableError` where the disk under TMPDIR is full."""
         if self._interrupted:
             raise RetryableError(JobReason.INTERRUPTED, "planning was interrupted")

@@ -11,7 +11,7 @@ from rich.table import Table
 from worker.masks import visible
 
 
-class Screen(Console):
+class SafeConsole(Console):
     """A terminal that no text can drive: names of manifests and quotes of messages are strangers'."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -19,8 +19,8 @@ class Screen(Console):
         super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
 
 
-stdout = Screen(highlight=False, soft_wrap=True)
-stderr = Screen(stderr=True, highlight=False, soft_wrap=True)
+stdout = SafeConsole(highlight=False, soft_wrap=True)
+stderr = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -20,13 +20,13 @@ from aiohttp.abc import AbstractResolver
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
+from worker.download.body_budget import BodyBudget
+from worker.download.host_pace import HostPaces
+from worker.download.http_answers import check_headers, check_status, too_large
+from worker.download.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
+from worker.download.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
 from worker.errors import ImageError, ImageReason
-from worker.images.answers import check_headers, check_status, too_large
-from worker.images.limiter import Limiter
-from worker.images.politeness import Politeness
-from worker.images.room import Room
-from worker.images.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
-from worker.images.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
+from worker.limiter import Limiter
 
 _MAX_CONNECT_SECONDS = 10.0
 _MAX_SILENT_SECONDS = 10.0
@@ -114,7 +114,7 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
         self._large_bodies = Limiter(LARGE_BODIES)
-        self._politeness = Politeness(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
+        self._host_paces = HostPaces(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -174,7 +174,7 @@ class Fetcher:
         """Go on after a first try that failed: what works at once goes without tenacity, which costs 0.1 ms a call."""
         failed: list[ImageError] = [first]
 
-        async def a_try() -> tuple[bytes, float, Room]:
+        async def a_try() -> tuple[bytes, float, BodyBudget]:
             if failed:
                 raise failed.pop()
             return await self._try_with_room(start, seconds, slots)
@@ -186,19 +186,19 @@ class Fetcher:
             before_sleep=lambda state: _log_retry(state, start),
             reraise=True,
         )
-        again: tuple[bytes, float, Room] = await retrying(a_try)
+        again: tuple[bytes, float, BodyBudget] = await retrying(a_try)
         body, spent, room = again
         return Fetched(body, retrying.statistics["attempt_number"], spent, room.leave)
 
-    async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, Room]:
-        room = Room(self._large_bodies)
+    async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, BodyBudget]:
+        room = BodyBudget(self._large_bodies)
         try:
             return *await self._try(start, seconds, slots, room), room
         except BaseException:
             room.leave()
             raise
 
-    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, room: Room) -> tuple[bytes, float]:
+    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, room: BodyBudget) -> tuple[bytes, float]:
         """Make one try of at most `seconds`, in which waiting for slots does not count.
 
         Where a redirect leads to another host, the slots are given back and that host's are waited for.
@@ -206,7 +206,7 @@ class Fetcher:
         url, hops, spent = start, 0, 0.0
         while True:
             self._check_link(url)
-            async with self._politeness.admitted(url.host, url.port, seconds, slots, self.slots):
+            async with self._host_paces.admitted(url.host, url.port, seconds, slots, self.slots):
                 began = time.perf_counter()
                 try:
                     async with asyncio.timeout(seconds - spent):
@@ -219,7 +219,7 @@ class Fetcher:
             url = answer
 
     async def _follow(
-        self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout, room: Room
+        self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout, room: BodyBudget
     ) -> tuple[bytes | ImageUrl, int]:
         """Follow redirects as long as they stay with the host; returns the image, or where on another host it is.
 
@@ -257,7 +257,7 @@ class Fetcher:
                 ImageReason.ADDRESS_REFUSED, f"port {url.port} of {redacted(url.text)} is refused; allowed: {allowed}"
             )
 
-    async def _get(self, url: ImageUrl, timeouts: aiohttp.ClientTimeout, room: Room) -> bytes | ImageUrl:
+    async def _get(self, url: ImageUrl, timeouts: aiohttp.ClientTimeout, room: BodyBudget) -> bytes | ImageUrl:
         """Make one request. Return the image's bytes, or where the server sends us instead."""
         if self._session is None:
             raise RuntimeError("the fetcher is not open; use it as `async with Fetcher(...)`")
@@ -280,7 +280,7 @@ class Fetcher:
             raise ImageError(ImageReason.BAD_URL, f"{redacted(url.text)} redirects to http: {redacted(following.text)}")
         return following
 
-    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse, room: Room) -> bytes:
+    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse, room: BodyBudget) -> bytes:
         began = time.perf_counter()
         chunks: list[bytes] = []
         size = 0

@@ -1,6 +1,6 @@
 """Decoder processes, and the way of an image through them.
 
-Each process has a socket and a window (`window.py`) of its own and works on one image at a time, so that a process that
+Each process has a socket and a window (`shared_memory.py`) of its own and works on one image at a time, so that a process that
 dies, hangs or answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
 """
 
@@ -17,18 +17,17 @@ from typing import Any, Self
 
 import structlog
 
+from worker.decode.child import ANSWER, REQUEST, Status
+from worker.decode.shared_memory import give_back, new_shared_memory
 from worker.errors import ImageError, ImageReason
-from worker.images import decoder
 from worker.images.cell import Cell, CellSpec
-from worker.images.decoder import ANSWER, REQUEST, Status
 from worker.images.sniff import ALLOWED_FORMATS
-from worker.images.window import give_back, new_window
 
 START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
-DECODER = decoder.__name__
+DECODER = "worker.decode.child"
 MAX_CELL_BYTES = 2_000 * 2_000 * 3
 """Of the largest cell that a job may ask for."""
 MAX_TEXT_BYTES = 4096
@@ -172,7 +171,7 @@ class _Child:
         ours.setblocking(False)
         command = (sys.executable, "-P", "-B", "-m", DECODER, str(memory_limit), str(cpu_seconds))
         try:
-            with theirs, new_window(window_bytes) as (window, descriptor):
+            with theirs, new_shared_memory(window_bytes) as (window, descriptor):
                 # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the
                 # thread that started it ends
                 process = await asyncio.create_subprocess_exec(

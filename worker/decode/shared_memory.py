@@ -15,7 +15,7 @@ KEPT = 1 << 20
 
 
 @contextmanager
-def new_window(size: int) -> Iterator[tuple[mmap.mmap, int]]:
+def new_shared_memory(size: int) -> Iterator[tuple[mmap.mmap, int]]:
     """Give a window of `size` bytes, which take no memory until they are written, and the descriptor to hand on.
 
     The window stays when the context ends; the descriptor is closed.

@@ -1,10 +1,10 @@
-"""The decoder process: `python -m worker.images.decoder MEMORY CPU_SECONDS WINDOW`. It talks on fd 0 and 1.
+"""The decoder process: `python -m worker.decode.child MEMORY CPU_SECONDS WINDOW`. It talks on fd 0 and 1.
 
 It turns hostile bytes into pixels where they can do little harm: with no credentials in its environment, with limits
 that are set before Pillow is imported, in a sandbox that is sealed when everything is loaded (`sandbox`), and one image
 at a time. It ends when its parent closes the connection, or dies.
 
-A request is a `REQUEST`, with the image's bytes in the window (`window.py`, whose descriptor is the third argument). An
+A request is a `REQUEST`, with the image's bytes in the window (`shared_memory.py`, whose descriptor is the third argument). An
 answer is an `ANSWER` with, in the window, the pixels of a cell or, behind it, a text. All numbers are little-endian.
 """
 
@@ -15,9 +15,9 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
 
+from worker.decode import sandbox
+from worker.decode.shared_memory import taken_over
 from worker.errors import ImageError
-from worker.images import sandbox
-from worker.images.window import taken_over
 
 if TYPE_CHECKING:
     import mmap
@@ -82,10 +82,10 @@ def _silence() -> None:
 
 def _loaded() -> "Callable[[bytes, CellSpec], Cell]":
     """Return what makes cells, with every module loaded that it may ever want: no file can be opened later."""
+    from worker.decode.preload import preload  # noqa: PLC0415 -- as above
     from worker.images.cell import make_cell  # noqa: PLC0415 -- after the limits are in force
-    from worker.images.rehearsal import rehearse  # noqa: PLC0415 -- as above
 
-    rehearse(make_cell)
+    preload(make_cell)
     return make_cell
 
 

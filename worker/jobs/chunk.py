@@ -8,9 +8,9 @@ import structlog
 
 from worker.errors import JobReason, TerminalError, WorkerError
 from worker.failpoints import failpoint
-from worker.jobs.chunks import Chunks, chunk_part
+from worker.jobs.chunk_files import ChunkFiles, chunk_unit
+from worker.jobs.creator_loop import CreatorLoop, Done, ListSource
 from worker.jobs.finish import Finisher
-from worker.jobs.hands import Done, Hands, ListSource
 from worker.jobs.leasing import given_back, lease_kept
 from worker.jobs.outcomes import outcome_of
 from worker.jobs.ports import Ledger
@@ -26,8 +26,8 @@ class ChunkWork:
         self,
         *,
         ledger: Ledger,
-        chunks: Chunks,
-        hands: Hands,
+        chunks: ChunkFiles,
+        hands: CreatorLoop,
         finisher: Finisher,
         owner: str,
         lease_seconds: float,
@@ -60,7 +60,7 @@ class ChunkWork:
             raise TerminalError(
                 JobReason.BATCH_UNKNOWN, f"there is no batch {chunk.batch_id}; submit its manifest again"
             )
-        part = chunk_part(chunk.number)
+        part = chunk_unit(chunk.number)
         if known.state is BatchState.FAILED:
             begun = await self._ledger.batch(chunk.batch_id, part=part)
             failpoint("chunk.failure_seen")

@@ -26,7 +26,7 @@ _SPEC = CellSpec(size=8, background=(255, 255, 255), min_side=1, max_pixels=10_0
 _SIDE = 16
 
 
-def rehearse(make_cell: Callable[[bytes, CellSpec], Cell]) -> None:
+def preload(make_cell: Callable[[bytes, CellSpec], Cell]) -> None:
     """Make a cell of one image of each format and of each kind that is treated in its own way, and of broken ones."""
     for data in _samples():
         make_cell(data, _SPEC)

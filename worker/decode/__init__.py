@@ -1,0 +1,1 @@
+"""Decoder processes: sandboxed children that turn hostile bytes into cells, and the memory they share."""
