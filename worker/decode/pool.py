@@ -1,7 +1,7 @@
 """Decoder processes, and the way of an image through them.
 
-Each process has a socket and a window (`shared_memory.py`) of its own and works on one image at a time, so that a process that
-dies, hangs or answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
+Each process has a socket and a shared memory of its own and works on one image at a time. A process that dies, hangs or
+answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
 """
 
 import asyncio
