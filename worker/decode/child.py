@@ -4,8 +4,8 @@ It turns hostile bytes into pixels where they can do little harm: with no creden
 that are set before Pillow is imported, in a sandbox that is sealed when everything is loaded (`sandbox`), and one image
 at a time. It ends when its parent closes the connection, or dies.
 
-A request is a `REQUEST`; the image's bytes lie in the shared memory, whose descriptor is the third argument. An answer is
-an `ANSWER`; a cell's pixels lie in the shared memory, a text follows behind the answer. All numbers are little-endian.
+A request is a `REQUEST`; the image's bytes lie in the shared memory, whose descriptor is the third argument. An answer
+is an `ANSWER`; a cell's pixels lie in the shared memory, a text follows behind the answer. Numbers are little-endian.
 """
 
 import json
