@@ -11,8 +11,7 @@ from deploy_terraform import ROOT, DeployError
 
 def commit() -> str:
     """Return the checked-out commit; refuses a tree with changes, whose image could not be told from the commit's."""
-    # Terraform writes its lock files by itself; they are no part of an image.
-    if _git("status", "--porcelain", "--", ".", ":!*.terraform.lock.hcl"):
+    if _git("status", "--porcelain"):
         raise DeployError("the working tree has changes; commit them, so that the image's tag says what is in it")
     return _git("rev-parse", "--short=12", "HEAD")
 

@@ -46,7 +46,14 @@ class Half:
         key = f"key=collage-worker/{self.environment}/{self.name}.tfstate"
         plugins = os.environ.get("TF_PLUGIN_DIR")
         further = [f"-plugin-dir={plugins}"] if plugins else []
-        self._run("init", "-reconfigure", f"-backend-config={backend}", f"-backend-config={key}", *further)
+        self._run(
+            "init",
+            "-reconfigure",
+            "-lockfile=readonly",
+            f"-backend-config={backend}",
+            f"-backend-config={key}",
+            *further,
+        )
 
     def apply(self, variables: dict[str, Any], *, yes: bool) -> None:
         """Plan, show, ask, and apply exactly what was shown. Raises `NothingChanged` where it does not come to that."""

@@ -1,17 +1,14 @@
-# The worker moves a finished manifest to archived/, which no filter here matches: nothing starts itself again.
+# Any object under csv-files/ starts a batch, whatever its suffix and case: what is in it decides (filters on a suffix
+# know upper and lower case, and would swallow COVERS.CSV without a word). The worker moves a finished manifest to
+# archived/, which no filter here matches: nothing starts itself again.
 resource "aws_s3_bucket_notification" "manifests" {
   bucket = aws_s3_bucket.input.id
 
-  dynamic "queue" {
-    for_each = { manifest-csv = ".csv", manifest-csv-gz = ".csv.gz" }
-
-    content {
-      id            = queue.key
-      queue_arn     = aws_sqs_queue.jobs.arn
-      events        = ["s3:ObjectCreated:*"]
-      filter_prefix = "csv-files/"
-      filter_suffix = queue.value
-    }
+  queue {
+    id            = "manifest"
+    queue_arn     = aws_sqs_queue.jobs.arn
+    events        = ["s3:ObjectCreated:*"]
+    filter_prefix = "csv-files/"
   }
 
   # S3 tries the queue at once, and refuses one that does not admit it.

@@ -46,7 +46,7 @@ output "disposable" {
 }
 
 output "manifest_drop" {
-  description = "Where to drop a .csv or .csv.gz to start a batch."
+  description = "Where to drop a manifest to start a batch."
   value       = "s3://${aws_s3_bucket.input.bucket}/csv-files/"
 
   precondition {

@@ -3,6 +3,7 @@ locals {
     name                   = "worker"
     image                  = "${var.data_half.repository_url}:${var.image_tag}"
     essential              = true
+    memory                 = var.memory # without it the cgroup shows no limit on Fargate, and the worker would guess
     command                = ["run"]
     environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
     readonlyRootFilesystem = true

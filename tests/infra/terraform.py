@@ -51,14 +51,14 @@ class Half:
         self.binary = shutil.which("terraform") or ""
         if not self.binary:
             pytest.skip("NO TERRAFORM on this machine: nothing of infra/ was tested")
-        shutil.copytree(ROOT / "infra", place / "infra", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+        shutil.copytree(ROOT / "infra", place / "infra", ignore=shutil.ignore_patterns(".terraform", "*.tfstate*"))
         (place / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "infra_message_size.py", place / "scripts")
 
     def init(self, *arguments: str) -> None:
         """Initialise, with the provider that is on this machine if there is one."""
         from_here = [f"-plugin-dir={plugin_dir()}"] if plugin_dir() else []
-        done = self._run("init", "-input=false", *from_here, *arguments)
+        done = self._run("init", "-input=false", "-lockfile=readonly", *from_here, *arguments)
         if done.returncode:
             pytest.skip(f"NO AWS PROVIDER for Terraform: nothing of infra/ was tested ({done.stderr[-300:]})")
 

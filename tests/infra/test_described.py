@@ -49,6 +49,22 @@ def test_the_example_files_set_variables_that_there_are(half: str) -> None:
         assert named <= known, path
 
 
+@pytest.mark.parametrize("half", HALVES)
+def test_the_provider_is_locked_for_every_platform_and_cannot_move_by_itself(half: str) -> None:
+    """`zh:` are the checksums of HashiCorp's own packages, one for each platform; `h1:` that of a package unpacked."""
+    lock = (ROOT / "infra" / half / ".terraform.lock.hcl").read_text()
+    assert re.search(r'version += "5\.100\.\d+"\n +constraints = "~> 5\.100"', lock)
+    assert len(set(re.findall(r'"zh:[0-9a-f]{64}"', lock))) == 15
+    assert re.search(r'"h1:[A-Za-z0-9+/]{43}="', lock)
+    assert 'version = "~> 5.100"' in (ROOT / "infra" / half / "versions.tf").read_text()
+    assert (ROOT / "infra" / "data" / ".terraform.lock.hcl").read_text() == lock
+
+
+@pytest.mark.parametrize("path", ["scripts/deploy_terraform.py", "scripts/infra_test", "tests/infra/terraform.py"])
+def test_nothing_that_initialises_terraform_may_change_the_lock(path: str) -> None:
+    assert "-lockfile=readonly" in (ROOT / path).read_text()
+
+
 def test_staging_and_production_share_no_name() -> None:
     """In one account, SQS would hand out the same queue to both, and destroying staging would take production's."""
     named = {

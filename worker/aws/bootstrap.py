@@ -60,7 +60,6 @@ TABLE: dict[str, Any] = {
 }
 
 PREFIX = "csv-files/"
-SUFFIXES = (".csv", ".csv.gz")
 
 
 def bootstrap(settings: "Settings") -> Iterator[str]:
@@ -151,14 +150,11 @@ def _notify(s3: "S3Client", bucket: str, queue_arn: str) -> None:
     configuration: Any = {
         "QueueConfigurations": [
             {
-                "Id": f"manifest{suffix.replace('.', '-')}",
+                "Id": "manifest",
                 "QueueArn": queue_arn,
                 "Events": ["s3:ObjectCreated:*"],
-                "Filter": {
-                    "Key": {"FilterRules": [{"Name": "prefix", "Value": PREFIX}, {"Name": "suffix", "Value": suffix}]}
-                },
+                "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": PREFIX}]}},
             }
-            for suffix in SUFFIXES
         ]
     }
     for attempt in range(10):

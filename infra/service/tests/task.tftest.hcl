@@ -74,6 +74,13 @@ run "task_definition" {
     error_message = "Read-only root, user 10001, 120 s to stop, an init process, no capabilities, a health check."
   }
   assert {
+    condition = (
+      jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].memory == 2048
+      && aws_ecs_task_definition.worker.memory == "2048"
+    )
+    error_message = "The container's hard limit is the task's memory: on Fargate a container without one sees none at all."
+  }
+  assert {
     condition = alltrue([
       for container in jsondecode(aws_ecs_task_definition.worker.container_definitions) :
       container.image == "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker:0123abc"
@@ -98,6 +105,14 @@ run "larger_manifests_get_more_room" {
   assert {
     condition     = aws_ecs_task_definition.worker.ephemeral_storage[0].size_in_gib == 100
     error_message = "The storage asked for."
+  }
+}
+
+run "more_memory_is_seen_by_the_container_as_well" {
+  variables { memory = 4096 }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].memory == 4096
+    error_message = "The container's limit follows the task's."
   }
 }
 
