@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from worker.decode.sandbox_filter import MACHINES
+from worker.sandbox_filter import MACHINES
 
 MARK = b"ATTACK "
 CREDENTIALS = ("169.254.170.2", 80)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo-output", "*.egg-info", "infra")
-SANDBOX, FILTER = "worker/decode/sandbox.py", "worker/decode/sandbox_filter.py"
+SANDBOX, FILTER = "worker/sandbox.py", "worker/sandbox_filter.py"
 HUFFMAN = "worker/images/_huffman.h"
 RED_TEAM, FILES, SERVERS = "test_red_team.py", "test_files.py", "test_servers.py"
 MESSAGES, FLAWS, SECRETS = "test_messages_and_names.py", "test_known_flaws.py", "test_secrets.py"

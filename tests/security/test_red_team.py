@@ -119,7 +119,7 @@ async def test_no_limit_can_be_raised(decodes: DecodePool, kind: int) -> None:
 def test_a_decoder_cannot_be_dumped_or_looked_into_and_gains_no_rights() -> None:
     """Asked before the doors close: behind the filter nobody can ask."""
     ask = (
-        "import ctypes; from worker.decode import sandbox; sandbox.limit(memory=1 << 30); "
+        "import ctypes; from worker import sandbox; sandbox.limit(memory=1 << 30); "
         "print(*(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (3, 39)))"  # GET_DUMPABLE, GET_NO_NEW_PRIVS
     )
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout

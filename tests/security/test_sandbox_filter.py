@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from worker.decode.sandbox_filter import ALLOW, EPERM, KILL, MACHINES, PROT_EXEC, Machine, packed, program
+from worker.sandbox_filter import ALLOW, EPERM, KILL, MACHINES, PROT_EXEC, Machine, packed, program
 
 X86, ARM = MACHINES["x86_64"], MACHINES["aarch64"]
 NEVER = {

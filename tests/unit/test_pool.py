@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.unit.pictures import encoded, photo, raw_png
-from worker.decode import pool, sandbox
+from worker import sandbox
+from worker.decode import pool
 from worker.decode.child import ANSWER, Status
 from worker.decode.pool import DecodePool, DecoderBroken
 from worker.decode.shared_memory import KEPT, give_back, new_shared_memory

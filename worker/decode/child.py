@@ -15,7 +15,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
 
-from worker.decode import sandbox
+from worker import sandbox
 from worker.decode.shared_memory import taken_over
 from worker.errors import ImageError
 

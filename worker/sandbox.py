@@ -1,4 +1,6 @@
-"""What a decoder gives up, for good: first by limits, then, when all code is loaded, by closing every door.
+"""What a process that reads hostile bytes gives up, for good.
+
+First come limits, then, when all code is loaded, every door is closed.
 
 Nothing here needs a capability. Limits, `no_new_privs` and the seccomp filter have to hold wherever the worker runs;
 namespaces and Landlock are taken where the kernel and the container allow them, and the start log says which they are.
@@ -14,7 +16,7 @@ import struct
 import time
 from contextlib import suppress
 
-from worker.decode.sandbox_filter import MACHINES, packed, program
+from worker.sandbox_filter import MACHINES, packed, program
 
 MAX_OPEN_FILES = 32
 
