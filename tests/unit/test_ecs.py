@@ -79,6 +79,8 @@ async def test_it_lifts_the_protection() -> None:
         ({"failure": "DEPLOYMENT_BLOCKED"}, 200, Protection.BLOCKED),
         ({"error": None}, 500, Protection.UNKNOWN),
         ({"protection": None}, 200, Protection.UNKNOWN),
+        (LIFTED, 200, Protection.UNKNOWN),
+        ({"protection": {}}, 200, Protection.UNKNOWN),
         ({}, 200, Protection.UNKNOWN),
         ([], 200, Protection.UNKNOWN),
         ("<html>Bad Gateway</html>", 502, Protection.UNKNOWN),
@@ -88,6 +90,11 @@ async def test_it_lifts_the_protection() -> None:
 async def test_an_answer_is_understood_or_is_no_error(answer: object, status: int, meaning: Protection) -> None:
     async with served(FakeAgent(answer, status=status)) as agent:
         assert await agent.protect(enabled=True) is meaning
+
+
+async def test_a_lift_is_confirmed_only_by_an_answer_that_says_it_is_off() -> None:
+    async with served(FakeAgent(SET)) as agent:
+        assert await agent.protect(enabled=False) is Protection.UNKNOWN
 
 
 async def test_a_refusal_is_told_with_its_reason() -> None:

@@ -194,6 +194,23 @@ async def test_a_creator_that_is_cancelled_while_it_waits_takes_no_room() -> Non
         pass
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_that_meets_a_leaving_creator_is_not_lost(turns: int) -> None:
+    gate = Gate(1, USUAL, Gauge())
+    async with AsyncExitStack() as inside:
+        await inside.enter_async_context(gate.admitted())
+        async with entering(gate) as waiting:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await inside.aclose()
+            await inside.enter_async_context(gate.admitted())  # the room is taken again at once
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting}, timeout=1)
+            assert waiting.cancelled()
+
+
 async def test_downloads_are_asked_of_memory_as_it_stands() -> None:
     gauge = Gauge(10.0, free_bytes=1 << 40)
     gate = Gate(8, USUAL, gauge)

@@ -10,7 +10,9 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
+from worker.aws.sqs import POLL_SLACK
 from worker.service import app, health
+from worker.service import receive as module
 from worker.service.health import Check, as_json, check_all, health_endpoint, healthy
 from worker.settings import Settings
 
@@ -78,6 +80,11 @@ def test_a_worker_that_has_not_polled_for_long_is_deaf_unless_it_stops(
     receiver: Any = SimpleNamespace(silent_for=silent, in_flight=2)
     found, told = app._liveness(Settings(wait_time_seconds=20), receiver, stop)
     assert (found, told["status"], told["in_flight"]) == (well, status, 2)
+
+
+def test_a_poll_that_sqs_does_not_answer_ends_before_the_worker_counts_as_deaf() -> None:
+    """Otherwise an outage of SQS would have ECS end tasks in the middle of their work."""
+    assert app.DEAF_AFTER > POLL_SLACK + module.PAUSE_AFTER_FAILURE * 1.5
 
 
 class Aws:

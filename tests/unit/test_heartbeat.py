@@ -1,10 +1,15 @@
 """The heartbeat: keeps a message invisible while it is worked on, and ends the work when it cannot."""
 
 import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
 
+from tests.simulation.clock import VirtualLoop, time_of
 from tests.unit.fakes import FakeQueue, message, outage
 from worker.errors import Interrupted, JobReason
 from worker.service import heartbeat as module
@@ -59,6 +64,64 @@ async def test_when_extending_fails_until_the_visibility_is_over_the_work_is_end
     error = await failure_of(asyncio.create_task(work_for_ever(queue, ended)))
     assert isinstance(error, HeartbeatLost)
     assert ended == ["work"]
+
+
+async def refused_at_once() -> None:
+    raise outage("sqs")
+
+
+async def refused_after_a_while() -> None:
+    await asyncio.sleep(7)
+    raise outage("sqs")
+
+
+async def never_answered() -> None:
+    await asyncio.Event().wait()
+
+
+async def answered_once_and_never_again(calls: list[float]) -> None:
+    if len(calls) > 1:
+        await asyncio.Event().wait()
+
+
+def lost_after(visibility: float, answer: Callable[[list[float]], Awaitable[None]]) -> tuple[float, list[float]]:
+    """Return when the work ended, and when each call began: seconds, in a time that jumps."""
+    calls: list[float] = []
+
+    class Failing(FakeQueue):
+        async def change_visibility(self, *_: object) -> None:
+            calls.append(time.monotonic())
+            await answer(calls)
+
+    async def run() -> None:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with kept_invisible(Failing(), message(), visibility):  # type: ignore[arg-type]
+                await asyncio.Event().wait()
+        assert isinstance(first_failure(caught.value), HeartbeatLost)
+
+    with closing(VirtualLoop(random.Random(0))) as loop, time_of(loop):
+        loop.run_until_complete(run())
+        return loop.time(), calls
+
+
+@pytest.mark.parametrize("visibility", [4, 30, 120, 900])
+@pytest.mark.parametrize("answer", [refused_at_once, refused_after_a_while, never_answered])
+def test_the_loss_is_told_a_margin_before_the_visibility_ends_however_the_calls_fail(
+    visibility: float, answer: Callable[[], Awaitable[None]]
+) -> None:
+    ended, calls = lost_after(visibility, lambda _calls: answer())
+    assert 0.8 * visibility <= ended <= 0.95 * visibility
+    assert len(calls) >= 2, "one failure is not the end"
+
+
+def test_the_margin_is_counted_from_the_last_call_that_was_answered() -> None:
+    ended, calls = lost_after(120, answered_once_and_never_again)
+    assert ended - calls[0] <= 0.95 * 120
+
+
+def test_a_call_that_failed_is_made_again_sooner_than_the_next_was_due() -> None:
+    _, calls = lost_after(120, lambda _calls: refused_at_once())
+    assert calls[1] - calls[0] < 120 / 3
 
 
 async def test_an_extension_that_fails_in_between_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

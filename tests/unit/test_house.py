@@ -52,6 +52,18 @@ def test_the_environment_is_read_by_the_settings_only() -> None:
     assert readers == {"settings.py"}
 
 
+def test_nothing_waits_in_a_way_that_can_lose_a_cancellation() -> None:
+    """`asyncio.wait_for` can, before Python 3.12; `asyncio.timeout` and `asyncio.wait` do not."""
+    used = {
+        f"{path.relative_to(HOUSE)}:{node.lineno}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr == "wait_for")
+        or (isinstance(node, ast.ImportFrom) and any(alias.name == "wait_for" for alias in node.names))
+    }
+    assert used == set()
+
+
 IMPORT_ALL = """
 import asyncio, importlib, subprocess, sys, threading
 

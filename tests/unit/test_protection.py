@@ -1,15 +1,18 @@
 """The task is protected from scale-in from the first message to the end of the last; the work never waits for it."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from itertools import pairwise
 
 import pytest
 
+from tests.simulation.clock import VirtualLoop, time_of
 from tests.unit.fakes import message
 from tests.unit.test_ecs import BLOCKED, SET, FakeAgent, served
 from tests.unit.test_receive import WORK, Bench, Working
-from worker.aws.ecs import EXPIRES_MINUTES, EcsAgent, Protection
+from worker.aws.ecs import DEADLINE, EXPIRES_MINUTES, EcsAgent, Protection
 from worker.service import protection as module
 from worker.service import receive
 from worker.service.protection import ScaleIn
@@ -128,14 +131,148 @@ async def test_a_call_that_fails_is_made_again_at_the_next_renewal(monkeypatch: 
     assert not scale_in.blocked
 
 
-async def test_the_protection_is_lifted_at_the_workers_end_where_it_is_on() -> None:
+async def test_a_change_is_told_at_once_although_the_last_call_failed() -> None:
+    agent = Agent(Protection.UNKNOWN)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)
+        await agent.until(True, False)
+
+
+async def test_a_lift_that_was_not_confirmed_is_tried_again_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.001)
+    agent = Agent(Protection.SET, Protection.UNKNOWN, Protection.BLOCKED, Protection.UNKNOWN)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)
+        await agent.until(True, False, False, False, False)
+        await asyncio.sleep(0.02)
+    assert agent.told == [True, False, False, False, False], "confirmed, it is not told again"
+
+
+async def test_a_protection_that_was_not_confirmed_is_asked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.001)
+    agent = Agent(Protection.UNKNOWN, Protection.UNKNOWN)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True, True, True)
+
+
+async def test_a_protection_that_may_have_been_set_is_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = Agent(Protection.UNKNOWN)
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)
+        await agent.until(True, False)
+
+
+def test_an_agent_that_keeps_failing_is_asked_less_and_less_often() -> None:
+    """In a time that jumps: an hour of failures."""
+    agent = Agent(*[Protection.UNKNOWN] * 10_000)
+    times: list[float] = []
+
+    class Timed(Agent):
+        async def protect(self, *, enabled: bool) -> Protection:
+            times.append(asyncio.get_running_loop().time())
+            return await agent.protect(enabled=enabled)
+
+    async def an_hour() -> None:
+        scale_in = ScaleIn(Timed())
+        async with kept(scale_in):
+            scale_in.busy(True)
+            await asyncio.sleep(3_600)
+
+    with closing(VirtualLoop(random.Random(0))) as loop, time_of(loop):
+        loop.run_until_complete(an_hour())
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert 2.5 <= pauses[0] <= 5
+    assert all(module.RENEW_EVERY / 2 <= pause <= module.RENEW_EVERY for pause in pauses[6:])
+    assert 30 <= len(times) <= 75
+
+
+# --- the worker's end -----------------------------------------------------------------------------------------------
+
+
+async def test_at_the_end_nothing_is_lifted_where_nothing_was_set() -> None:
     agent = Agent()
     scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        pass
     await scale_in.end()
     assert agent.told == []
-    scale_in.busy(True)
+
+
+async def test_after_a_drain_the_protection_is_lifted_though_nobody_told_the_agent_of_the_last_messages_end() -> None:
+    agent = Agent()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)  # and the worker ends before `keep` has its turn
     await scale_in.end()
-    assert agent.told == [False]
+    assert agent.told == [True, False]
+
+
+async def test_a_worker_that_ends_in_the_middle_of_a_call_lifts_what_the_call_may_have_set() -> None:
+    agent = Agent()
+    agent.stalled = asyncio.Event()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+    agent.stalled = None
+    await scale_in.end()
+    assert agent.told == [True, False]
+
+
+async def test_a_protection_that_was_lifted_already_is_not_lifted_again_at_the_end() -> None:
+    agent = Agent()
+    scale_in = ScaleIn(agent)
+    async with kept(scale_in):
+        scale_in.busy(True)
+        await agent.until(True)
+        scale_in.busy(False)
+        await agent.until(True, False)
+        await some_turns()
+    await scale_in.end()
+    assert agent.told == [True, False]
+
+
+async def test_a_throttled_lift_at_the_end_is_tried_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_PAUSE", 0.001)
+    for failures, calls in ((1, 2), (100, module.LAST_TRIES)):
+        agent = Agent(Protection.SET, *[Protection.UNKNOWN] * failures)
+        scale_in = ScaleIn(agent)
+        async with kept(scale_in):
+            scale_in.busy(True)
+            await agent.until(True)
+        await scale_in.end()
+        assert agent.told == [True, *[False] * calls]
+
+
+def test_the_end_takes_less_than_what_ecs_leaves_after_the_grace_period() -> None:
+    assert module.LAST_TRIES * (DEADLINE + module.LAST_PAUSE) < 20
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_that_meets_a_change_is_not_lost(turns: int) -> None:
+    """`asyncio.wait_for` loses it before Python 3.12, and the worker then hangs after SIGTERM."""
+    scale_in = ScaleIn(Agent())
+    task = asyncio.create_task(scale_in.keep())
+    scale_in.busy(True)
+    await some_turns()
+    scale_in.busy(False)
+    await some_turns(turns)
+    task.cancel()
+    await asyncio.wait({task}, timeout=1)
+    assert task.cancelled()
 
 
 # --- a deployment ---------------------------------------------------------------------------------------------------
@@ -162,7 +299,6 @@ async def test_a_worker_that_stays_busy_asks_again_before_it_would_take_somethin
     async with kept(scale_in):
         scale_in.busy(True)
         await until(lambda: scale_in.blocked)
-        assert scale_in._patience() < module.BLOCKED_PAUSE
         await until(lambda: len(agent.told) > 4)
         await until(lambda: not scale_in.blocked)
 
@@ -223,7 +359,8 @@ async def test_work_does_not_wait_for_an_agent_that_stalls() -> None:
         async with kept(scale_in), bench.running():
             for name in ("m1", "m2", "m3"):
                 bench.queue.feed(message(name, WORK))
-                await asyncio.wait_for(bench.queue.until("delete", name), 1)
+                async with asyncio.timeout(1):
+                    await bench.queue.until("delete", name)
     assert len(fake.asked) <= 1, "the calls do not pile up either"
 
 
@@ -240,7 +377,8 @@ async def test_work_goes_on_where_the_agent_fails() -> None:
 
 async def test_outside_of_ecs_nothing_is_done() -> None:
     scale_in = ScaleIn(None)
-    await asyncio.wait_for(scale_in.keep(), 1)
+    async with asyncio.timeout(1):
+        await scale_in.keep()
     scale_in.busy(True)
     assert not scale_in.blocked
     await scale_in.end()

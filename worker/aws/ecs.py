@@ -21,9 +21,11 @@ class Protection(Enum):
     """What the agent said."""
 
     SET = "set"
+    """It confirmed what was asked for: the protection is on, or it is lifted."""
     BLOCKED = "blocked"
     """A deployment is about to replace this task: it cannot be protected any more."""
     UNKNOWN = "unknown"
+    """It did not answer, failed, was throttled, or told of another state: the protection may be on or off."""
 
 
 class EcsAgent:
@@ -53,7 +55,8 @@ class EcsAgent:
 def _meaning(answer: object, *, enabled: bool) -> Protection:
     """Read the agent's answer, which has one of `protection`, `failure` and `error`."""
     told = answer if isinstance(answer, dict) else {}
-    if isinstance(told.get("protection"), dict):
+    protection = told.get("protection")
+    if isinstance(protection, dict) and bool(protection.get("ProtectionEnabled")) is enabled:
         log.info("protection.changed", enabled=enabled)
         return Protection.SET
     failure = told.get("failure") or told.get("error") or {}

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_DELAY = 900
 """Seconds; the longest delay that SQS gives a message."""
 
+POLL_SLACK = 40
+"""Seconds beyond what a poll asks SQS to wait, after which it counts as unanswered."""
+
 MAX_RECEIVE = 10
 MAX_ERROR_TEXT = 1_000
 
@@ -50,7 +53,7 @@ class Queue:
     async def receive(self, limit: int, *, wait: int, visibility: float) -> list[Message]:
         """Wait up to `wait` seconds for up to `limit` messages, invisible to others for `visibility` seconds."""
         # A poll that never comes back makes a worker silently deaf: the deadline is a little above what SQS waits.
-        async with aws_call("receiving messages", deadline=wait + 40):
+        async with aws_call("receiving messages", deadline=wait + POLL_SLACK):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(limit, MAX_RECEIVE),

@@ -98,7 +98,8 @@ class Gate:
                 return mode
             self._left.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._left.wait(), LOOK_AGAIN)
+                async with asyncio.timeout(LOOK_AGAIN):
+                    await self._left.wait()
 
 
 def creator_limit(most: int, memory: float, thresholds: Thresholds) -> int:

@@ -48,8 +48,11 @@ async def given_back(ledger: Ledger, batch: Batch) -> AsyncIterator[None]:
         await _release(ledger, batch)
         raise
     except asyncio.CancelledError:
-        with suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(_release(ledger, batch)), LAST_WORDS)
+        release = asyncio.create_task(_release(ledger, batch))  # a second cancellation does not reach it
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({release}, timeout=LAST_WORDS)
+        if release.done():
+            release.result()  # an error that nobody expects is worth more than the cancellation
         raise
     except Exception as error:
         log.exception("batch.failed_unexpectedly")

@@ -47,7 +47,7 @@ SAMPLE_EVERY = 10.0
 """Seconds between samples of memory, and between lines of metrics."""
 
 DEAF_AFTER = 60.0
-"""Seconds beyond a poll's own wait after which a worker without a completed poll counts as deaf."""
+"""Seconds beyond a poll's own wait after which a worker counts as deaf whose poll has not ended, answered or not."""
 
 
 async def serve(settings: Settings) -> None:

@@ -15,9 +15,13 @@ log = structlog.get_logger(__name__)
 LONGEST_HOLD = 11.5 * 3600
 """Seconds. SQS lets nobody hold a message longer than 12 hours from its receive."""
 
+MARGIN = 0.1
+"""Share of the visibility that is left when a message that could not be extended counts as lost: in that time its work
+ends, before another worker can receive the message."""
+
 
 class HeartbeatLost(RetryableError):
-    """The message's visibility could not be extended in time: another worker may have it, so its work must end."""
+    """The message's visibility could not be extended in time: another worker may soon have it, so its work must end."""
 
 
 @asynccontextmanager
@@ -31,16 +35,20 @@ async def kept_invisible(queue: Queue, message: Message, visibility: float) -> A
 
 async def _beat(queue: Queue, message: Message, visibility: float) -> None:
     received = extended = time.monotonic()
+    pause = visibility / 3
     while True:
-        await asyncio.sleep(visibility / 3)
+        await asyncio.sleep(pause)
         if time.monotonic() - received > LONGEST_HOLD:
             raise Interrupted(JobReason.INTERRUPTED, "the message was held as long as SQS allows")
+        lost_at = extended + visibility * (1 - MARGIN)
         try:
             asked = time.monotonic()
-            async with asyncio.timeout(min(visibility / 3, extended + visibility - asked)):
+            async with asyncio.timeout(min(visibility / 3, lost_at - asked)):
                 await queue.change_visibility(message, visibility)
-            extended = asked
+            extended, pause = asked, visibility / 3
         except (RetryableError, TimeoutError) as error:
             log.warning("heartbeat.failed", error=str(error) or "no answer in time")
-            if time.monotonic() - extended > visibility * 0.9:
-                raise HeartbeatLost(JobReason.AWS_UNAVAILABLE, "the message's visibility has run out") from error
+            left = lost_at - time.monotonic()
+            if left <= 0:
+                raise HeartbeatLost(JobReason.AWS_UNAVAILABLE, "the message's visibility is about to end") from error
+            pause = min(visibility / 12, left)

@@ -80,7 +80,10 @@ class Receiver:
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the last completed poll; none while every slot is taken, when there is nothing to poll for."""
+        """Seconds since a poll last came to its end, with messages or with an error; 0 while every slot is taken.
+
+        Not whether SQS answers: a restart mends no outage of AWS, and ends the work at hand.
+        """
         return 0.0 if self.in_flight >= self._slots else time.monotonic() - self._polled_at
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -150,12 +153,12 @@ class Receiver:
 
     def _take_up(self, poll: Poll, group: asyncio.TaskGroup, stop: asyncio.Event) -> bool:
         """Begin to work on what a poll brought; False where it failed."""
+        self._polled_at = time.monotonic()
         try:
             received = poll.result()
         except RetryableError as error:
             log.warning("queue.receive_failed", error=str(error))
             return False
-        self._polled_at = time.monotonic()
         for message in received:
             task = group.create_task(self._see_through(message, stop))
             self._messages.add(task)
