@@ -29,7 +29,8 @@ COPY worker /app/worker
 RUN cd /app/worker/images \
  && include=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
  && for name in jpeg webp; do \
-      cc -O3 -Wall -shared -fPIC "-I$include" "_$name.c" "-l$name" -o "_$name.so" || exit 1; \
+      cc -O3 -Wall -shared -fPIC -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+        -Wl,-z,relro -Wl,-z,now "-I$include" "_$name.c" "-l$name" -o "_$name.so" || exit 1; \
     done \
  && strip --strip-unneeded _*.so && rm _*.[ch] _*.pyi
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app

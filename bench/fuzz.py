@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.unit.jpegs import PROGRESSION, jpeg
+from tests.unit.memory import fill_memory
 from worker.images import _jpeg, _webp
 
 SIZES = ((64, 113), (113, 64), (17, 16), (200, 30), (255, 257))
@@ -27,6 +29,15 @@ OPTIONS: tuple[dict[str, object], ...] = (
     {"optimize": True},
 )
 
+ODD_SAMPLINGS = (
+    *(((h, v), (1, 1), (1, 1)) for h, v in ((1, 2), (1, 4), (2, 4), (4, 1), (4, 2), (3, 1), (1, 3))),
+    ((2, 2), (2, 1), (2, 1)),
+    ((2, 2), (1, 2), (2, 1)),
+    ((1, 1), (2, 2), (2, 2)),
+)
+
+Asked = tuple[int, int, int, int, int]
+
 
 def main(seconds: float) -> None:
     """Damage and decode until the time is over, and tell how often the outcome was what."""
@@ -35,29 +46,43 @@ def main(seconds: float) -> None:
     until, tried, taken = time.monotonic() + seconds, 0, 0
     while time.monotonic() < until:
         size, data = chance.choice(files)
-        taken += decoded(damaged(data, chance), size, parameters(size, chance))
+        taken += decoded_alike(damaged(data, chance), size, parameters(size, chance))
         tried += 1
     print(f"{tried:,} files, of which {taken:,} were decoded all the same")
 
 
-def decoded(data: bytes, size: tuple[int, int], asked: tuple[int, int, int, int, int]) -> bool:
-    """Decode a part, and tell whether something came of it, which has to fill that part."""
+def decoded_alike(data: bytes, size: tuple[int, int], asked: Asked) -> bool:
+    """Decode a part twice, with memory filled differently: what comes of it has to be the same.
+
+    Tells whether something did.
+    """
+    found = []
+    for byte in (0x11, 0xC3):
+        fill_memory(byte)
+        found.append(decoded(data, size, asked))
+    fill_memory(0)
+    assert found[0] == found[1], "memory that was not written to shows"
+    return found[0] is not None
+
+
+def decoded(data: bytes, size: tuple[int, int], asked: Asked) -> bytes | None:
+    """Decode a part, and return its pixels, which have to fill it."""
     if data[:2] == b"\xff\xd8":
         try:
             found = _jpeg.decode(data, *size, *asked)
         except ValueError:  # the damage hit the size
-            return False
+            return None
         if found is None:
-            return False
+            return None
         mode, pixels, left, top, right, bottom = found
         assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
-        return True
+        return pixels
     part = _webp.decode(data, *size, *asked[1:])
     if part is None:
-        return False
+        return None
     pixels, left, top = part
     assert len(pixels) == (asked[3] - left) * (asked[4] - top) * 4, "the pixels do not fill the part"
-    return True
+    return pixels
 
 
 def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:
@@ -70,6 +95,8 @@ def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:
                 file = io.BytesIO()
                 picture.save(file, "JPEG", quality=chance.choice((20, 75, 98)), **options)
                 files.append((size, file.getvalue()))
+        for sampling in ODD_SAMPLINGS:
+            files += [(size, jpeg(noise, sampling, scans=scans, step=40)) for scans in ((), PROGRESSION)]
         for options in (
             {"quality": 30},
             {"quality": 90},
@@ -105,7 +132,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(mutable)
 
 
-def parameters(size: tuple[int, int], chance: random.Random) -> tuple[int, int, int, int, int]:
+def parameters(size: tuple[int, int], chance: random.Random) -> Asked:
     """Return a scale in eighths and a part, most of them sensible."""
     eighths = chance.choice((1, 2, 4, 8, 8, 3, 5, 7))
     wide, high = (-(-side * eighths // 8) for side in size)
@@ -117,11 +144,12 @@ def parameters(size: tuple[int, int], chance: random.Random) -> tuple[int, int, 
 
 
 def write_seeds(folder: Path) -> None:
-    """Write each JPEG, of which all is asked for, at one of four scales."""
+    """Write each JPEG, of which all or the middle is asked for, at one of four scales."""
     chance = random.Random(7)
     for number, (_, data) in enumerate(seeds(chance)):
         if data.startswith(b"\xff\xd8"):
-            choices = bytes((0, 0, 255, 255, chance.choice((0, 1, 3, 7))))
+            part = chance.choice(((0, 0, 255, 255), (70, 0, 180, 255), (0, 60, 255, 190), (50, 50, 200, 200)))
+            choices = bytes((*part, chance.choice((0, 1, 3, 7))))
             (folder / f"{number:03}").write_bytes(data + choices)
 
 

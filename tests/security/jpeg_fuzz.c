@@ -1,5 +1,6 @@
-/* The C code for JPEGs under libFuzzer: what our Huffman decoder makes of a file, libjpeg's own has to make of it too.
- * `make fuzz-jpeg` builds this with clang's sanitizers and runs it; scripts/fuzz_jpeg tells how.
+/* The C code for JPEGs under libFuzzer: what our Huffman decoder makes of a file, libjpeg's own has to make of it too;
+ * and it has to be the same whatever memory held before. `make fuzz-jpeg` builds this with clang's sanitizers and runs
+ * it; scripts/fuzz_jpeg tells how.
  *
  * The last byte chooses the scale, the four bytes before it the part that is asked for; what is before them is the
  * file. So the fuzzer's seeds are files that have five bytes behind them. Python is linked for the module's own
@@ -26,6 +27,45 @@ struct found {
     unsigned char *pixels;
 };
 
+/* --- memory that is full of something ----------------------------------------------------------------------------- */
+
+/* libjpeg takes all its memory through four functions of its own. Here each fills what it hands out with a byte, so that
+ * what is read without having been written differs between two fillings. */
+static int filling;
+static struct jpeg_memory_mgr theirs_to_call;
+
+static void *filled_small(j_common_ptr jpeg, int pool, size_t size) {
+    return memset(theirs_to_call.alloc_small(jpeg, pool, size), filling, size);
+}
+
+static void *filled_large(j_common_ptr jpeg, int pool, size_t size) {
+    return memset(theirs_to_call.alloc_large(jpeg, pool, size), filling, size);
+}
+
+static JSAMPARRAY filled_rows(j_common_ptr jpeg, int pool, JDIMENSION width, JDIMENSION height) {
+    JSAMPARRAY rows = theirs_to_call.alloc_sarray(jpeg, pool, width, height);
+    for (JDIMENSION row = 0; row < height; row++)
+        memset(rows[row], filling, width);
+    return rows;
+}
+
+static JBLOCKARRAY filled_blocks(j_common_ptr jpeg, int pool, JDIMENSION width, JDIMENSION height) {
+    JBLOCKARRAY rows = theirs_to_call.alloc_barray(jpeg, pool, width, height);
+    for (JDIMENSION row = 0; row < height; row++)
+        memset(rows[row], filling, width * sizeof(JBLOCK));
+    return rows;
+}
+
+static void fill_memory(struct jpeg_decompress_struct *jpeg) {
+    theirs_to_call = *jpeg->mem;
+    jpeg->mem->alloc_small = filled_small;
+    jpeg->mem->alloc_large = filled_large;
+    jpeg->mem->alloc_sarray = filled_rows;
+    jpeg->mem->alloc_barray = filled_blocks;
+}
+
+/* --- a part of a file --------------------------------------------------------------------------------------------- */
+
 static unsigned share(unsigned side, uint8_t part) {
     return (unsigned)((uint64_t)side * part / 255);
 }
@@ -33,6 +73,8 @@ static unsigned share(unsigned side, uint8_t part) {
 /* As `decoded` in _jpeg.c, with the size that the header tells, and with the Huffman decoder that is asked for. */
 static int read_part(struct reading *it, const struct question *asked, enum huffman huffman, struct found *found) {
     struct jpeg_decompress_struct *jpeg = &it->jpeg;
+    create(it);
+    fill_memory(jpeg);
     open_header(it, asked->file, asked->length);
     if ((uint64_t)jpeg->image_width * jpeg->image_height > MOST_PIXELS ||
         !begin(jpeg, jpeg->image_width, jpeg->image_height, asked->eighths))
@@ -43,18 +85,19 @@ static int read_part(struct reading *it, const struct question *asked, enum huff
     if (!widen(jpeg, &it->part))
         return 0;
     found->size = (size_t)(it->part.bottom - it->part.top) * jpeg->output_width * (size_t)jpeg->output_components;
-    found->pixels = malloc(found->size);
+    found->pixels = memset(malloc(found->size), filling, found->size);
     int known_as_whole = huffman != THEIRS && read_scan_ourselves(jpeg);
     if (known_as_whole && huffman == OURS_WITHOUT_BMI2)
         jpeg->entropy->decode_mcu = read_mcu_anywhere;
     return read_rows(jpeg, &it->part, found->pixels) && (known_as_whole || is_whole(jpeg));
 }
 
-static struct found answer(const struct question *asked, enum huffman huffman) {
+static struct found answer(const struct question *asked, enum huffman huffman, int memory) {
     struct reading it;
     struct found found; /* like `it`, changed through its address only, so that a jump back finds it as it was left */
     memset(&it, 0, sizeof it);
     memset(&found, 0, sizeof found);
+    filling = memory;
     if (setjmp(it.odd) == 0)
         found.done = read_part(&it, asked, huffman, &found);
     jpeg_destroy_decompress(&it.jpeg);
@@ -74,14 +117,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t length = size - CHOICES;
     struct question asked = {.file = data, .length = length, .eighths = 1 + data[size - 1] % 8};
     memcpy(asked.part, data + length, sizeof asked.part);
-    struct found theirs = answer(&asked, THEIRS), ours = answer(&asked, OURS),
-                 portable = answer(&asked, OURS_WITHOUT_BMI2);
+    struct found theirs = answer(&asked, THEIRS, 0x11), ours = answer(&asked, OURS, 0x11),
+                 ours_elsewhere = answer(&asked, OURS, 0xc3), portable = answer(&asked, OURS_WITHOUT_BMI2, 0xc3);
     same(ours, theirs);
-    if (ours.done != portable.done)
+    if (ours.done != portable.done || ours.done != ours_elsewhere.done)
         abort();
+    same(ours_elsewhere, ours);
     same(portable, theirs);
     free(theirs.pixels);
     free(ours.pixels);
+    free(ours_elsewhere.pixels);
     free(portable.pixels);
     return 0;
 }

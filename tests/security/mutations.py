@@ -49,6 +49,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "Pillow chooses the format": ("worker/images/cell.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),
     "the size is not checked": ("worker/images/cell.py", r"    width, height = size\n    if width \* height", "    return\n    width, height = size\n    if width * height", (f"{FILES}::family",)),
     "a JPEG may have two sizes": ("worker/images/_jpeg.c", r"if \(jpeg->image_width == width.*\)", "if (1)", ("tests/unit/test_jpeg.py::another_size",)),
+    "libjpeg crops samplings that it gets wrong": ("worker/images/_jpeg.c", r" &&\n           has_common_sampling\(jpeg\);", ";", ("tests/unit/test_pixels_of_nobody_else.py",)),
+    "the stack is not watched": ("pyproject.toml", r'\["-O3", "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"\]\n(.*)\n(optional = true\n\n\[\[)', r'["-O3", "-DNO_WATCH"]\n\1\n\2', ("test_compiled.py",)),
     "a JPEG's scan is read past its end": (HUFFMAN, r"\(bits\.at - scan->end\) \* 8 > \(ptrdiff_t\)bits\.count", "0", ("tests/unit/test_huffman.py::early",)),
     "a JPEG's block may go on past its end": (HUFFMAN, r"if \(UNLIKELY\(zeros_of\(found\) != BLOCK_ENDS\)\)", "if (0)", ("tests/unit/test_huffman.py::past_its_end",)),
     "a JPEG's values may have any number of bits": (HUFFMAN, r"value_bits <= 10 \?", "1 ?", ("tests/unit/test_huffman.py::longest",)),

@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.security import corpus
+from tests.unit.jpegs import PROGRESSION, jpeg
+from tests.unit.memory import fill_memory
 from tests.unit.pictures import encoded, photo
 from worker.download.addresses import refusal
 from worker.download.http_answers import seconds_asked
 from worker.download.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
-from worker.errors import ImageError, TerminalError
-from worker.images.cell import CellSpec, make_cell
+from worker.errors import ImageError, ImageReason, TerminalError
+from worker.images.cell import Cell, CellSpec, make_cell
 from worker.images.sniff import sniffed_format, webp_canvas
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.report import _name, _text
@@ -135,7 +137,15 @@ def test_retry_after_is_seconds_or_nothing(header: str) -> None:
     assert asked is None or asked >= 0
 
 
-FILES = [*corpus.CUT.values(), encoded(photo(32, 32), "PNG", compress_level=0), corpus.ycck(), corpus.interlaced()]
+ODD_SAMPLINGS = tuple((luma, (1, 1), (1, 1)) for luma in ((4, 2), (2, 4), (1, 4), (4, 1), (3, 1)))
+FILES = [
+    *corpus.CUT.values(),
+    encoded(photo(32, 32), "PNG", compress_level=0),
+    corpus.ycck(),
+    corpus.interlaced(),
+    *(jpeg(photo(113, 64), sampling) for sampling in ODD_SAMPLINGS),
+    *(jpeg(photo(64, 48), sampling, scans=PROGRESSION) for sampling in ODD_SAMPLINGS[:2]),
+]
 
 
 @PROFILE
@@ -174,12 +184,22 @@ def test_noise_behind_a_magic_number_is_a_cell_or_an_image_error(noise: bytes, m
 
 
 def sound_or_refused(data: bytes) -> None:
+    """Make a cell with whatever memory holds, twice: it has to be the same, or refused with the same reason."""
+    one, other = fate(data, 0x11), fate(data, 0xC3)
+    assert one == other
+
+
+def fate(data: bytes, filling: int) -> Cell | ImageReason:
+    fill_memory(filling)
     try:
         cell = make_cell(data, SPEC)
     except ImageError as error:
         assert len(str(error)) < 500
-    else:
-        assert len(cell.pixels) == 16 * 16 * 3
+        return error.reason
+    finally:
+        fill_memory(0)
+    assert len(cell.pixels) == 16 * 16 * 3
+    return cell
 
 
 @PROFILE

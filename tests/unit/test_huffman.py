@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.unit.jpegs import STANDARD_AC, STANDARD_DC, Table, codes_of, packed, size_of, value_of
 from tests.unit.pictures import PHOTOS, encoded, photo
 from worker.images import jpeg
 
@@ -75,20 +76,6 @@ def test_coloured_pixels_are_the_same_to_the_bit(sampling: int, optimize: bool) 
 # --- scans, bit by bit -------------------------------------------------------------------------------------------
 
 
-Table = tuple[bytes, bytes]
-"""The numbers of codes of 1 to 16 bits, and the symbols in their order."""
-
-
-def standard_table(kind: int) -> Table:
-    """Return a table of Pillow's grey JPEGs: that for DC (0x00), or for AC (0x10)."""
-    parts = encoded(Image.new("L", (8, 8)), "JPEG").split(b"\xff\xc4")[1:]
-    table = next(part for part in parts if part[2] == kind)
-    return table[3:19], table[19 : 19 + sum(table[3:19])]
-
-
-STANDARD_DC, STANDARD_AC = standard_table(0x00), standard_table(0x10)
-
-
 class Codes:
     """Two Huffman tables, and files with a scan in their codes."""
 
@@ -104,9 +91,7 @@ class Codes:
             for kind, (lengths, symbols) in self.tables.items()
         )
         scan = blank.index(b"\xff\xda")
-        whole = bits + "1" * (-len(bits) % 8)
-        data = bytes(int(whole[at : at + 8], 2) for at in range(0, len(whole), 8))
-        return blank[:scan] + tables + blank[scan : scan + 10] + data.replace(b"\xff", b"\xff\0") + b"\xff\xd9"
+        return blank[:scan] + tables + blank[scan : scan + 10] + packed(bits) + b"\xff\xd9"
 
     def scan(self, blocks: list[Block]) -> str:
         return "".join(self.block(*block) for block in blocks)
@@ -119,27 +104,6 @@ class Codes:
             k += zeros + 1
             bits += self.ac[0xF0] * (zeros // 16) + self.ac[zeros % 16 << 4 | size_of(value)] + value_of(value)
         return bits + (self.ac[0] if k < 64 else "")
-
-
-def codes_of(lengths: bytes, symbols: bytes) -> dict[int, str]:
-    found, code, index = {}, 0, 0
-    for length, count in enumerate(lengths, start=1):
-        for symbol in symbols[index : index + count]:
-            found[symbol] = f"{code:0{length}b}"
-            code += 1
-        index += count
-        code <<= 1
-    return found
-
-
-def size_of(value: int) -> int:
-    return abs(value).bit_length()
-
-
-def value_of(value: int) -> str:
-    """Return the bits behind a code (T.81, F.1.2.1)."""
-    size = size_of(value)
-    return f"{value if value > 0 else value + (1 << size) - 1:0{size}b}" if size else ""
 
 
 VALUES = st.integers(-1023, 1023).filter(bool) | st.sampled_from((-1, 1))

@@ -49,14 +49,27 @@ static void give_up_at_warnings(j_common_ptr jpeg, int level) {
 static void say_nothing(j_common_ptr Py_UNUSED(jpeg)) {
 }
 
-static void open_header(struct reading *it, const unsigned char *data, unsigned long length) {
+static void create(struct reading *it) {
     it->jpeg.err = jpeg_std_error(&it->errors);
     it->errors.error_exit = give_up;
     it->errors.emit_message = give_up_at_warnings;
     it->errors.output_message = say_nothing;
     jpeg_create_decompress(&it->jpeg);
+}
+
+static void open_header(struct reading *it, const unsigned char *data, unsigned long length) {
     jpeg_mem_src(&it->jpeg, data, length);
     jpeg_read_header(&it->jpeg, TRUE);
+}
+
+/* Whether luma has one or two samples each way for each of chroma; a grey picture's one component may say what it likes.
+ * Of the others, libjpeg-turbo before 3.0.0 reads memory that it has not written (its ChangeLog, 3.0.0, 4): luma of 4x2,
+ * 2x4, 1x4 or 4x1, cropped and scaled, then shows what that memory held before, which can be another picture. */
+static int has_common_sampling(const struct jpeg_decompress_struct *jpeg) {
+    const jpeg_component_info *luma = &jpeg->comp_info[0], *blue = &jpeg->comp_info[1], *red = &jpeg->comp_info[2];
+    return jpeg->num_components == 1 ||
+           (luma->h_samp_factor <= 2 && luma->v_samp_factor <= 2 && blue->h_samp_factor == 1 &&
+            blue->v_samp_factor == 1 && red->h_samp_factor == 1 && red->v_samp_factor == 1);
 }
 
 static int is_plain(struct jpeg_decompress_struct *jpeg) {
@@ -64,7 +77,8 @@ static int is_plain(struct jpeg_decompress_struct *jpeg) {
         return 0;
     if (jpeg->num_components == 1)
         return jpeg->jpeg_color_space == JCS_GRAYSCALE;
-    return jpeg->num_components == 3 && (jpeg->jpeg_color_space == JCS_YCbCr || jpeg->jpeg_color_space == JCS_RGB);
+    return jpeg->num_components == 3 && (jpeg->jpeg_color_space == JCS_YCbCr || jpeg->jpeg_color_space == JCS_RGB) &&
+           has_common_sampling(jpeg);
 }
 
 /* Whether the file has its end: behind the rows that were read, FF D9 can be nothing else. */
@@ -133,6 +147,7 @@ PyDoc_STRVAR(decode_doc,
 
 /* Decode into it->pixels; false, or a jump to it->odd, where the file is left to Pillow. */
 static int decoded(struct reading *it, const Py_buffer *data, unsigned width, unsigned height, unsigned eighths) {
+    create(it);
     open_header(it, data->buf, (unsigned long)data->len);
     if (!is_as_seen(&it->jpeg, width, height) || !begin(&it->jpeg, width, height, eighths) ||
         !widen(&it->jpeg, &it->part))
