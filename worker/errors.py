@@ -63,6 +63,9 @@ class RejectReason(StrEnum):
     FIELD_TOO_LONG = "field_too_long"
     NUL_BYTE = "nul_byte"
     BAD_QUOTING = "bad_quoting"
+    BAD_ENCODING = "bad_encoding"
+    EXTRA_FIELDS = "extra_fields"
+    ROUNDED_NUMBER = "rounded_number"
 
 
 class JobReason(StrEnum):

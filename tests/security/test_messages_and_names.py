@@ -64,7 +64,7 @@ def test_a_hostile_message_is_refused_with_its_reason_at_once(name: str) -> None
     with pytest.raises(TerminalError) as refused:
         parse(body, DEFAULTS)
     assert refused.value.reason is reason
-    assert len(str(refused.value)) < 2_000
+    assert len(str(refused.value)) < 8_000
     assert time.monotonic() - began < 2
 
 
@@ -107,7 +107,7 @@ def read(raw: bytes | io.BytesIO, **options: Any) -> tuple[list[Entry], list[Rej
 def refusal(raw: bytes, **options: Any) -> JobReason:
     with pytest.raises(TerminalError) as refused:
         read(raw, **options)
-    assert len(str(refused.value)) < 2_000
+    assert len(str(refused.value)) < 8_000
     return refused.value.reason
 
 
@@ -160,8 +160,9 @@ def test_a_line_of_100_mb_costs_itself_only_and_is_not_held() -> None:
 
 def test_a_million_columns_are_read_or_refused_and_not_quoted() -> None:
     assert refusal(b"c," * 500_000 + b"c\n1\n") is JobReason.MANIFEST_COLUMNS
-    entries, _ = read(HEAD + b"ann,http://1" + b",x" * 500_000 + b"\n")
-    assert entries == [Entry("ann", 2, "http://1")]
+    entries, rejects = read(HEAD + b"ann,http://1" + b",x" * 500_000 + b"\nbob,http://2\n")
+    assert entries == [Entry("bob", 3, "http://2")]
+    assert [reject.reason for reject in rejects] == [RejectReason.EXTRA_FIELDS]
 
 
 @pytest.mark.parametrize(

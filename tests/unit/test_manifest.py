@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from worker.errors import JobReason, RejectReason, TerminalError
 from worker.manifest import csv_records
 from worker.manifest.bytes import MAX_BYTES, PIECE, inline_bytes
-from worker.manifest.columns import CREATOR_NAMES, URL_NAMES
+from worker.manifest.column_names import CREATOR, URL
 from worker.manifest.manifest import Entry, Manifest, open_manifest
 from worker.manifest.rules import judge
+from worker.manifest.values import creator_key, creator_name
 from worker.model import Reject
 
 HEAD = "creator,url\n"
@@ -65,8 +66,8 @@ def reasons(content: str | bytes) -> list[tuple[int, RejectReason]]:
 # -- columns
 
 
-@pytest.mark.parametrize("creator", CREATOR_NAMES)
-@pytest.mark.parametrize("url", URL_NAMES)
+@pytest.mark.parametrize("creator", [each.name for each in CREATOR])
+@pytest.mark.parametrize("url", [each.name for each in URL])
 def test_every_accepted_pair_of_names_is_found(creator: str, url: str) -> None:
     assert read(f"id,{url},{creator}\n7,http://x/,ann\n") == ([Entry("ann", 2, "http://x/")], [])
 
@@ -110,9 +111,9 @@ def test_missing_columns_say_what_was_found_and_what_is_accepted() -> None:
     header = ",".join(f"column{index}" * 20 for index in range(500))
     error = refusal(f"{header}\n1\n")
     assert error.reason is JobReason.MANIFEST_COLUMNS
-    for expected in ("cover_url", "creator_name", "url_column", "column0", "490 more"):
+    for expected in ("cover_url", "creator_name", "url_column", "DEFAULT_URL_COLUMN", "--set", "column0", "more"):
         assert expected in str(error)
-    assert len(str(error)) < 2000
+    assert len(str(error)) < 8000
 
 
 def test_without_grouping_no_creator_column_is_needed_and_each_row_is_in_the_group() -> None:
@@ -231,16 +232,15 @@ def test_a_manifest_without_a_usable_row_counts_its_rejects_by_reason() -> None:
     assert "bad_scheme 1" in str(error)
 
 
-def test_bytes_that_are_neither_utf8_nor_gb18030_cost_only_the_lines_where_they_matter() -> None:
+def test_bytes_that_are_no_text_cost_their_lines_only() -> None:
     raw = (
         b"creator,url,title\nann,http://a,\xff\xff\nb\xff\xffb,http://b,t\ncai,http://c\xff,t\n"
         + "张,http://d,t\n".encode()
     )
     entries, rejects = read(raw)
-    assert entries == [Entry("ann", 2, "http://a"), Entry("张", 5, "http://d")]
+    assert entries == [Entry("张", 5, "http://d")]
     assert [(reject.line, reject.reason) for reject in rejects] == [
-        (3, RejectReason.NO_CREATOR),
-        (4, RejectReason.NO_URL),
+        (line, RejectReason.BAD_ENCODING) for line in (2, 3, 4)
     ]
 
 
@@ -255,7 +255,7 @@ def test_half_a_utf16_character_at_the_end_does_not_stop_the_rest() -> None:
 def test_an_inline_manifest_is_utf8_and_its_lone_surrogates_are_refused() -> None:
     entries, rejects = read(inline_bytes("creator,url\n张,http://x\na\ud800,http://y\n"))
     assert entries == [Entry("张", 2, "http://x")]
-    assert [(reject.line, reject.reason) for reject in rejects] == [(3, RejectReason.NO_CREATOR)]
+    assert [(reject.line, reject.reason) for reject in rejects] == [(3, RejectReason.BAD_ENCODING)]
 
 
 # -- lines
@@ -267,12 +267,14 @@ def test_an_inline_manifest_is_utf8_and_its_lone_surrogates_are_refused() -> Non
         ("ann,", RejectReason.NO_URL),
         ("ann", RejectReason.NO_URL),
         ("ann, \t ", RejectReason.NO_URL),
-        (",", RejectReason.NO_URL),
-        ('""', RejectReason.NO_URL),
+        ("ann,nan", RejectReason.NO_URL),
         (",http://x", RejectReason.NO_CREATOR),
         ("\u00a0 ,http://x", RejectReason.NO_CREATOR),
+        ("None,http://x", RejectReason.NO_CREATOR),
+        ("6.78518E+18,http://x", RejectReason.ROUNDED_NUMBER),
         ("ann,ftp://x", RejectReason.BAD_SCHEME),
-        ("ann,//x/y", RejectReason.BAD_SCHEME),
+        ("ann,http://x, more", RejectReason.EXTRA_FIELDS),
+        ("ann,http://x" + ",t" * 40_000, RejectReason.EXTRA_FIELDS),
         ("ann,httpx://x", RejectReason.BAD_SCHEME),
         ("ann,data:image/png;base64", RejectReason.BAD_SCHEME),
         ("ann,file:///etc/passwd", RejectReason.BAD_SCHEME),
@@ -304,7 +306,8 @@ def test_a_bad_line_is_a_reject_and_does_not_stop_the_rest(line: str, reason: Re
         ("  ann\t, http://x ", "ann", "http://x"),
         ("ann,HTTPS://X", "ann", "HTTPS://X"),
         ('ann, "http://x/a,b"', "ann", "http://x/a,b"),
-        ("ann,http://x,more,than,the,header", "ann", "http://x"),
+        ("ann,http://x/w_1,h_2", "ann", "http://x/w_1,h_2"),
+        ("ann,//x/y", "ann", "https://x/y"),
         ('so "called" ann,http://x', 'so "called" ann', "http://x"),
         ('"ann ""the"" b",http://x', 'ann "the" b', "http://x"),
         ('"ann"b,http://x', "annb", "http://x"),
@@ -312,8 +315,6 @@ def test_a_bad_line_is_a_reject_and_does_not_stop_the_rest(line: str, reason: Re
         ("é" * 512 + ",http://x", "é" * 512, "http://x"),
         ("ann,http://" + "x" * 8185, "ann", "http://" + "x" * 8185),
         ("a\u2028b\x0bc\x85d,http://x", "a\u2028b\x0bc\x85d", "http://x"),
-        ("ann,http://x," + "t" * 32_768, "ann", "http://x"),
-        ("ann,http://x" + ",t" * 40_000, "ann", "http://x"),
     ],
 )
 def test_a_line_at_the_edge_of_what_is_allowed_is_a_row(line: str, creator: str, url: str) -> None:
@@ -337,16 +338,16 @@ def test_line_numbers_are_those_of_the_line_that_a_record_starts_on() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["ftp://h/p?x-signature=SECRET", "p16.com/a?sig=SECRET", "SECRET", "x%3Fsig%3DSECRET"])
+@pytest.mark.parametrize("url", ["ftp://h/p?x-signature=SECRET", "p16.com/a?sig=SECRET", "x%3Fsig%3DSECRET"])
 def test_a_detail_never_shows_the_query_of_a_url(url: str) -> None:
     for reject in read(f"{HEAD}ann,{url}\nann,{url}{'x' * 9000}\n")[1]:
         assert "SECRET" not in reject.detail
 
 
 def test_a_lone_surrogate_in_a_name_is_refused() -> None:
-    problem = judge("a\udc80", "http://x", lossy=False)
+    problem = judge("a\udc80", "http://x")
     assert problem is not None
-    assert problem[0] is RejectReason.NO_CREATOR
+    assert problem[0] is RejectReason.BAD_ENCODING
 
 
 # -- stray quotes
@@ -518,7 +519,7 @@ def test_what_the_csv_module_writes_is_read_back(
     writer.writerow(["Title", "Creator Name", "cover_url"])
     for (name, path, title), blank in zip(rows, blanks, strict=False):
         out.write(newline * blank)
-        expected.append(Entry(name, physical_lines(out.getvalue()) + 1, f"https://h/{path}"))
+        expected.append(Entry(creator_key(creator_name(name)), physical_lines(out.getvalue()) + 1, f"https://h/{path}"))
         writer.writerow([title, name, f"https://h/{path}"])
     text = out.getvalue() if last_newline else out.getvalue().removesuffix(newline)
     raw = text.encode(encoding)

@@ -17,7 +17,7 @@ from pymysql.cursors import SSCursor
 from worker.aws.clients import open_clients
 from worker.aws.s3 import S3
 from worker.cli.terminal import stderr, stdout
-from worker.manifest.columns import find_columns
+from worker.manifest.columns import Wanted
 from worker.settings import Settings
 
 ROWS_AT_A_TIME = 2_000
@@ -83,10 +83,9 @@ def _write(settings: Settings, query: str, file: BinaryIO, *, zipped: bool) -> i
     writer = csv.writer(text, lineterminator="\n")
     count = 0
     with _result(settings, query) as (names, rows):
-        header = io.StringIO()
-        csv.writer(header).writerow(names)
-        # Refused here, before millions of rows are: the worker would find no columns either.
-        find_columns([header.getvalue()], creator_column=None, url_column=None, with_creator=True)
+        wanted = Wanted()
+        if wanted.find(names) is None:  # refused here, before millions of rows are: the worker would find none either
+            raise wanted.missing(names)
         writer.writerow(names)
         for row in rows:
             writer.writerow([_field(value) for value in row])

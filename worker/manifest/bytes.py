@@ -1,4 +1,4 @@
-"""From the bytes of a manifest to its text: what it must not be, gzip, size and encoding.
+"""The bytes of a manifest: what it must not be, gzip, and its size.
 
 Every pass over the file starts at its beginning and holds one piece of it, so memory does not grow with its length.
 """
@@ -6,9 +6,9 @@ Every pass over the file starts at its beginning and holds one piece of it, so m
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.errors import JobReason, TerminalError
@@ -28,6 +28,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF; export the table as CSV"),
+    (b"{\\rtf", "an RTF document; save the table as CSV"),
     (b"PK\x03\x04", "a zip or an Excel workbook (.xlsx); save the sheet as CSV, or compress the CSV with gzip"),
     (b"PK\x05\x06", "an empty zip; compress the CSV with gzip"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls); save the sheet as CSV"),
@@ -49,30 +50,12 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )
 """What a manifest begins with when it is something else (after gzip is undone)."""
 
-_TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
-    (b"<", "HTML or XML, perhaps an error page that was saved as a file; export the table as CSV"),
-    (b"{", "JSON; export the table as CSV"),
-    (b"[", "JSON; export the table as CSV"),
-)
-
-_BOMS: tuple[tuple[bytes, str], ...] = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """A manifest's encoding. Where it is `damaged`, bytes that are no text in it are read as U+FFFD."""
-
-    codec: str
-    damaged: bool
+_MARKUP = re.compile(rb"<[a-zA-Z!?/]")
 
 
 def not_csv(what: str) -> TerminalError:
-    """Build the error for a manifest that is `what` instead of a CSV."""
-    return TerminalError(JobReason.MANIFEST_NOT_CSV, f"the manifest is not a CSV: it is {what}")
+    """Build the error for a manifest that is `what` instead of a table."""
+    return TerminalError(JobReason.MANIFEST_NOT_CSV, f"the manifest cannot be read as a table: it is {what}")
 
 
 def inline_bytes(text: str) -> bytes:
@@ -116,20 +99,8 @@ def _read_piece(source: BinaryIO | gzip.GzipFile) -> bytes:
         raise not_csv(f"a gzip file that is corrupt ({error}); upload it again") from error
 
 
-def detect_encoding(file: BinaryIO, max_bytes: int) -> Encoding:
-    """Tell the encoding: a BOM's, else UTF-8, else GB18030, else UTF-8 with damage.
-
-    Reads the whole manifest, once for each candidate, so broken gzip and size are told before anything is planned.
-    Raises `TerminalError`: `manifest_not_csv` for what is no text, and what `read_pieces` raises.
-    """
-    head = next(read_pieces(file, max_bytes), b"")
-    _refuse_other_formats(head)
-    candidates = [codec for bom, codec in _BOMS if head.startswith(bom)] or ["utf-8", "gb18030"]
-    valid = next((codec for codec in candidates if _is_valid(file, codec, max_bytes)), None)
-    return Encoding(valid or candidates[0], damaged=valid is None)
-
-
-def _refuse_other_formats(head: bytes) -> None:
+def refuse_other_formats(head: bytes) -> None:
+    """Look at the first bytes (gzip undone) for what is no manifest. Raises `TerminalError` (`manifest_not_csv`)."""
     for magic, what in _MAGIC:
         if head.startswith(magic):
             raise not_csv(what)
@@ -138,31 +109,5 @@ def _refuse_other_formats(head: bytes) -> None:
         text = head[:1024].decode("utf-16", "replace").lstrip().encode()
     elif 0 in head[:4]:
         raise not_csv("UTF-16 text without a byte order mark, or binary; save it as UTF-8")
-    for start, what in _TEXT_STARTS:
-        if text.startswith(start):
-            raise not_csv(what)
-
-
-def _is_valid(file: BinaryIO, codec: str, max_bytes: int) -> bool:
-    decoder = codecs.getincrementaldecoder(codec)("strict")
-    try:
-        for piece in read_pieces(file, max_bytes):
-            decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def read_text(file: BinaryIO, encoding: Encoding, max_bytes: int) -> Iterator[str]:
-    """Read the manifest as text, with its line ends as they are; no piece ends between the CR and LF of one line end.
-
-    Raises what `read_pieces` raises.
-    """
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding.codec)("replace"), translate=False)
-    first = True
-    for piece in read_pieces(file, max_bytes):
-        text = decoder.decode(piece)
-        yield text.lstrip("\ufeff") if first else text  # GB18030's mark, and one that was written twice
-        first = False
-    yield decoder.decode(b"", final=True)
+    if _MARKUP.match(text):
+        raise not_csv("HTML or XML, perhaps an error page that was saved as a file; export the table as CSV")

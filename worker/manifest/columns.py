@@ -1,119 +1,160 @@
-"""Which column of a manifest is which, told by its header."""
+"""Which column of a manifest is which, told by its header and by the values of its first records."""
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.errors import JobReason, TerminalError
-from worker.manifest.bytes import not_csv
-from worker.manifest.csv_records import MAX_LINE, first_record
+from worker.manifest.column_names import CREATOR, URL, ColumnName
+from worker.manifest.pages import is_page
+from worker.manifest.values import has_value
+from worker.masks import without_signatures
 
-CREATOR_NAMES = (
-    "creator_name",
-    "creator",
-    "username",
-    "author",
-    "unique_id",
-    "author.uniqueId",
-    "author_name",
-    "nickname",
-)
-URL_NAMES = ("cover_url", "image_url", "url", "cover", "thumbnail_url", "video.cover")
+SHOWN_NAME = 40
+"""Characters of a column's name that an error shows."""
 
-DELIMITERS = (",", ";", "\t", "|")
+SHOWN_NAMES = 300
+LONGEST_LIST = 6_000
+"""Columns that an error lists, and the characters they may take in all: real tables stay below both."""
 
-_HEADER_LINES = 64
-_SHOWN_COLUMNS = 10
-_SHOWN_CHARACTERS = 40
+_SEPARATORS = dict.fromkeys(map(ord, " \t\r\n_-./:\"'"))
+_NUMBERED = re.compile(r"(.+?)\d*(?:urllist)?\d*")
+_LINK = re.compile(r"https?:|https?\\|//", re.IGNORECASE)
+_LIKELY = {
+    "creator_column": re.compile(r"creat|user|author|name|handle|account|channel|upload|profile|作者|账号|昵称|达人"),
+    "url_column": re.compile(r"cover|thumb|image|img|pic|poster|preview|url|link|src|封面|图|链接"),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where a manifest's columns are: indices of its fields. `creator` is None where the rows are not grouped by it.
+class Columns(NamedTuple):
+    """Indices of the columns in the header. `creator` is None where the rows are not grouped by it."""
 
-    `lines` is the number of lines that the header takes.
-    """
-
-    delimiter: str
     creator: int | None
     url: int
-    lines: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    role: str
-    names: tuple[str, ...]
-    setting: str
-    override: str | None
+class Wanted:
+    """Which columns a job looks for. A name in `creator_column` or `url_column` is the only one that is accepted."""
 
-    def find(self, header: Sequence[str]) -> int | None:
-        plain = [plain_name(name) for name in header]
-        names = (self.override,) if self.override is not None else self.names
-        return next((plain.index(plain_name(name)) for name in names if plain_name(name) in plain), None)
+    creator_column: str | None = None
+    url_column: str | None = None
+    with_creator: bool = True
+
+    def find(self, header: Sequence[str], sample: Sequence[Sequence[str]] = ()) -> Columns | None:
+        """Find the columns in a header, judged by the first records below it; None where one is not there.
+
+        Of several columns the first in the order of `column_names` is taken whose values suit: links that are no pages
+        of a video site, or any name of a creator. Where none suits, the first that does not hold pages is taken.
+        """
+        creator, url = self._creator(header, sample), self._url(header, sample)
+        if url is None or (creator is None and self.with_creator):
+            return None
+        return Columns(creator if self.with_creator else None, url)
+
+    def missing(self, header: Sequence[str], sample: Sequence[Sequence[str]] = ()) -> TerminalError:
+        """Build the error (`manifest_columns`) for a header in which `find` found nothing."""
+        lacks: list[str] = []
+        likely: list[int] = []
+        if self.with_creator and self._creator(header, sample) is None:
+            lacks.append(_lacking("creator", "creator_column", self.creator_column, CREATOR))
+            likely += _likely(header, sample, "creator_column")
+        if self._url(header, sample) is None:
+            pages = [header[at] for at in _candidates(header, URL, None) if _holds_pages(sample, at)]
+            told = f" ({_listed(pages)} holds pages of videos, not pictures)" if pages else ""
+            lacks.append(_lacking("URL", "url_column", self.url_column, URL) + told)
+            likely += _likely(header, sample, "url_column")
+        order = [*dict.fromkeys(likely), *(at for at in range(len(header)) if at not in set(likely))]
+        names = _listed([header[at] for at in order])
+        return TerminalError(
+            JobReason.MANIFEST_COLUMNS, f"the manifest has {'; and '.join(lacks)}. Its columns are: {names}"
+        )
+
+    def _creator(self, header: Sequence[str], sample: Sequence[Sequence[str]]) -> int | None:
+        found = _candidates(header, CREATOR, self.creator_column)
+        return next((at for at in found if any(_values(sample, at))), next(iter(found), None))
+
+    def _url(self, header: Sequence[str], sample: Sequence[Sequence[str]]) -> int | None:
+        found = _candidates(header, URL, self.url_column)
+        if self.url_column is not None:
+            return next(iter(found), None)
+        found = [at for at in found if not _holds_pages(sample, at)]
+        return next((at for at in found if any(map(_LINK.search, _values(sample, at)))), next(iter(found), None))
 
 
 def plain_name(name: str) -> str:
-    """Reduce a column's name to what is compared: no case, spaces, underscores, quotes or invisible characters."""
-    kept = (char for char in name if char not in "_\"'" and unicodedata.category(char) not in {"Zs", "Cf", "Cc"})
-    return "".join(kept).casefold()
+    """Reduce a column's name to what is compared: no case, spaces, separators, quotes or invisible characters."""
+    if not name.isascii():
+        name = "".join(char for char in name if unicodedata.category(char) not in {"Zs", "Cf", "Cc"})
+    return name.translate(_SEPARATORS).casefold()
 
 
-def find_columns(
-    lines: list[str], *, creator_column: str | None, url_column: str | None, with_creator: bool
-) -> Columns:
-    """Find delimiter and columns in the header that `lines` begin with.
-
-    The delimiter is the one that yields the columns asked for; of several, the one that yields most columns. A header
-    of one column has none; a tab is taken then, because URLs hold commas, semicolons and bars, but no tabs.
-    Raises `TerminalError`: `manifest_columns`, or `manifest_not_csv` where the header is not text.
-    """
-    if len(lines[0]) > MAX_LINE:
-        raise not_csv(f"a file whose first line has more than {MAX_LINE} characters; begin it with a header")
-    creator = _Wanted("creator", CREATOR_NAMES, "creator_column", creator_column)
-    url = _Wanted("URL", URL_NAMES, "url_column", url_column)
-    headers = {delimiter: first_record(lines[:_HEADER_LINES], delimiter) for delimiter in DELIMITERS}
-    by_width = sorted(DELIMITERS, key=lambda delimiter: len(headers[delimiter][0]), reverse=True)
-    for delimiter in by_width:
-        header, taken = headers[delimiter]
-        creator_at, url_at = creator.find(header), url.find(header)
-        if url_at is not None and (creator_at is not None or not with_creator):
-            _refuse_binary(header, damaged=False)
-            return Columns(
-                delimiter=delimiter if len(header) > 1 else "\t",
-                creator=creator_at if with_creator else None,
-                url=url_at,
-                lines=taken,
-            )
-    header = headers[by_width[0]][0]
-    _refuse_binary(header, damaged=True)
-    wanted = [creator, url] if with_creator else [url]
-    raise _columns_missing(header, [column for column in wanted if column.find(header) is None])
+def shown_name(name: str) -> str:
+    """Show a name that someone else chose: quoted, shortened, nothing invisible in it, no signature of a link."""
+    return repr(without_signatures(name if len(name) <= SHOWN_NAME else name[:SHOWN_NAME] + "…"))
 
 
-def _refuse_binary(header: Sequence[str], *, damaged: bool) -> None:
-    text = "".join(header)
-    if any(char < " " and char not in "\t\r\n" for char in text):
-        raise not_csv("binary, or text with control characters in its header; save it as CSV in UTF-8")
-    if damaged and "\ufffd" in text:
-        raise not_csv("binary, or text in an encoding other than UTF-8, UTF-16 and GB18030; save it as CSV in UTF-8")
+def _candidates(header: Sequence[str], known: Sequence[ColumnName], named: str | None) -> list[int]:
+    """Give the columns of these names, in order: of each name the exact ones, then the numbered ones (`cover_1`)."""
+    plain = [plain_name(name) for name in header]
+    exact: dict[str, list[int]] = {}
+    numbered: dict[str, list[int]] = {}
+    for at, name in enumerate(plain):
+        exact.setdefault(name, []).append(at)
+        if (found := _NUMBERED.fullmatch(name)) and found[1] != name:
+            numbered.setdefault(found[1], []).append(at)
+    if named is not None:
+        return exact.get(plain_name(named), [])
+    numbered = numbered if known is URL else {}
+    order = (exact.get(name, []) + numbered.get(name, []) for name in (plain_name(each.name) for each in known))
+    return [at for some in order for at in some]
 
 
-def _columns_missing(header: Sequence[str], missing: Sequence[_Wanted]) -> TerminalError:
-    shown = ", ".join(ascii_name(name) for name in header[:_SHOWN_COLUMNS])
-    more = f" and {len(header) - _SHOWN_COLUMNS} more" if len(header) > _SHOWN_COLUMNS else ""
-    lacks = "; ".join(
-        f"no {column.role} column "
-        + (
-            f"named {ascii_name(column.override)}, which {column.setting} asks for"
-            if column.override is not None
-            else f"(accepted: {', '.join(column.names)}; {column.setting} can name another)"
-        )
-        for column in missing
+def _values(sample: Sequence[Sequence[str]], at: int) -> Iterator[str]:
+    values = (record[at].strip() for record in sample if at < len(record))
+    return (value for value in values if has_value(value))
+
+
+def _holds_pages(sample: Sequence[Sequence[str]], at: int) -> bool:
+    values = list(_values(sample, at))
+    return 2 * sum(map(is_page, values)) > len(values)
+
+
+def _lacking(role: str, key: str, named: str | None, known: Sequence[ColumnName]) -> str:
+    if named is not None:
+        return f"no {role} column named {shown_name(named)}, which {key} asks for"
+    return (
+        f"no {role} column. Call it {known[0].name} (export-mysql: AS {known[0].name}), or name it: {key} in "
+        f'processing_config of the message or in the object\'s metadata (config={{"{key}": "…"}}), '
+        f"DEFAULT_{key.upper()} in the settings, --set {key}=… at the command line"
     )
-    return TerminalError(JobReason.MANIFEST_COLUMNS, f"the manifest has {lacks}. Its columns are: {shown}{more}")
 
 
-def ascii_name(name: str) -> str:
-    """Show a name that someone else chose: shortened, quoted, nothing invisible in it."""
-    return repr(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "…")
+def _likely(header: Sequence[str], sample: Sequence[Sequence[str]], key: str) -> list[int]:
+    """Give the columns that might be the one that is looked for, the likeliest first."""
+
+    def points(at: int) -> int:
+        values = list(_values(sample, at))
+        links = sum(1 for value in values if _LINK.match(value)) * 2 > len(values) > 0
+        named = 2 if _LIKELY[key].search(plain_name(header[at])) else 0
+        if key == "url_column":
+            return named + (4 if links and not _holds_pages(sample, at) else 0)
+        return named if not links and (values or not sample) else 0
+
+    scored = [(points(at), at) for at in range(min(len(header), SHOWN_NAMES))]
+    return [at for score, at in sorted(scored, key=lambda each: (-each[0], each[1])) if score]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Show as many names as there is room for, and the number of the others."""
+    shown: list[str] = []
+    room = LONGEST_LIST
+    for name in names[:SHOWN_NAMES]:
+        shown.append(shown_name(name))
+        room -= len(shown[-1]) + 2
+        if room < 0:
+            break
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

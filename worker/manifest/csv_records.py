@@ -16,13 +16,12 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from worker.errors import RejectReason
+from worker.manifest.encodings import BAD
+from worker.manifest.source import MAX_FIELD, Record
 from worker.model import Reject
 
 if TYPE_CHECKING:
     from _csv import Reader
-
-MAX_FIELD = 32_768
-"""Characters of one field."""
 
 MAX_LINE = 1_048_576
 """Characters of one line; a longer one is skipped without being held."""
@@ -32,9 +31,6 @@ MAX_RECORD = 1_048_576
 
 FREE_REREAD = 16 * 1_048_576
 REREAD_FACTOR = 4
-
-Record = tuple[int, list[str]]
-"""The line a record starts on, and its fields."""
 
 _UNCLOSED = (
     f"a quote that opens on this line is not closed as it should be within {MAX_RECORD} characters (a field may have "
@@ -83,6 +79,11 @@ def _reader(lines: Iterable[str], delimiter: str, *, strict: bool = False) -> "R
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=strict)
 
 
+def _plain_reader(lines: Iterable[str], delimiter: str) -> "Reader":
+    """Read lines without a quote. Spaces are kept: they tell a URL that was cut at its commas from several fields."""
+    return csv.reader(lines, delimiter=delimiter)
+
+
 def _read_alone(line: str, delimiter: str) -> list[str] | None:
     """Read one line whose quoting need not be correct (`"so "called" names",…`); None where a quote stays open."""
     try:
@@ -92,17 +93,21 @@ def _read_alone(line: str, delimiter: str) -> list[str] | None:
 
 
 class Records:
-    """The records of a manifest, to be iterated over once; blank lines are left out without a word.
+    """The records of a manifest, to be iterated over once; a blank line is a record without fields.
 
     `blocks` are lists of lines as `split_lines` gives them, `line` is the number of their first line. A record over
     several lines whose field `one_line` (an index) is not there or holds a line end is badly quoted: a URL is on one.
+    In `damaged` text a record with bytes that are no text is a reject.
     """
 
-    def __init__(self, blocks: Iterable[list[str]], delimiter: str, *, line: int, one_line: int) -> None:
+    def __init__(
+        self, blocks: Iterable[list[str]], delimiter: str, *, line: int, one_line: int, damaged: bool = False
+    ) -> None:
         self._blocks = blocks
         self._delimiter = delimiter
         self._line = line
         self._one_line = one_line
+        self._damaged = damaged
         self._allowance = FREE_REREAD
 
     def __iter__(self) -> Iterator[Record | Reject]:
@@ -110,8 +115,8 @@ class Records:
         for block in self._blocks:
             text = "".join(block)
             self._allowance += REREAD_FACTOR * len(text)
-            if not rest and _is_plain(text, block):
-                yield from enumerate(_reader(block, self._delimiter), self._line)
+            if not rest and _is_plain(text, block) and not (self._damaged and BAD in text):
+                yield from enumerate(_plain_reader(block, self._delimiter), self._line)
                 self._line += len(block)
             else:
                 rest = yield from self._quoted(rest + block, last=False)
@@ -120,7 +125,7 @@ class Records:
     def _quoted(self, lines: list[str], *, last: bool) -> Generator[Record | Reject, None, list[str]]:
         """Yield the records of `lines`; returns the lines of one at the end that needs further lines."""
         at = 0
-        odd = _is_odd(lines)
+        odd = _is_odd(lines) or (self._damaged and BAD in "".join(lines))
         while at < len(lines):
             alone = self._allowance <= 0
             reader = _reader(_until(lines, at, at + 1 if alone else len(lines)), self._delimiter, strict=True)
@@ -130,7 +135,9 @@ class Records:
                     end = start + reader.line_num
                     if end - at > 1 and not self._is_sound(fields, lines[at:end]):
                         break
-                    if not lines[at].isspace():
+                    if lines[at].isspace():
+                        yield self._line, []
+                    else:
                         yield _checked(self._line, fields, lines[at:end]) if odd else (self._line, fields)
                     self._line += end - at
                     at = end
@@ -183,9 +190,16 @@ def _until(lines: list[str], start: int, stop: int) -> Iterator[str]:
 def _checked(line: int, fields: list[str], lines: list[str]) -> Record | Reject:
     if any("\0" in part for part in lines):
         return Reject(line, RejectReason.NUL_BYTE, "the line holds a NUL byte; remove it")
+    if any(BAD in part for part in lines):
+        return bad_encoding(line)
     if len(lines[0]) > MAX_LINE or max(map(len, fields), default=0) > MAX_FIELD:
         return _too_long(line)
     return line, fields
+
+
+def bad_encoding(line: int) -> Reject:
+    """Build the reject for a line, or record, with bytes that are no text."""
+    return Reject(line, RejectReason.BAD_ENCODING, "the line holds bytes that are no text in the manifest's encoding")
 
 
 def _too_long(line: int) -> Reject:

@@ -1,109 +1,200 @@
-"""A manifest: which of its lines are rows, and why the others are not. All of it blocks: call it in a thread."""
+"""A manifest: which of its records are rows, and why the others are not. All of it blocks: call it in a thread."""
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple
+from functools import partial
+from typing import Any, BinaryIO, NamedTuple
 
 from worker.errors import JobReason, RejectReason, TerminalError
-from worker.manifest.bytes import MAX_BYTES, Encoding, detect_encoding, read_text
-from worker.manifest.columns import Columns, find_columns
-from worker.manifest.csv_records import Records, split_lines
+from worker.manifest.bytes import MAX_BYTES, not_csv, read_pieces, refuse_other_formats
+from worker.manifest.columns import Columns, Wanted, plain_name
+from worker.manifest.csv_source import open_csv
+from worker.manifest.encodings import detect_encoding
 from worker.manifest.rules import MAX_CREATOR_BYTES, MAX_URL, judge
+from worker.manifest.source import Source
+from worker.manifest.text import Text
+from worker.manifest.values import EDGES, NO_VALUES, cover_url, creator_key, creator_name
 from worker.model import Reject
 
 BATCH = 2_048
 """Rows and rejects that are handed on at a time."""
 
 _ANY_ENCODING = MAX_CREATOR_BYTES // 4  # characters that fit whatever they are: UTF-8 has at most 4 bytes for each
+_ONE_URL = re.compile(r"https?://(?:(?!https?://)\S)+", re.IGNORECASE)
+_JSON = re.compile(r"\{\s*[\"}]|\[\s*[\[{\]]")
 
 
 class Entry(NamedTuple):
-    """A usable line: its creator, the line it starts on (the header is line 1) and its URL, the texts trimmed."""
+    """A usable record: its creator's key (the same for all Unicode forms of a name), its line, and its URL."""
 
     creator: str
     line: int
     url: str
 
 
+_entry: Callable[[tuple[str, int, str]], Entry] = partial(tuple.__new__, Entry)
+"""Makes an entry at half the cost of calling its class."""
+
+
 @dataclass(slots=True)
 class LineBlock:
-    """Some consecutive lines of a manifest, the usable ones and the others, each in file order."""
+    """Some consecutive records of a manifest, the usable ones and the others, each in file order.
+
+    `names` has the entries again whose creator is written in another form than its key: key, line, name as written.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    names: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Counts:
+    """What one pass over a manifest has met so far."""
+
+    rows: int = 0
+    rejects: Counter[RejectReason] = field(default_factory=Counter)
+    first_reject: Reject | None = None
+    repairs: Counter[str] = field(default_factory=Counter)
+    empty_lines: int = 0
+    repeated_headers: int = 0
+
+
 class Manifest:
-    """A manifest whose encoding and columns are known. `group` is the one group of all rows, where that was asked."""
+    """A manifest whose columns are known. `group` is the one group of all rows, where that was asked."""
 
-    file: BinaryIO
-    encoding: Encoding
-    columns: Columns
-    header_line: int
-    group: str | None
-    max_bytes: int
+    def __init__(self, source: Source, columns: Columns, group: str | None) -> None:
+        self._source = source
+        self._columns = columns
+        self._group = group
+        self._width = max((at for at, name in enumerate(source.header, 1) if name.strip(EDGES)), default=0)
+        self._header = [plain_name(name) for name in source.header]
+        self._counts = _Counts()
+
+    def told(self) -> dict[str, Any]:
+        """Return how the manifest was read, as `source` of the summary tells it; complete after `batches`."""
+        header, columns, counts = self._source.header, self._columns, self._counts
+        return {
+            "format": self._source.format,
+            "encoding": self._source.encoding,
+            "delimiter": self._source.delimiter,
+            "creator_column": None if columns.creator is None else header[columns.creator].strip(EDGES),
+            "url_column": header[columns.url].strip(EDGES),
+            "repairs": dict(sorted(counts.repairs.items())),
+            "skipped": {
+                "empty_lines": counts.empty_lines,
+                "repeated_headers": counts.repeated_headers,
+                "lines_above_the_header": self._source.lines_above_the_header,
+            },
+        }
 
     def batches(self) -> Iterator[LineBlock]:
         """Read the rows and rejects, in file order, a few thousand at a time; may be called again.
 
         Raises `TerminalError`: `manifest_empty` at the end, after the last batch, where no row was usable.
         """
-        batch = LineBlock()
-        rejects: Counter[RejectReason] = Counter()
-        rows = 0
-        for item in self._items():
-            if isinstance(item, Entry):
-                batch.entries.append(item)
-            else:
-                batch.rejects.append(item)
-            if len(batch.entries) + len(batch.rejects) == BATCH:
-                rows += len(batch.entries)
-                rejects.update(reject.reason for reject in batch.rejects)
-                yield batch
-                batch = LineBlock()
-        rows += len(batch.entries)
-        rejects.update(reject.reason for reject in batch.rejects)
-        if batch.entries or batch.rejects:
+        self._counts = counts = _Counts()
+        for batch in self._blocks():
+            counts.rows += len(batch.entries)
+            counts.rejects.update(reject.reason for reject in batch.rejects)
+            if counts.first_reject is None and batch.rejects:
+                counts.first_reject = batch.rejects[0]
             yield batch
-        if not rows:
-            raise no_usable_row(rejects)
+        if not counts.rows:
+            raise _no_usable_row(counts)
 
-    def _items(self) -> Iterator[Entry | Reject]:
-        """The hot loop: what is plainly right is told here, everything else by `judge`."""
-        url_at, creator_at, group = self.columns.url, self.columns.creator, self.group
-        lossy = self.encoding.damaged
-        for record in self._records():
-            if isinstance(record, Reject):
-                yield record
-                continue
-            line, fields = record
-            if not fields:
-                continue
-            url = fields[url_at].strip() if url_at < len(fields) else ""
-            if creator_at is None:
-                creator = group or ""
-            else:
-                creator = fields[creator_at].strip() if creator_at < len(fields) else ""
-            if (
-                0 < len(creator) <= _ANY_ENCODING
-                and len(url) <= MAX_URL
-                and url.startswith(("https://", "http://"))
-                and creator.isascii()
-                and url.isascii()
-            ):
-                yield Entry(creator, line, url)
-            else:
-                problem = judge(creator, url, lossy=lossy)
-                yield Reject(line, *problem) if problem else Entry(creator, line, url)
+    def _blocks(self) -> Iterator[LineBlock]:
+        """The hot loop: what is plainly right is told here, everything else by `_look_closely`.
 
-    def _records(self) -> Records:
-        blocks = split_lines(read_text(self.file, self.encoding, self.max_bytes))
-        skipped = self.header_line - 1 + self.columns.lines
-        return Records(
-            _without_first(blocks, skipped), self.columns.delimiter, line=skipped + 1, one_line=self.columns.url
+        Plainly right is a record of the header's width whose URL has nothing to repair and whose creator, where there
+        is one, is made of ASCII letters, digits, underscores and dots.
+        """
+        url_at, creator_at, width = self._columns.url, self._columns.creator or 0, len(self._header)
+        if self._width < width or self._columns.creator is None:
+            width = -1  # no record has this width: all are looked at closely
+        records = iter(self._source.records())
+        more = True
+        while more:
+            more = False
+            block = LineBlock()
+            entries, rejects = block.entries, block.rejects
+            for item in itertools.islice(records, BATCH):
+                more = True
+                if isinstance(item, Reject):
+                    rejects.append(item)
+                    continue
+                line, fields = item
+                if (
+                    len(fields) == width
+                    and (url := fields[url_at]).startswith(("https://", "http://"))
+                    and url.isascii()
+                    and len(url) <= MAX_URL
+                    and url[-1] > " "
+                    and "\\" not in url
+                    and "&amp;" not in url
+                    and "&#" not in url
+                    and url.find("://", 8) < 0
+                    and (creator := fields[creator_at]).isascii()
+                    and creator.replace(".", "_").isidentifier()
+                    and len(creator) <= _ANY_ENCODING
+                    and creator.lower() not in NO_VALUES
+                ):
+                    entries.append(_entry((creator, line, url)))
+                else:
+                    self._look_closely(line, fields, block)
+            if entries or rejects:
+                yield block
+
+    def _look_closely(self, line: int, fields: Sequence[str], block: LineBlock) -> None:
+        """Sort a record into `block`, or count it where it is none."""
+        cells = [cell.strip(EDGES) for cell in fields]
+        if not any(cells):
+            self._counts.empty_lines += 1
+            return
+        if self._repeats_header(cells):
+            self._counts.repeated_headers += 1
+            return
+        given, joined = _field(fields, self._columns.url), False
+        if any(cells[self._width :]):
+            rest = self._joined(fields)
+            if rest is None:
+                block.rejects.append(Reject(line, RejectReason.EXTRA_FIELDS, self._too_many(cells)))
+                return
+            given, joined = rest, True
+        url, repairs = cover_url(given)
+        if self._columns.creator is None:
+            name = key = self._group or ""
+        else:
+            name = creator_name(_field(fields, self._columns.creator))
+            key = creator_key(name)
+        problem = judge(name, url)
+        if problem is not None:
+            block.rejects.append(Reject(line, *problem))
+            return
+        block.entries.append(Entry(key, line, url))
+        self._counts.repairs.update(repairs)
+        if joined:
+            self._counts.repairs["unquoted_delimiters"] += 1
+        if key != name:
+            block.names.append((key, line, name))
+
+    def _repeats_header(self, cells: Sequence[str]) -> bool:
+        columns = [at for at in self._columns if at is not None]
+        return all(at < len(cells) and plain_name(cells[at]) == self._header[at] for at in columns)
+
+    def _joined(self, fields: Sequence[str]) -> str | None:
+        """Join a URL again that was cut at its delimiters, where its column is the last; None where that is no URL."""
+        last = self._columns.url == self._width - 1 == len(self._header) - 1
+        rest = (self._source.delimiter or "").join(fields[self._columns.url :]).strip(EDGES)
+        return rest if last and len(rest) <= MAX_URL and _ONE_URL.fullmatch(rest) else None
+
+    def _too_many(self, cells: Sequence[str]) -> str:
+        return (
+            f"the line has {sum(map(bool, cells))} filled fields and the header {sum(map(bool, self._header))}; put a "
+            "field that holds a delimiter in quotes, or give the column a name"
         )
 
 
@@ -119,41 +210,39 @@ def open_manifest(
 
     With `group` all rows belong to that one group, and a creator column is neither needed nor looked for. `max_bytes`
     bounds the manifest's size, decompressed. Reads the whole file to tell its encoding.
-    Raises `TerminalError`: `manifest_not_csv`, `manifest_too_large`, `manifest_columns`, `manifest_empty`.
+    Raises `TerminalError`: `manifest_not_csv`, `manifest_too_large`, `manifest_columns`,
+    `manifest_empty`.
     """
-    encoding = detect_encoding(file, max_bytes)
-    line, lines = _header_lines(split_lines(read_text(file, encoding, max_bytes)))
-    columns = find_columns(lines, creator_column=creator_column, url_column=url_column, with_creator=group is None)
-    return Manifest(file, encoding, columns, line, group, max_bytes)
+    wanted = Wanted(creator_column, url_column, with_creator=group is None)
+    source = _open_source(file, wanted, max_bytes)
+    columns = wanted.find(source.header, source.sample)
+    if columns is None:
+        raise wanted.missing(source.header, source.sample)
+    return Manifest(source, columns, group)
 
 
-def _header_lines(blocks: Iterator[list[str]]) -> tuple[int, list[str]]:
-    """Find the first line that is not blank; returns its number and the lines from there to the end of its block."""
-    before = 0
-    for block in blocks:
-        for index, line in enumerate(block):
-            if line.strip("\ufeff \t\r\n"):
-                return before + index + 1, block[index:]
-        before += len(block)
-    raise TerminalError(
-        JobReason.MANIFEST_EMPTY, "the manifest is empty; it needs a header and a row with a creator and a URL"
-    )
+def _open_source(file: BinaryIO, wanted: Wanted, max_bytes: int) -> Source:
+    """Look at the content, never at a name, and open it as what it is."""
+    refuse_other_formats(next(read_pieces(file, max_bytes), b""))
+    text = Text(file, detect_encoding(file, max_bytes), max_bytes)
+    if _JSON.match(text.beginning()):
+        raise not_csv("JSON; export the table as CSV")
+    return open_csv(text, wanted)
 
 
-def _without_first(blocks: Iterator[list[str]], count: int) -> Iterator[list[str]]:
-    for block in blocks:
-        if count < len(block):
-            return itertools.chain([block[count:]], blocks)
-        count -= len(block)
-    return iter(())
+def _field(fields: Sequence[str], at: int) -> str:
+    return fields[at] if at < len(fields) else ""
 
 
-def no_usable_row(rejects: Mapping[RejectReason, int]) -> TerminalError:
-    """Build the error for a manifest without a usable row, from the number of rejects by reason."""
-    total = sum(rejects.values())
-    if not total:
+def _no_usable_row(counts: _Counts) -> TerminalError:
+    """Build the error for a manifest without a usable row: it counts the rejects and shows the first."""
+    total, first = counts.rejects.total(), counts.first_reject
+    if first is None:
         text = "the manifest has a header and no row; add one row for each cover"
     else:
-        by_reason = ", ".join(f"{reason} {count}" for reason, count in sorted(rejects.items()))
-        text = f"the manifest has no usable row: {total} lines were refused ({by_reason})"
+        by_reason = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.rejects.items()))
+        text = (
+            f"the manifest has no usable row: {total} lines were refused ({by_reason}). "
+            f"The first is line {first.line}, {first.reason}: {first.detail}"
+        )
     return TerminalError(JobReason.MANIFEST_EMPTY, text)

@@ -1,8 +1,10 @@
-"""What a manifest's creator and URL must be for their line to be a row."""
+"""What a creator and a URL must be for their record to be a row."""
 
 import re
 
 from worker.errors import RejectReason
+from worker.manifest.values import is_rounded
+from worker.masks import without_signatures
 
 MAX_CREATOR_BYTES = 1_024
 """Bytes of a creator's name in UTF-8: half of what a partition key of DynamoDB may have."""
@@ -10,34 +12,46 @@ MAX_CREATOR_BYTES = 1_024
 MAX_URL = 8_192
 """Characters of a URL."""
 
+SHOWN_URL = 40
+"""Characters of a URL that an error shows."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
-_REPLACED = "\ufffd"
+_QUERY = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)
 
 
-def judge(creator: str, url: str, *, lossy: bool) -> tuple[RejectReason, str] | None:
-    """Say why a line with this creator and URL, both trimmed, cannot be used; None where it can.
+def judge(creator: str, url: str) -> tuple[RejectReason, str] | None:
+    """Say why a record with this creator and URL, both cleaned, cannot be used; None where it can.
 
-    `lossy` says that U+FFFD stands for bytes that could not be decoded. The text never shows the query of a URL: its
-    signature is a secret.
+    The text shows the beginning of a URL, and never its query: a signature is a secret.
     """
     if not url:
         return RejectReason.NO_URL, "the URL is missing or empty"
     if len(url) > MAX_URL:
         return RejectReason.FIELD_TOO_LONG, f"the URL has {len(url)} characters; allowed are {MAX_URL}"
-    if not url[:6].lower().startswith(("http:", "https:")):
+    if not url[:8].lower().startswith(("http://", "https://")):
         scheme = _SCHEME.match(url)
-        got = f"scheme {scheme[1]!r}" if scheme else "no scheme"
-        return RejectReason.BAD_SCHEME, f"the URL has {got}; it must begin with http:// or https://"
-    if not _is_text(url, lossy=lossy):
-        return RejectReason.NO_URL, "the URL holds bytes that cannot be decoded; save the manifest as UTF-8"
-    return _judge_creator(creator, lossy=lossy)
+        got = f"the scheme {scheme[1]}" if scheme else "no scheme"
+        text = f"the URL has {got}; it must begin with http:// or https://, and begins with {shown_url(url)}"
+        return RejectReason.BAD_SCHEME, text
+    if not _is_text(url):
+        return RejectReason.BAD_ENCODING, f"the URL holds half a character; it begins with {shown_url(url)}"
+    return _judge_creator(creator)
 
 
-def _judge_creator(creator: str, *, lossy: bool) -> tuple[RejectReason, str] | None:
+def shown_url(url: str) -> str:
+    """Show the beginning of a URL, invisible characters written out, nothing of its query."""
+    path = _QUERY.split(url, 1)[0]
+    return repr(without_signatures(path[:SHOWN_URL])) + ("…" if path != url or len(path) > SHOWN_URL else "")
+
+
+def _judge_creator(creator: str) -> tuple[RejectReason, str] | None:
     if not creator:
         return RejectReason.NO_CREATOR, "the creator is missing or empty"
-    if not _is_text(creator, lossy=lossy):
-        return RejectReason.NO_CREATOR, "the creator holds bytes that cannot be decoded; save the manifest as UTF-8"
+    if is_rounded(creator):
+        text = f"the creator is {creator[:40]}, a number that a spreadsheet has rounded; export the column as text"
+        return RejectReason.ROUNDED_NUMBER, text
+    if not _is_text(creator):
+        return RejectReason.BAD_ENCODING, "the creator holds half a character; save the manifest as UTF-8"
     if (size := len(creator.encode())) > MAX_CREATOR_BYTES:
         return (
             RejectReason.FIELD_TOO_LONG,
@@ -46,10 +60,8 @@ def _judge_creator(creator: str, *, lossy: bool) -> tuple[RejectReason, str] | N
     return None
 
 
-def _is_text(text: str, *, lossy: bool) -> bool:
-    """Say whether a text can be stored as UTF-8, which lone surrogates cannot, and nothing of it was lost."""
-    if lossy and _REPLACED in text:
-        return False
+def _is_text(text: str) -> bool:
+    """Say whether a text can be stored as UTF-8, which halves of surrogate pairs cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
