@@ -2,13 +2,21 @@
 
 The tree::
 
-    WorkerError             carries `reason`, a code that users, dashboards and tests rely on
-    ├── ImageError          one image cannot be used; its creator goes on without it
-    ├── TerminalError       the job can never succeed as it was asked: dead-letter queue, with the reason
-    ├── RetryableError      the job may succeed later: the message goes back with a delay
-    │   └── LeaseLost       another worker has taken this batch over: touch nothing more
-    └── Interrupted         the worker is stopping: hand the rest back, at the cost of no attempt
+    WorkerError               carries `reason`, a code that users, dashboards and tests rely on
+    ├── ImageError            one image cannot be used; its creator goes on without it
+    ├── JobError              a job cannot go on; its kind alone decides what becomes of the message
+    │   ├── TerminalError     the job can never succeed as it was asked: dead-letter queue, with the reason
+    │   ├── RetryableError    the work failed in a way that nobody foresaw: an attempt, unless it made progress
+    │   └── Postponed         nothing is wrong with the work: the message is handed back, at the cost of no attempt
+    │       ├── Unavailable   a dependency throttles, refuses or does not answer
+    │       │   └── DecoderBroken   no decoder process starts
+    │       ├── LeaseHeld     another worker is at this work
+    │       ├── LeaseLost     another worker has taken this work over: touch nothing more
+    │       └── Interrupted   the worker is stopping
+    ├── HeartbeatLost         the message may be with another worker by now: end the work, leave the message
+    └── SettingsError         the environment, or the SDK's configuration, cannot be used
 
+`worker.jobs.outcomes` says what each kind of `JobError` means for a message, with an example of each.
 An error's text says what was got, what is allowed and what to do.
 """
 
@@ -89,6 +97,10 @@ class JobReason(StrEnum):
     LEASE_LOST = "lease_lost"
     INTERRUPTED = "interrupted"
     AWS_UNAVAILABLE = "aws_unavailable"
+    DISK_FULL = "disk_full"
+    COLLAGE_KEYS_TAKEN = "collage_keys_taken"
+    DECODER_BROKEN = "decoder_broken"
+    BAD_SETTINGS = "bad_settings"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -119,23 +131,81 @@ class ImageError(WorkerError):
         self.retry_after = retry_after
 
 
-class TerminalError(WorkerError):
+class JobError(WorkerError):
+    """A job cannot go on. Its kind alone decides what becomes of the message."""
+
+    reason: JobReason
+
+
+class TerminalError(JobError):
     """The job can never succeed as asked, for example a manifest without a URL column."""
 
+
+class RetryableError(JobError):
+    """The work failed in a way that nobody foresaw, for example a chunk file that is no gzip. Another try may help.
+
+    It is an attempt, unless the work made progress before.
+    """
+
+
+class Postponed(JobError):
+    """Nothing is wrong with the work, but it cannot go on here and now. `delay` is in seconds, from now."""
+
+    def __init__(self, reason: JobReason, message: str, *, delay: float = 0.0) -> None:
+        super().__init__(reason, message)
+        self.delay = delay
+
+
+class Dependency(StrEnum):
+    """What a worker cannot do without."""
+
+    S3 = "s3"
+    SQS = "sqs"
+    DYNAMODB = "dynamodb"
+    DISK = "disk"
+    DECODER = "decoder"
+
+
+class Unavailable(Postponed):
+    """A dependency throttles, refuses or does not answer, for example S3 with 503, or a disk that is full."""
+
+    def __init__(self, dependency: Dependency, reason: JobReason, message: str, *, delay: float = 0.0) -> None:
+        super().__init__(reason, message, delay=delay)
+        self.dependency = dependency
+
+
+class DecoderBroken(Unavailable):
+    """No decoder process starts, for example because Pillow was built without a library; no image can be used."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Dependency.DECODER, JobReason.DECODER_BROKEN, message)
+
+
+class LeaseHeld(Postponed):
+    """Another worker holds the lease on this work; `delay` is how long it still does."""
+
+
+class LeaseLost(Postponed):
+    """Another worker took the work over while this one was away, for example after the machine was frozen."""
+
+    def __init__(self, reason: JobReason, message: str, *, delay: float = 5.0) -> None:
+        super().__init__(reason, message, delay=delay)
+
+
+class Interrupted(Postponed):
+    """The worker is stopping, for example because ECS scales in; what is left of the job is handed back."""
+
+
+class HeartbeatLost(WorkerError):
+    """The message's visibility could not be extended in time: another worker may have it, so its work must end."""
+
     reason: JobReason
 
 
-class RetryableError(WorkerError):
-    """The job may succeed later, for example when S3 answers again."""
+class SettingsError(WorkerError):
+    """The environment cannot be used. The text has one line for each bad variable."""
 
     reason: JobReason
 
-
-class LeaseLost(RetryableError):
-    """Another worker took the batch over while this one was away, for example after the machine was frozen."""
-
-
-class Interrupted(WorkerError):
-    """The worker is stopping; what is left of the job is handed back."""
-
-    reason: JobReason
+    def __init__(self, message: str) -> None:
+        super().__init__(JobReason.BAD_SETTINGS, message)

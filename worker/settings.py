@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.errors import SettingsError
 from worker.failpoints import parse_failpoints
 from worker.model import (
     Cols,
@@ -39,10 +40,6 @@ def _with_a_host(url: str) -> str:
 
 Url = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_with_a_host)]
 MySqlUrl = Annotated[str, Field(pattern=r"^mysql://[^\s/@]+@[^\s/@]+(/\S*)?$"), AfterValidator(_with_a_host)]
-
-
-class SettingsError(Exception):
-    """The environment cannot be used. The text has one line for each bad variable."""
 
 
 class Settings(BaseSettings):

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.steps import HOUSE, failpoints, sources, unguarded
 from worker import failpoints as module
+from worker.errors import SettingsError
 from worker.failpoints import Armed, FailpointReached, arm, failpoint, parse_failpoints
-from worker.settings import SettingsError, load
+from worker.settings import load
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from tests.integration.pictures import token
 from tests.integration.places import Place, plain
 from worker.aws.clients import Clients
 from worker.aws.state_table import StateTable
-from worker.errors import JobReason, LeaseLost, RetryableError
+from worker.errors import JobReason, LeaseLost, Unavailable
 from worker.model import (
     WHOLE,
     Batch,
@@ -118,7 +118,7 @@ async def test_a_record_whose_first_write_is_not_whole_yet_is_none_and_not_taken
         ExpressionAttributeNames={f"#{attribute}": attribute for attribute in missing},
     )
     assert await table.batch(name) is None
-    with pytest.raises(RetryableError, match="is being taken by another worker"):
+    with pytest.raises(Unavailable, match="is being taken by another worker"):
         await table.take(name, owner="second", source_csv="", lease=LEASE)
 
 

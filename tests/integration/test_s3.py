@@ -12,7 +12,7 @@ from worker.aws import s3 as s3_module
 from worker.aws.clients import Clients
 from worker.aws.s3 import S3, ObjectHead
 from worker.aws.stores import S3Results
-from worker.errors import JobReason, RetryableError, TerminalError
+from worker.errors import JobReason, Postponed, RetryableError, TerminalError, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -109,7 +109,7 @@ async def test_an_object_that_was_replaced_is_not_read(s3: S3, shared_place: Pla
     shared_place.put(key, "first")
     head = await head_of(s3, shared_place.input, key)
     shared_place.put(key, "second")
-    with pytest.raises(RetryableError) as caught:
+    with pytest.raises(Postponed) as caught:
         await downloaded(s3, shared_place.input, key, head)
     assert caught.value.reason is JobReason.MANIFEST_CHANGED
 
@@ -118,7 +118,7 @@ async def test_an_object_that_was_deleted_since_its_head_has_changed(s3: S3, sha
     shared_place.put(key, "first")
     head = await head_of(s3, shared_place.input, key)
     shared_place.aws.s3.delete_object(Bucket=shared_place.input, Key=key)
-    with pytest.raises(RetryableError) as caught:
+    with pytest.raises(Postponed) as caught:
         await downloaded(s3, shared_place.input, key, head)
     assert caught.value.reason is JobReason.MANIFEST_CHANGED
 
@@ -217,7 +217,7 @@ async def test_a_key_in_lasting_conflict_is_retryable_and_never_counts_as_writte
     shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
 ) -> None:
     proxy.refuse(rf"s3\.PUT .*{key}", CONFLICT)
-    with pytest.raises(RetryableError):
+    with pytest.raises(Unavailable):
         await shaky_s3.put_new(shared_place.output, key, b"ours", headers=HEADERS)
 
 
@@ -282,7 +282,7 @@ async def test_an_upload_in_parts_that_fails_leaves_no_parts_behind(
     small_parts: None, shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
 ) -> None:
     proxy.refuse(rf"s3\.PUT .*{key}.*partNumber=2", FORBIDDEN)
-    with pytest.raises(RetryableError):
+    with pytest.raises(Unavailable):
         await shaky_s3.put_new(shared_place.output, key, BIG, headers=HEADERS)
     assert uploads(shared_place) == 0
     assert key not in shared_place.listed()

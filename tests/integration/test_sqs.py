@@ -11,7 +11,7 @@ from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws.clients import Clients
 from worker.aws.sqs import Message, Queue, dead_letter_url_of, group_id
-from worker.errors import RetryableError
+from worker.errors import Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -157,7 +157,7 @@ async def test_a_redrive_policy_that_names_a_deleted_queue_is_none(clients: Clie
 
 async def test_a_queue_that_is_not_there_is_retryable(clients: Clients, place: Place) -> None:
     queue = Queue(clients.sqs, place.queue_url + "-not", None)
-    with pytest.raises(RetryableError, match=re.escape("receiving messages")):
+    with pytest.raises(Unavailable, match=re.escape("receiving messages")):
         await queue.receive(1, wait=0, visibility=60)
 
 

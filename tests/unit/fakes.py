@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from worker.aws.sqs import Message
 from worker.cli.folder import FileHead
 from worker.download.fetch import Fetched
-from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
+from worker.errors import Dependency, ImageError, ImageReason, JobReason, LeaseLost, Unavailable
 from worker.images.cell import Cell, CellSpec
 from worker.limiter import Limiter
 from worker.model import (
@@ -41,8 +41,8 @@ class Killed(BaseException):
     """The process was killed."""
 
 
-def outage(what: str) -> RetryableError:
-    return RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: no answer")
+def outage(what: str) -> Unavailable:
+    return Unavailable(Dependency.S3, JobReason.AWS_UNAVAILABLE, f"{what}: no answer")
 
 
 class Clock:

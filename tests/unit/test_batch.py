@@ -21,7 +21,7 @@ from tests.unit.fakes import (
     job,
     not_found,
 )
-from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
+from worker.errors import Dependency, JobReason, LeaseLost, TerminalError, Unavailable
 from worker.jobs import finish, leasing
 from worker.jobs.batch import BatchWork
 from worker.jobs.creator import CreatorWork, ImageRules
@@ -482,7 +482,7 @@ async def test_a_lease_that_cannot_be_extended_until_it_ends_counts_as_lost(monk
     gate_of(shop)
 
     async def no_answer(*_: object, **__: object) -> None:
-        raise RetryableError(JobReason.AWS_UNAVAILABLE, "no answer")
+        raise Unavailable(Dependency.S3, JobReason.AWS_UNAVAILABLE, "no answer")
 
     monkeypatch.setattr(shop.ledger, "extend", no_answer)
     outcome = await within(5, shop.run(lease=0.03))
@@ -600,7 +600,7 @@ async def test_an_outage_at_any_step_gives_the_message_back_and_the_next_try_end
     shop.keep_journal(Journal(failing=(step,)))
     outcome = await shop.run(job(KEY, version="v1"))
     assert isinstance(outcome, Retryable), step
-    assert (outcome.reason, outcome.costs_attempt) == (JobReason.AWS_UNAVAILABLE, True)
+    assert (outcome.reason, outcome.costs_attempt) == (JobReason.AWS_UNAVAILABLE, False)
     if shop.ledger.batches:
         assert shop.record.lease_expires == 0.0, "the lease is given back"
     assert await shop.run(job(KEY, version="v1"), owner="next") == Succeeded()

@@ -23,7 +23,7 @@ from tests.unit.fakes import (
     not_found,
     outage,
 )
-from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, RetryableError
+from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, Unavailable
 from worker.images.fingerprint import content_hash
 from worker.jobs import creator as module
 from worker.jobs.creator import CreatorWork, ImageRules
@@ -376,7 +376,7 @@ async def test_an_outage_is_not_the_creators_fault(step: str) -> None:
     studio = Studio()
     store = studio.results if step.startswith("put") else studio.ledger
     store.journal.failing.append(step)
-    with pytest.raises(RetryableError) as caught:
+    with pytest.raises(Unavailable) as caught:
         await studio.run("a")
     assert caught.value.reason is JobReason.AWS_UNAVAILABLE
     assert studio.ledger.finished == {}
@@ -390,7 +390,7 @@ async def test_an_outage_while_keeping_a_debug_copy_is_not_the_images_fault(monk
         raise outage("debug")
 
     monkeypatch.setattr(studio.results, "put_debug", no_answer)
-    with pytest.raises(RetryableError):
+    with pytest.raises(Unavailable):
         await studio.run("a")
 
 

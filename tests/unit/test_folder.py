@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fakes import batch_of, job
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.errors import RetryableError
+from worker.errors import Unavailable
 from worker.keys import metadata_key
 from worker.model import BatchState, CreatorRecord, CreatorStatus, S3Manifest
 
@@ -87,7 +87,7 @@ async def test_the_same_collage_again_has_the_same_key(tmp_path: Path) -> None:
 
 async def test_what_cannot_be_written_ends_the_job_and_says_where(tmp_path: Path) -> None:
     (tmp_path / "collages").write_bytes(b"a file where a folder should be")
-    with pytest.raises(RetryableError, match=r"cannot write .*/collages/a\.jpg: (File exists|Not a directory)"):
+    with pytest.raises(Unavailable, match=r"cannot write .*/collages/a\.jpg: (File exists|Not a directory)"):
         await put(FolderResults(tmp_path), "collages/a.jpg", "x")
 
 

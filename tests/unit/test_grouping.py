@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.errors import RejectReason, RetryableError
+from worker.errors import RejectReason, Unavailable
 from worker.manifest.grouping import Grouping
 from worker.manifest.manifest import Entry, LineBlock
 from worker.model import CreatorGroup, Reject, Row
@@ -134,7 +134,7 @@ def test_what_does_not_fit_the_cache_spills_under_tmpdir_and_is_gone_at_close(tm
 def test_a_full_disk_is_an_error_that_another_try_may_mend() -> None:
     with Grouping() as grouping:
         grouping._database.execute("PRAGMA max_page_count = 8")
-        with pytest.raises(RetryableError, match="TMPDIR"):
+        with pytest.raises(Unavailable, match="TMPDIR"):
             grouping.add(batch(*((f"c{line}", line, "u" * 900) for line in range(2, 2_000))))
 
 

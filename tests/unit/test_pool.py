@@ -19,9 +19,9 @@ from tests.unit.pictures import encoded, photo, raw_png
 from worker import sandbox
 from worker.decode import pool
 from worker.decode.child import ANSWER, Status
-from worker.decode.pool import DecodePool, DecoderBroken
+from worker.decode.pool import DecodePool
 from worker.decode.shared_memory import KEPT, give_back, new_shared_memory
-from worker.errors import ImageError, ImageReason
+from worker.errors import DecoderBroken, ImageError, ImageReason
 from worker.images.cell import Cell, CellSpec, make_cell
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=100_000_000)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import not_found
-from worker.errors import ImageError, ImageReason, RetryableError
+from worker.errors import ImageError, ImageReason, JobReason, LeaseLost
 from worker.jobs.row_fates import Fate, UsableImage, gather_images
 from worker.model import Row
 
@@ -155,7 +155,7 @@ def test_no_rows_give_no_fates() -> None:
     assert asyncio.run(gather_images([], 5, _answer_of({}), dedupe=True)) == []
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), RetryableError("aws_unavailable", "s3")])
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), LeaseLost(JobReason.LEASE_LOST, "gone")])
 async def test_an_unexpected_error_comes_out_as_itself_and_ends_its_siblings(error: Exception) -> None:
     ended: list[str] = []
 

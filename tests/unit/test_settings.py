@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from worker.errors import SettingsError
 from worker.service.app import default_decoders
-from worker.settings import Settings, SettingsError, load
+from worker.settings import Settings, load
 
 DEFAULTS = {
     "INPUT_BUCKET": "tiktok-image-input",

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from worker.aws.clients import aws_call, code_of
 from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
-from worker.errors import JobReason, LeaseLost, RetryableError
+from worker.errors import Dependency, JobReason, LeaseLost, Unavailable
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease, S3Manifest
 
 COUNT, ERROR = "n_", "e_"
@@ -50,7 +50,7 @@ class Batches(Table):
         A chunk's fence begins above its batch's (`fence_above`), under which its creators may have been begun.
         One that failed after the taker last looked (`as_of`, epoch seconds; else now) is not taken: whoever was away
         meanwhile would set it going again, and its message may be gone.
-        Raises `RetryableError` where another one's first write to the record is not whole yet (`BORN_WITH`).
+        Raises `Unavailable` where another one's first write to the record is not whole yet (`BORN_WITH`).
         """
         now = self._clock()
         record, done = await self._update(
@@ -78,7 +78,7 @@ class Batches(Table):
         )
         if record is None:
             other = f"{part} of batch {batch_id} is being taken by another worker"
-            raise RetryableError(JobReason.AWS_UNAVAILABLE, other)
+            raise Unavailable(Dependency.DYNAMODB, JobReason.AWS_UNAVAILABLE, other)
         # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
         return record, done or (record.owner == owner and record.lease_expires == now + lease)
 
@@ -202,7 +202,7 @@ class Batches(Table):
 
     async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
         """Return what is known of a batch or chunk, or None."""
-        async with aws_call(f"reading the record of batch {batch_id}"):
+        async with aws_call(Dependency.DYNAMODB, f"reading the record of batch {batch_id}"):
             answer = await self._client.get_item(TableName=self._table, Key=_key(batch_id, part), ConsistentRead=True)
         return _record(batch_id, from_item(answer["Item"])) if "Item" in answer else None
 
@@ -224,7 +224,7 @@ class Batches(Table):
         write = self._write(
             batch_id, part, update, condition, {**values, ":stamp": stamp(now), ":ttl": self.expiry(now)}
         )
-        async with aws_call(f"writing the record of batch {batch_id}"):
+        async with aws_call(Dependency.DYNAMODB, f"writing the record of batch {batch_id}"):
             try:
                 answer = await self._client.update_item(**write, ReturnValues="ALL_NEW")
             except ClientError as error:
@@ -253,7 +253,7 @@ class Batches(Table):
             stop=stop_after_attempt(CONFLICTS),
             reraise=True,
         )
-        async with aws_call(what):
+        async with aws_call(Dependency.DYNAMODB, what):
             try:
                 async for attempt in retrying:
                     with attempt:

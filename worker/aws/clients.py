@@ -12,13 +12,12 @@ from zlib import crc32
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import ClientError as HttpError
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header, convert_body_to_file_like_object
 
 from worker import __version__
 from worker.aws.signing import sign_quickly
-from worker.errors import JobReason, RetryableError
-from worker.settings import SettingsError
+from worker.errors import Dependency, JobReason, SettingsError, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -99,8 +98,8 @@ def _body_with_checksum(params: dict[str, Any], **_: Any) -> None:
 
 
 @asynccontextmanager
-async def aws_call(what: str, *, deadline: float = CALL_DEADLINE) -> AsyncIterator[None]:
-    """Put a hard deadline around a call, and turn the failures that may pass into `RetryableError`.
+async def aws_call(dependency: Dependency, what: str, *, deadline: float = CALL_DEADLINE) -> AsyncIterator[None]:
+    """Put a hard deadline (seconds) around a call, and turn the failures that may pass into `Unavailable`.
 
     `what` is the doing in words, for the error's text. `ClientError`s that the caller knows are caught by the caller,
     inside; whatever is left is an outage, throttling, or a right that is missing: each can be mended from outside.
@@ -108,12 +107,11 @@ async def aws_call(what: str, *, deadline: float = CALL_DEADLINE) -> AsyncIterat
     try:
         async with asyncio.timeout(deadline):
             yield
-    except ClientError as error:
-        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
     except TimeoutError as error:
-        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: no answer in {deadline:g} s") from error
-    except (BotoCoreError, NoCredentialsError, HttpError, OSError) as error:
-        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
+        told = f"{what}: no answer in {deadline:g} s"
+        raise Unavailable(dependency, JobReason.AWS_UNAVAILABLE, told) from error
+    except (ClientError, BotoCoreError, HttpError, OSError) as error:
+        raise Unavailable(dependency, JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
 
 
 def code_of(error: ClientError) -> str:

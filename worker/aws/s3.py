@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from worker.aws.clients import aws_call, code_of, status_of
-from worker.errors import JobReason, RetryableError, TerminalError
+from worker.errors import Dependency, JobReason, Postponed, TerminalError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -25,6 +25,9 @@ SLOWEST = 6_000_000
 COPIED_WHOLE = 5 * 1024**3
 COPY_PART_SIZE = 1024**3
 """S3 copies no more than that in one request; what is larger is copied in parts."""
+
+CHANGED_DELAY = 2.0
+"""Seconds until a manifest is looked at again that changed while it was being read."""
 
 NOT_FOUND, FORBIDDEN, CONFLICT, PRECONDITION_FAILED = 404, 403, 409, 412
 
@@ -49,7 +52,7 @@ class S3:
 
         Raises `TerminalError(manifest_forbidden)` where we may not look.
         """
-        async with aws_call(f"looking at s3://{bucket}/{key}"):
+        async with aws_call(Dependency.S3, f"looking at s3://{bucket}/{key}"):
             try:
                 found = await self._client.head_object(Bucket=bucket, Key=key, **_version(version))
             except ClientError as error:
@@ -64,9 +67,9 @@ class S3:
     async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
         """Stream the object into a file, exactly as `head` saw it.
 
-        Raises `RetryableError(manifest_changed)` where another upload took its place meanwhile.
+        Raises `Postponed(manifest_changed)` where another upload took its place meanwhile.
         """
-        async with aws_call(f"reading s3://{bucket}/{key}", deadline=_deadline(head.size)):
+        async with aws_call(Dependency.S3, f"reading s3://{bucket}/{key}", deadline=_deadline(head.size)):
             try:
                 found = await self._client.get_object(
                     Bucket=bucket, Key=key, IfMatch=f'"{head.etag}"', **_version(head.version)
@@ -75,8 +78,10 @@ class S3:
                 if status_of(error) == FORBIDDEN:
                     raise _forbidden(bucket, key) from error
                 if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED}:
-                    raise RetryableError(
-                        JobReason.MANIFEST_CHANGED, f"s3://{bucket}/{key} changed while it was being read"
+                    raise Postponed(
+                        JobReason.MANIFEST_CHANGED,
+                        f"s3://{bucket}/{key} changed while it was being read",
+                        delay=CHANGED_DELAY,
                     ) from error
                 raise
             async with found["Body"] as body:
@@ -86,7 +91,7 @@ class S3:
 
     async def get(self, bucket: str, key: str) -> bytes | None:
         """Return the bytes of a small object of our own, or None where there is none."""
-        async with aws_call(f"reading s3://{bucket}/{key}"):
+        async with aws_call(Dependency.S3, f"reading s3://{bucket}/{key}"):
             try:
                 found = await self._client.get_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -98,7 +103,7 @@ class S3:
 
     async def put(self, bucket: str, key: str, body: "bytes | BinaryIO", content_type: str) -> None:
         """Write an object that is the same however often it is written: metadata, summaries."""
-        async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+        async with aws_call(Dependency.S3, f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
             await self._client.put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType=content_type, ServerSideEncryption="AES256"
             )
@@ -112,7 +117,7 @@ class S3:
         """
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
         put = self._put_parts if len(body) > MULTIPART_FROM else self._put_whole
-        async with aws_call(f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+        async with aws_call(Dependency.S3, f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
             for pause in (0.1, 0.5, None):
                 try:
                     await put(bucket, key, body, headers, condition)
@@ -148,7 +153,7 @@ class S3:
 
     async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
         """Return an object's own metadata, or None where there is no such object."""
-        async with aws_call(f"looking at s3://{bucket}/{key}"):
+        async with aws_call(Dependency.S3, f"looking at s3://{bucket}/{key}"):
             try:
                 return dict((await self._client.head_object(Bucket=bucket, Key=key))["Metadata"])
             except ClientError as error:
@@ -158,7 +163,7 @@ class S3:
 
     async def presigned(self, bucket: str, key: str, seconds: int) -> str:
         """Return a link with which anyone may read an object for so many seconds. It is a secret while it lasts."""
-        async with aws_call(f"signing a link to s3://{bucket}/{key}"):
+        async with aws_call(Dependency.S3, f"signing a link to s3://{bucket}/{key}"):
             link: str = await self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
@@ -169,7 +174,7 @@ class S3:
 
         Safe to repeat: where the source is gone already, an earlier try moved it.
         """
-        async with aws_call(f"archiving s3://{bucket}/{source}", deadline=_deadline(head.size)):
+        async with aws_call(Dependency.S3, f"archiving s3://{bucket}/{source}", deadline=_deadline(head.size)):
             try:
                 await self._copy(bucket, source, head, target)
             except ClientError as error:

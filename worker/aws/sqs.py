@@ -11,7 +11,7 @@ from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.aws.clients import aws_call
-from worker.errors import JobReason, RetryableError
+from worker.errors import Dependency, JobReason, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -53,7 +53,7 @@ class Queue:
     async def receive(self, limit: int, *, wait: int, visibility: float) -> list[Message]:
         """Wait up to `wait` seconds for up to `limit` messages, invisible to others for `visibility` seconds."""
         # A poll that never comes back makes a worker silently deaf: the deadline is a little above what SQS waits.
-        async with aws_call("receiving messages", deadline=wait + POLL_SLACK):
+        async with aws_call(Dependency.SQS, "receiving messages", deadline=wait + POLL_SLACK):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(limit, MAX_RECEIVE),
@@ -66,12 +66,12 @@ class Queue:
 
     async def delete(self, message: Message) -> None:
         """Delete a message for good: the last step of everything."""
-        async with aws_call("deleting the message"):
+        async with aws_call(Dependency.SQS, "deleting the message"):
             await self._client.delete_message(QueueUrl=self.url, ReceiptHandle=message.handle)
 
     async def change_visibility(self, message: Message, seconds: float) -> None:
         """Make a message visible again in `seconds` from now."""
-        async with aws_call("changing the message's visibility", deadline=20):
+        async with aws_call(Dependency.SQS, "changing the message's visibility", deadline=20):
             await self._client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=message.handle, VisibilityTimeout=max(0, min(43_200, round(seconds)))
             )
@@ -79,7 +79,7 @@ class Queue:
     async def send_copy(self, message: Message, *, delay: float) -> None:
         """Send a fresh copy of a message, with a receive count of its own."""
         group = message.attributes.get("MessageGroupId")
-        async with aws_call("sending the message anew"):
+        async with aws_call(Dependency.SQS, "sending the message anew"):
             await self._client.send_message(
                 QueueUrl=self.url,
                 MessageBody=message.body,
@@ -90,9 +90,9 @@ class Queue:
     async def send_many(self, bodies: list[str], *, group: str) -> None:
         """Send up to ten messages; `group` lets SQS treat one big batch and many small ones fairly.
 
-        Raises `RetryableError` where one of them was refused; sending all of them again is safe.
+        Raises `Unavailable` where one of them was refused; sending all of them again is safe.
         """
-        async with aws_call("sending messages"):
+        async with aws_call(Dependency.SQS, "sending messages"):
             answer = await self._client.send_message_batch(
                 QueueUrl=self.url,
                 Entries=[
@@ -101,7 +101,8 @@ class Queue:
                 ],
             )
         if answer.get("Failed"):
-            raise RetryableError(JobReason.AWS_UNAVAILABLE, f"SQS refused {len(answer['Failed'])} messages")
+            refused = f"SQS refused {len(answer['Failed'])} messages"
+            raise Unavailable(Dependency.SQS, JobReason.AWS_UNAVAILABLE, refused)
 
     async def send_dead_letter(
         self, message: Message, *, code: str, text: str, batch_id: str | None, failed_at: datetime
@@ -114,7 +115,7 @@ class Queue:
             "failed_at": failed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "message_id": message.id,
         }
-        async with aws_call("sending to the dead-letter queue"):
+        async with aws_call(Dependency.SQS, "sending to the dead-letter queue"):
             await self._client.send_message(
                 QueueUrl=self.dead_letter_url or self.url,
                 MessageBody=message.body,
@@ -126,7 +127,7 @@ class Queue:
 
 async def dead_letter_url_of(client: "SQSClient", url: str) -> str | None:
     """Return the URL of the queue that `url`'s redrive policy names, or None."""
-    async with aws_call("reading the queue's redrive policy"):
+    async with aws_call(Dependency.SQS, "reading the queue's redrive policy"):
         answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
         name = str(policy.get("deadLetterTargetArn", "")).rpartition(":")[2]

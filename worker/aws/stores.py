@@ -60,7 +60,7 @@ class S3Results:
             there = await self._s3.metadata(self._bucket, key)
             if there is not None and there.get("batch-id") == batch_id:
                 return key
-        raise RetryableError(JobReason.AWS_UNAVAILABLE, f"{keys[0]} and {keys[1]} are both taken by other batches")
+        raise RetryableError(JobReason.COLLAGE_KEYS_TAKEN, f"{keys[0]} and {keys[1]} are both taken by other batches")
 
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
         """Write metadata, a summary or a report."""

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Never, TypeVar
 import typer
 
 from worker import __version__
+from worker.errors import SettingsError
 from worker.model import ProcessingConfig
-from worker.settings import Settings, SettingsError, load
+from worker.settings import Settings, load
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
 

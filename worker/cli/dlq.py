@@ -11,10 +11,10 @@ from operator import itemgetter
 from worker.aws.clients import Clients, open_clients
 from worker.aws.sqs import MAX_RECEIVE, Message, Queue, dead_letter_url_of
 from worker.cli.terminal import stderr, stdout
-from worker.errors import JobReason
+from worker.errors import JobReason, SettingsError
 from worker.keys import iso
 from worker.masks import without_signatures
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings
 
 HELD = 300.0
 """Seconds that messages are out of sight while they are looked at; given back earlier."""

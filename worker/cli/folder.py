@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker.errors import JobReason, RetryableError
+from worker.errors import Dependency, JobReason, Unavailable
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
 
 BLOCK = 1 << 20
@@ -131,11 +131,11 @@ class MemoryLedger:
 
 
 def _write(path: Path, body: bytes) -> None:
-    """Write a file. A full disk or a folder that is not ours is no creator's fault: `RetryableError` ends the job."""
+    """Write a file. A full disk or a folder that is not ours is no creator's fault: `Unavailable` ends the job."""
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(body)
         part.replace(path)  # whoever opens the file meanwhile never sees half of it
     except OSError as error:
-        raise RetryableError(JobReason.INTERNAL_ERROR, f"cannot write {path}: {error.strerror}") from error
+        raise Unavailable(Dependency.DISK, JobReason.DISK_FULL, f"cannot write {path}: {error.strerror}") from error

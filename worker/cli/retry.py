@@ -14,6 +14,7 @@ from worker.aws.state_table import open_table
 from worker.cli.status import follow
 from worker.cli.submit import UPLOADS, send_job
 from worker.cli.terminal import stderr, stdout
+from worker.errors import Dependency
 from worker.jobs.reasons import MAY_CHANGE
 from worker.keys import batch_id as id_of
 from worker.keys import metadata_key
@@ -64,7 +65,7 @@ async def _helped(
         "ExpressionAttributeValues": {":batch": {"S": batch_id}, ":none": {"N": "0"}},
     }
     while True:
-        async with aws_call(f"looking for the creators of batch {batch_id}"):
+        async with aws_call(Dependency.DYNAMODB, f"looking for the creators of batch {batch_id}"):
             page = await clients.dynamodb.query(**query)
         for item in page["Items"]:
             if MAY_CHANGE & item["errors"]["M"].keys():

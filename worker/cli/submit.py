@@ -13,6 +13,7 @@ from worker.aws.s3 import S3
 from worker.aws.state_table import open_table
 from worker.cli.status import follow
 from worker.cli.terminal import stderr, stdout
+from worker.errors import Dependency
 from worker.keys import batch_id
 from worker.model import BatchState, Job, S3Manifest
 from worker.settings import Settings
@@ -74,7 +75,7 @@ async def send_job(
     job: dict[str, Any] = {"processing_type": "csv_s3", "s3_bucket": manifest.bucket, "s3_key": manifest.key}
     job |= {"output_prefix": prefix} if prefix is not None else {}
     job |= {"processing_config": config} if config else {}
-    async with aws_call("sending the job"):
+    async with aws_call(Dependency.SQS, "sending the job"):
         await clients.sqs.send_message(QueueUrl=str(settings.sqs_queue_url), MessageBody=json.dumps(job))
 
 

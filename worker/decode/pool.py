@@ -19,7 +19,7 @@ import structlog
 
 from worker.decode.child import ANSWER, REQUEST, Status
 from worker.decode.shared_memory import give_back, new_shared_memory
-from worker.errors import ImageError, ImageReason
+from worker.errors import DecoderBroken, ImageError, ImageReason
 from worker.images.cell import Cell, CellSpec
 from worker.images.sniff import ALLOWED_FORMATS
 
@@ -50,10 +50,6 @@ _STATUSES = frozenset(Status)
 _REASONS = frozenset(ImageReason)
 
 _log = structlog.get_logger()
-
-
-class DecoderBroken(RuntimeError):
-    """Decoder processes do not start, for example because Pillow was built without a library; no image can be used."""
 
 
 class _BadAnswer(Exception):

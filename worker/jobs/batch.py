@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import structlog
 
-from worker.errors import Interrupted, JobReason, RetryableError, TerminalError, WorkerError
+from worker.errors import Interrupted, JobError, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk_files import MESSAGES_AT_A_TIME, ChunkFiles
 from worker.jobs.creator_loop import CreatorLoop, Done, PlanSource
@@ -84,13 +84,13 @@ class BatchWork:
         with structlog.contextvars.bound_contextvars(source_csv=manifest_name(job)):
             try:
                 job, head = await self._identified(job)
-            except WorkerError as error:
+            except JobError as error:
                 return outcome_of(error, None)
             identifier = batch_id(job)
             with structlog.contextvars.bound_contextvars(batch_id=identifier):
                 try:
                     return await self._run_identified(job, head, looked, identifier, message_id, stop)
-                except WorkerError as error:
+                except JobError as error:
                     return outcome_of(error, identifier)
 
     async def refuse(self, message_id: str, error: TerminalError) -> str:
@@ -105,7 +105,7 @@ class BatchWork:
                 lease = Lease(identifier, self._owner, record.fence)
                 await self._ledger.fail(lease, code=error.reason, message=str(error))
                 failpoint("batch.refusal_noted")
-        except RetryableError as failure:  # the dead letter says the same
+        except Postponed as failure:  # the dead letter says the same
             log.warning("batch.record_failed", error=str(failure))
         return identifier
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.errors import JobReason, TerminalError, WorkerError
+from worker.errors import JobError, JobReason, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk_files import ChunkFiles, chunk_unit
 from worker.jobs.creator_loop import CreatorLoop, Done, ListSource
@@ -50,7 +50,7 @@ class ChunkWork:
                 except TerminalError as error:
                     await self._finisher.give_up(chunk.batch_id, error)
                     raise
-            except WorkerError as error:
+            except JobError as error:
                 return outcome_of(error, chunk.batch_id)
 
     async def _run(self, chunk: ChunkJob, stop: asyncio.Event) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from worker.download.fetch import Fetched
-from worker.errors import CreatorReason, ImageError, ImageReason, LeaseLost, RetryableError
+from worker.errors import CreatorReason, ImageError, ImageReason, JobError, Unavailable
 from worker.failpoints import failpoint
 from worker.images.cell import Cell, CellSpec
 from worker.images.collage import compose, parse_background
@@ -91,7 +91,7 @@ class CreatorWork:
     async def run(self, batch: Batch, group: CreatorGroup, mode: Mode, slots: Limiter) -> CreatorRecord:
         """Do one creator and return its record; what the batch did of it before is not done again.
 
-        `slots` bounds the job's downloads. A creator that fails is a record, not an error. Raises `RetryableError`
+        `slots` bounds the job's downloads. A creator that fails is a record, not an error. Raises `Unavailable`
         (S3 or DynamoDB out of reach) and `LeaseLost`.
         """
         if not batch.first:
@@ -121,9 +121,7 @@ class CreatorWork:
             try:
                 await self._ledger.begin_creator(batch, creator)
                 failpoint("creator.shown")
-            except LeaseLost:
-                raise
-            except RetryableError as error:  # its end counts, and will be written or tried again
+            except Unavailable as error:  # its end counts, and will be written or tried again
                 log.warning("creator.showing_failed", error=str(error))
             await asyncio.sleep(SHOWN_APART)
 
@@ -136,7 +134,7 @@ class CreatorWork:
             except MemoryError:
                 log.warning("creator.memory_ran_out", mode=mode)
                 mode = next_mode(mode)
-            except RetryableError:
+            except JobError:
                 raise
             except Exception:
                 log.exception("creator.failed_unexpectedly")

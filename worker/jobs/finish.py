@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError
+from worker.errors import JobReason, LeaseHeld, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk_files import ChunkFiles, Plan
 from worker.jobs.creator_loop import Done
@@ -115,7 +115,7 @@ class Finisher:
         batch = plan.header.batch(owner=self._owner, fence=record.fence, part=WHOLE)
         async with given_back(self._ledger, batch):
             if not all_done(record):  # it failed since we looked, and whoever plans it anew will look again
-                raise RetryableError(JobReason.LEASE_HELD, f"batch {batch_id} is being planned anew")
+                raise LeaseHeld(JobReason.LEASE_HELD, f"batch {batch_id} is being planned anew")
             async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
                 if record.summary_key is None:
                     await self._merge(batch, plan, record.chunks_total or 0)
@@ -124,7 +124,7 @@ class Finisher:
     async def give_up(self, batch_id: str, error: TerminalError) -> None:
         """Close a split batch as failed: without one of its chunks it would never end.
 
-        Raises `LeaseLost` while another worker holds its lease: the chunk is looked at again, for no attempt.
+        Raises `LeaseHeld` while another worker holds its lease: the chunk is looked at again, for no attempt.
         """
         known = await self._ledger.batch(batch_id)
         failpoint("finish.given_up_looked")
@@ -135,7 +135,11 @@ class Finisher:
         )
         failpoint("finish.given_up_taken")
         if not ours:
-            raise LeaseLost(JobReason.LEASE_HELD, f"batch {batch_id} cannot be closed yet: {record.owner} holds it")
+            raise LeaseHeld(
+                JobReason.LEASE_HELD,
+                f"batch {batch_id} cannot be closed yet: {record.owner} holds it",
+                delay=LOOK_AGAIN,
+            )
         await self._fail_split(record, error)
 
     async def fail(

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from worker.errors import Interrupted, JobReason, LeaseLost, RetryableError, TerminalError
+from worker.errors import JobReason, LeaseHeld, LeaseLost, Postponed, RetryableError, TerminalError, Unavailable
 from worker.jobs.ports import Ledger
 from worker.model import WHOLE, Batch, BatchState
 from worker.tasks import unwrapped
@@ -42,9 +42,9 @@ async def given_back(ledger: Ledger, batch: Batch) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (LeaseLost, TerminalError):
+    except (LeaseLost, LeaseHeld, TerminalError):
         raise
-    except (RetryableError, Interrupted):
+    except (RetryableError, Postponed):
         await _release(ledger, batch)
         raise
     except asyncio.CancelledError:
@@ -79,9 +79,7 @@ async def _keep(ledger: Ledger, batch: Batch, seconds: float, counts: Callable[[
             extended, reported = asked, told
             if due and batch.part != WHOLE:
                 await _check_still_wanted(ledger, batch)
-        except LeaseLost:
-            raise
-        except (RetryableError, TimeoutError) as error:
+        except (Unavailable, TimeoutError) as error:
             log.warning("lease.extension_failed", error=str(error) or "no answer in time")
             if time.monotonic() - extended >= seconds - SAFETY_MARGIN:
                 raise LeaseLost(JobReason.LEASE_LOST, "the lease ran out: DynamoDB did not answer") from error
@@ -96,5 +94,5 @@ async def _check_still_wanted(ledger: Ledger, chunk: Batch) -> None:
 async def _release(ledger: Ledger, batch: Batch) -> None:
     try:
         await ledger.release(batch)
-    except RetryableError as error:  # it runs out by itself; the next worker only waits a little longer
+    except (Unavailable, LeaseLost) as error:  # it runs out by itself; the next worker only waits a little longer
         log.warning("lease.release_failed", error=str(error))

@@ -1,30 +1,37 @@
-"""What failures and several outcomes come to for a message. Pure."""
+"""What becomes of a message: the one place where failures are turned into outcomes. Pure."""
 
 from collections.abc import Iterable
 
-from worker.errors import Interrupted, JobReason, LeaseLost, TerminalError, WorkerError
+from worker.errors import JobError, Postponed, RetryableError, TerminalError
 from worker.model import Outcome, Retryable, Succeeded, Terminal
 
-AFTER_A_LOSS = 5.0
-"""Seconds until a message is looked at again whose lease another worker took."""
 
+def outcome_of(error: JobError, batch_id: str | None) -> Outcome:
+    """Say what a failure means for its message.
 
-def outcome_of(error: WorkerError, batch_id: str | None) -> Outcome:
-    """Say what a failure does to the message."""
-    text = str(error)
+    ================  =========================================================  ===================================
+    failure           for example                                                outcome
+    ================  =========================================================  ===================================
+    TerminalError     the manifest has no URL column                             dead-letter queue, with the reason
+    RetryableError    a chunk file is no gzip: whoever wrote it was interrupted  visible again after a backoff
+    Unavailable       S3 answers 503 to every call                               a fresh copy, at no cost
+    LeaseHeld         the same object was notified twice                         a fresh copy when the lease ends
+    LeaseLost         the machine was frozen for longer than the lease           a fresh copy, after a moment
+    Interrupted       ECS scales in                                              a fresh copy, at once
+    ================  =========================================================  ===================================
+    """
     match error:
         case TerminalError():
-            return Terminal(error.reason, text, batch_id)
-        case LeaseLost():
-            return Retryable(error.reason, text, costs_attempt=False, delay=AFTER_A_LOSS)
-        case Interrupted():
-            return Retryable(error.reason, text, costs_attempt=False)
-        case _:
-            return Retryable(JobReason(error.reason), text)
+            return Terminal(error.reason, str(error), batch_id)
+        case Postponed():
+            return Retryable(error.reason, str(error), costs_attempt=False, delay=error.delay)
+        case RetryableError():
+            return Retryable(error.reason, str(error))
+    raise TypeError(f"{type(error).__name__} is no failure of a job")
 
 
 def combined(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the fate of a message with several batches: retried if any must be, else failed if any did."""
+    """Return the outcome of a message with several batches: retried if any must be, else failed if any did."""
     found = list(outcomes)
     for kind in (Retryable, Terminal):
         for outcome in found:

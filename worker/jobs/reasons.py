@@ -80,8 +80,12 @@ JOBS = {
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
     JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
-    JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB did not answer, or refused. Tried again, three times in all.",
-    JobReason.INTERNAL_ERROR: "Something unforeseen; the log has the details. Tried again by itself.",
+    JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB throttles, refuses or does not answer. The work waits.",
+    JobReason.COLLAGE_KEYS_TAKEN: "Other batches hold every key that a collage of this batch could have.",
+    JobReason.DISK_FULL: "The disk under TMPDIR is full. The work waits, at the cost of no attempt.",
+    JobReason.DECODER_BROKEN: "No decoder process starts on this machine; the log tells why. The work waits.",
+    JobReason.BAD_SETTINGS: "The environment cannot be used; the text names each bad variable.",
+    JobReason.INTERNAL_ERROR: "Something unforeseen; the log has the details. Tried again, three times in all.",
 }
 
 MEANING = {reason.value: text for known in (IMAGES, CREATORS, REJECTS) for reason, text in known.items()}

@@ -14,7 +14,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Self
 
-from worker.errors import JobReason, RejectReason, RetryableError
+from worker.errors import Dependency, Interrupted, JobReason, RejectReason, Unavailable
 from worker.manifest.manifest import LineBlock
 from worker.model import CreatorGroup, Reject, Row
 
@@ -64,14 +64,14 @@ class Grouping:
         return self.rejects.total()
 
     def interrupt(self) -> None:
-        """Make whatever another thread does here end soon, with `RetryableError`. Safe from any thread."""
+        """Make whatever another thread does here end soon, with `Interrupted`. Safe from any thread."""
         self._interrupted = True
         self._database.interrupt()
 
     def add(self, batch: LineBlock) -> None:
-        """Take a batch. Raises `RetryableError` where the disk under TMPDIR is full."""
+        """Take a batch. Raises `Unavailable` where the disk under TMPDIR is full."""
         if self._interrupted:
-            raise RetryableError(JobReason.INTERRUPTED, "planning was interrupted")
+            raise Interrupted(JobReason.INTERRUPTED, "planning was interrupted")
         with _spilling():
             self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", batch.entries)
         self.rows += len(batch.entries)
@@ -86,7 +86,7 @@ class Grouping:
     def groups(self, *, max_rows: int) -> Iterator[tuple[CreatorGroup, int]]:
         """Give each creator's first `max_rows` rows, in file order, and the number of its rows that are left out.
 
-        May be called again, from the start. Raises `RetryableError` where the disk under TMPDIR is full.
+        May be called again, from the start. Raises `Unavailable` where the disk under TMPDIR is full.
         """
         self.creators = self.left_out = 0
         for name, rows in itertools.groupby(self._sorted_rows(), itemgetter(0)):
@@ -120,7 +120,8 @@ def _spilling() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise RetryableError(
-            JobReason.INTERNAL_ERROR,
+        raise Unavailable(
+            Dependency.DISK,
+            JobReason.DISK_FULL,
             f"the manifest's rows could not be kept under TMPDIR ({error}); it takes 2 to 3 times the manifest's size",
         ) from error

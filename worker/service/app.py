@@ -23,6 +23,7 @@ from worker.aws.state_table import open_table
 from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.decode.pool import DecodePool
 from worker.download.fetch import Fetcher, FetchPolicy
+from worker.errors import SettingsError
 from worker.failpoints import arm, parse_failpoints
 from worker.jobs.batch import BatchWork
 from worker.jobs.chunk import ChunkWork
@@ -38,7 +39,7 @@ from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings
 from worker.tasks import first_failure
 
 log = structlog.get_logger(__name__)

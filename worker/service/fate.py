@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from worker.aws.sqs import Message, Queue
-from worker.errors import RetryableError
+from worker.errors import Unavailable
 from worker.failpoints import failpoint
 from worker.model import Outcome, Retryable, Succeeded, Terminal
 
@@ -64,7 +64,7 @@ async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
                     delay=round(delay, 1),
                     receives=message.receives,
                 )
-    except RetryableError as error:
+    except Unavailable as error:
         log.warning("message.fate_failed", error=str(error))
 
 

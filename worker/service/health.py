@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from worker.aws.clients import Clients, aws_call
-from worker.errors import WorkerError
+from worker.errors import Dependency, WorkerError
 from worker.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -65,21 +65,21 @@ async def check_all(settings: Settings, clients: Clients, memory_percent: Callab
     async def buckets() -> str:
         names = (settings.input_bucket, settings.output_bucket, settings.temp_bucket)
         for name in names:
-            async with aws_call(f"looking at bucket {name}", deadline=CHECK_DEADLINE):
+            async with aws_call(Dependency.S3, f"looking at bucket {name}", deadline=CHECK_DEADLINE):
                 await clients.s3.head_bucket(Bucket=name)
         return ", ".join(names)
 
     async def queue() -> str:
         if settings.sqs_queue_url is None:
             raise LookupError("SQS_QUEUE_URL is not set")
-        async with aws_call("looking at the queue", deadline=CHECK_DEADLINE):
+        async with aws_call(Dependency.SQS, "looking at the queue", deadline=CHECK_DEADLINE):
             answer = await clients.sqs.get_queue_attributes(
                 QueueUrl=settings.sqs_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
             )
         return f"{answer['Attributes']['ApproximateNumberOfMessages']} messages waiting"
 
     async def table() -> str:
-        async with aws_call("looking at the table", deadline=CHECK_DEADLINE):
+        async with aws_call(Dependency.DYNAMODB, "looking at the table", deadline=CHECK_DEADLINE):
             answer = await clients.dynamodb.describe_table(TableName=settings.dynamodb_table_name)
         return f"{settings.dynamodb_table_name} is {answer['Table']['TableStatus']}"
 

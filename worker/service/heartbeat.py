@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from worker.aws.sqs import Message, Queue
-from worker.errors import Interrupted, JobReason, RetryableError
+from worker.errors import HeartbeatLost, Interrupted, JobReason, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -18,10 +18,6 @@ LONGEST_HOLD = 11.5 * 3600
 MARGIN = 0.1
 """Share of the visibility that is left when a message that could not be extended counts as lost: in that time its work
 ends, before another worker can receive the message."""
-
-
-class HeartbeatLost(RetryableError):
-    """The message's visibility could not be extended in time: another worker may soon have it, so its work must end."""
 
 
 @asynccontextmanager
@@ -46,7 +42,7 @@ async def _beat(queue: Queue, message: Message, visibility: float) -> None:
             async with asyncio.timeout(min(visibility / 3, lost_at - asked)):
                 await queue.change_visibility(message, visibility)
             extended, pause = asked, visibility / 3
-        except (RetryableError, TimeoutError) as error:
+        except (Unavailable, TimeoutError) as error:
             log.warning("heartbeat.failed", error=str(error) or "no answer in time")
             left = lost_at - time.monotonic()
             if left <= 0:

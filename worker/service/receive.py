@@ -10,13 +10,13 @@ import structlog
 
 from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
-from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
+from worker.errors import HeartbeatLost, JobError, JobReason, TerminalError, Unavailable
 from worker.failpoints import failpoint
 from worker.jobs.messages import JobDefaults, parse
-from worker.jobs.outcomes import combined
+from worker.jobs.outcomes import combined, outcome_of
 from worker.model import ChunkJob, Job, Outcome, Retryable, Terminal
 from worker.service.fate import settle
-from worker.service.heartbeat import HeartbeatLost, kept_invisible
+from worker.service.heartbeat import kept_invisible
 from worker.service.protection import ScaleIn
 from worker.tasks import first_failure
 
@@ -156,7 +156,7 @@ class Receiver:
         self._polled_at = time.monotonic()
         try:
             received = poll.result()
-        except RetryableError as error:
+        except Unavailable as error:
             log.warning("queue.receive_failed", error=str(error))
             return False
         for message in received:
@@ -199,8 +199,8 @@ class Receiver:
                 case HeartbeatLost() as error:
                     log.error("message.lost", error=str(error))  # noqa: TRY400 -- the text says it all
                     return None
-                case Interrupted() as error:
-                    return Retryable(error.reason, str(error), costs_attempt=False)
+                case JobError() as error:
+                    return outcome_of(error, None)
                 case Exception() as error:
                     log.error("message.failed_unexpectedly", exc_info=error)  # noqa: TRY400 -- it is the error within the group
                     return Retryable(JobReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
