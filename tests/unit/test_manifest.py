@@ -484,7 +484,7 @@ def test_a_hundred_thousand_rows_take_a_fraction_of_a_second_of_cpu() -> None:
 # -- round trips
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12).filter(
-    lambda name: name == name.strip() != "" and not name.startswith("\ufeff")
+    lambda name: name == name.strip() != "" and creator_name(name) != ""
 )
 TITLES = st.text(st.sampled_from("ab ,;|\t\"\n\r'é张😀\u2028"), max_size=12)
 ROWS = st.lists(st.tuples(NAMES, st.text(st.sampled_from('abc,;|"%?=&é'), max_size=8), TITLES), min_size=1, max_size=12)
