@@ -165,7 +165,8 @@ def _ipv6_literal(url: str, host: str) -> str:
         raise _bad(url, "its host is no IPv6 address, although it stands in brackets") from None
     if address.scope_id is not None:
         raise _bad(url, "its host names an interface; allowed are addresses without a zone")
-    return str(address)
+    # One text for one host: Python writes `::ffff:7f00:1` before 3.13, and `::ffff:127.0.0.1` since (RFC 5952, 5).
+    return f"::ffff:{address.ipv4_mapped}" if address.ipv4_mapped else str(address)
 
 
 def _ascii_authority(url: str, authority: str) -> str:
