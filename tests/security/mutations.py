@@ -71,11 +71,11 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # Servers
     "the bytes of a body are not counted": ("worker/download/fetch.py", r"if size > self\._policy\.max_bytes:", "if False:", (f"{SERVERS}::endless_body",)),
     "redirects are not counted": ("worker/download/fetch.py", r"if hops > self\._policy\.max_redirects:", "if False:", (f"{SERVERS}::badly",)),
-    "a try has no time-out": ("worker/download/fetch.py", r"asyncio\.timeout\(seconds - spent\)", "asyncio.timeout(None)", (f"{SERVERS}::badly",)),
+    "a try has no time-out": ("worker/download/fetch.py", r"async with clock:", "if True:", (f"{SERVERS}::badly",)),
     "a body may trickle": ("worker/download/fetch.py", r"return seconds > _SLOW_AFTER_SECONDS and.*", "return False", ("tests/unit/test_fetch.py",)),
     "Retry-After has no cap": ("worker/download/fetch.py", r"return min\(max\(jitter, asked or 0\.0\), policy\.max_delay\)", "return max(jitter, asked or 0.0)", (f"{SERVERS}::year",)),
     "a coded body is taken": ("worker/download/http_answers.py", r'if coding not in \("", "identity"\):', "if False:", ("tests/unit/test_fetch.py",)),
-    "any number of large bodies is held": ("worker/download/fetch.py", r"began \+= await room\.grow\(size\).*", "pass", (f"{SERVERS}::large_bodies",)),
+    "any number of large bodies is held": ("worker/download/fetch.py", r"await claim\.make\(url\.host\).*", "pass", (f"{SERVERS}::large_bodies",)),
     "cookies are kept": ("worker/download/fetch.py", r"cookie_jar=aiohttp\.DummyCookieJar\(\),", "cookie_jar=aiohttp.CookieJar(unsafe=True),", (f"{SERVERS}::cookie",)),
     "certificates are not checked": ("worker/download/fetch.py", r"limit_per_host=0,", "limit_per_host=0, ssl=False,", (f"{SERVERS}::certificate",)),
     "who waits for a host holds the job's slots": ("worker/download/host_pace.py", r"async with all_of\(pace\.slots, \*others\):", "async with others[0], pace.slots:", (f"{SERVERS}::slows_only_itself", "tests/unit/test_host_pace.py::holds_no_slot")),

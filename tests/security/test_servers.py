@@ -16,8 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
 from tests.unit.certificates import self_signed
-from worker.download.body_budget import SMALL
-from worker.download.fetch import LARGE_BODIES, Fetcher, FetchPolicy
+from worker.download.body_budget import SMALL_BODY_BYTES
+from worker.download.fetch import Fetcher, FetchPolicy
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
 
@@ -104,23 +104,22 @@ async def test_no_cookie_is_sent_back_nor_anything_that_tells_of_us(origin: Host
     assert names == {b"host", b"accept", b"accept-encoding", b"user-agent"}
 
 
-async def test_few_large_bodies_are_held_at_a_time(origin: HostileOrigin) -> None:
-    origin.files = {"large": bytes(SMALL + 100_000)}
-    async with Fetcher(replace(POLICY, max_bytes=4 * SMALL)) as fetcher:
+async def test_few_large_bodies_of_one_job_and_host_are_held_at_a_time(origin: HostileOrigin) -> None:
+    origin.files = {"large": bytes(SMALL_BODY_BYTES + 100_000)}
+    job, at_a_time = Limiter(16), 4
+    async with Fetcher(replace(POLICY, max_bytes=4 * SMALL_BODY_BYTES)) as fetcher:
         fetches = [
-            asyncio.create_task(
-                fetcher.fetch(f"{origin.base}/file/large", timeout=20, max_retries=0, slots=Limiter(16))
-            )
-            for _ in range(LARGE_BODIES + 3)
+            asyncio.create_task(fetcher.fetch(f"{origin.base}/file/large", timeout=20, max_retries=0, slots=job))
+            for _ in range(at_a_time + 3)
         ]
-        for held in range(LARGE_BODIES, len(fetches) + 1):
+        for held in range(at_a_time, len(fetches) + 1):
             while sum(fetch.done() for fetch in fetches) < held:
                 await asyncio.wait(
                     [fetch for fetch in fetches if not fetch.done()], return_when=asyncio.FIRST_COMPLETED
                 )
             done = [fetch for fetch in fetches if fetch.done()]
             assert len(done) == held, "one more comes for each that is let go, and none before"
-            done[held - LARGE_BODIES].result().release()
+            done[held - at_a_time].result().release()
 
 
 async def test_a_server_that_asks_to_wait_for_a_year_is_asked_again_when_we_see_fit(

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from structlog.testing import capture_logs
 
 from tests.unit.certificates import self_signed
+from worker.download.body_budget import SMALL_BODY_BYTES
 from worker.download.fetch import Fetched, Fetcher, FetchPolicy, _timeouts, is_too_slow
 from worker.download.http_answers import reason_for_status, seconds_asked
 from worker.download.sockets import _refusal_of_text
@@ -619,6 +620,24 @@ async def test_waiting_for_a_slot_is_not_counted_against_the_timeout(origin: Ori
             await asyncio.sleep(0.15)  # longer than the time-out: the time itself is what is tested
             assert not task.done()
         assert (await task).body == IMAGE
+
+
+async def test_waiting_for_the_memory_of_large_bodies_is_not_counted_against_the_timeout(origin: Origin) -> None:
+    origin.answers = [reply(body=IMAGE + bytes(SMALL_BODY_BYTES))]
+    policy, job = replace(POLICY, max_bytes=2 * SMALL_BODY_BYTES, connections=16), Limiter(16)
+    async with Fetcher(policy) as fetcher:
+        held: list[Fetched] = []
+        task = asyncio.create_task(fetcher.fetch(origin.url(), timeout=0.5, max_retries=0, slots=job))
+        while (await asyncio.wait([task], timeout=1.0))[
+            0
+        ]:  # a second, in which each would come: time is what is tested
+            held.append(task.result())
+            task = asyncio.create_task(fetcher.fetch(origin.url(), timeout=0.5, max_retries=0, slots=job))
+        assert held
+        held.pop().release()
+        fetched = await task
+        assert fetched.seconds < 0.5
+        assert fetched.attempts == 1
 
 
 async def test_a_try_that_waits_for_its_job_keeps_no_slot_from_other_jobs(origin: Origin) -> None:

@@ -5,7 +5,6 @@ the next try. Redirects are followed by hand, so that every hop is judged like t
 sockets are made: that sees literal addresses, redirects and names that resolve to something else the second time alike.
 """
 
-import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +19,11 @@ from aiohttp.abc import AbstractResolver
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
-from worker.download.body_budget import BodyBudget
+from worker.download.body_budget import SMALL_BODY_BYTES, BodyBudget, BodyClaim
 from worker.download.host_pace import HostPaces
 from worker.download.http_answers import check_headers, check_status, too_large
 from worker.download.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
+from worker.download.try_clock import TryClock
 from worker.download.urls import ImageUrl, expired, host_is_allowed, parse_image_url, redacted, redirect_target
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
@@ -36,9 +36,6 @@ _BUFFERED_BYTES = 1 << 17
 """Twice as many may wait in a connection before it is paused; with aiohttp's default, most covers would be once."""
 
 _DNS_TTL_SECONDS = 300  # the VPC's resolver takes 1,024 packets a second from one network interface
-
-LARGE_BODIES = 4
-"""Bodies larger than `room.SMALL` that are held at a time, from their download to the end of their decoding."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -82,9 +79,10 @@ class FetchPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An image's bytes, the tries it took, and the seconds of the one that succeeded (without waiting for slots).
+    """An image's bytes, the tries it took, and the seconds of the one that succeeded.
 
-    Whoever is done with the bytes calls `release`: there is room for few large ones at a time.
+    The seconds leave out what the worker waited for itself. Whoever is done with the bytes calls `release`: only a few
+    large bodies are held at a time.
     """
 
     body: bytes
@@ -113,7 +111,7 @@ class Fetcher:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
-        self._large_bodies = Limiter(LARGE_BODIES)
+        self._body_budget = BodyBudget()
         self._host_paces = HostPaces(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
 
     async def __aenter__(self) -> Self:
@@ -161,12 +159,12 @@ class Fetcher:
         """
         start = parse_image_url(url)
         try:
-            body, seconds, room = await self._try_with_room(start, timeout, slots)
+            body, seconds, claim = await self._try_with_claim(start, timeout, slots)
         except ImageError as error:
             if not error.transient or max_retries == 0:
                 raise
             return await self._fetch_again(error, start, timeout, max_retries, slots)
-        return Fetched(body, 1, seconds, room.leave)
+        return Fetched(body, 1, seconds, claim.release)
 
     async def _fetch_again(
         self, first: ImageError, start: ImageUrl, seconds: float, max_retries: int, slots: Limiter
@@ -174,10 +172,10 @@ class Fetcher:
         """Go on after a first try that failed: what works at once goes without tenacity, which costs 0.1 ms a call."""
         failed: list[ImageError] = [first]
 
-        async def a_try() -> tuple[bytes, float, BodyBudget]:
+        async def a_try() -> tuple[bytes, float, BodyClaim]:
             if failed:
                 raise failed.pop()
-            return await self._try_with_room(start, seconds, slots)
+            return await self._try_with_claim(start, seconds, slots)
 
         retrying = AsyncRetrying(
             stop=stop_after_attempt(max_retries + 1),
@@ -186,47 +184,45 @@ class Fetcher:
             before_sleep=lambda state: _log_retry(state, start),
             reraise=True,
         )
-        again: tuple[bytes, float, BodyBudget] = await retrying(a_try)
-        body, spent, room = again
-        return Fetched(body, retrying.statistics["attempt_number"], spent, room.leave)
+        again: tuple[bytes, float, BodyClaim] = await retrying(a_try)
+        body, spent, claim = again
+        return Fetched(body, retrying.statistics["attempt_number"], spent, claim.release)
 
-    async def _try_with_room(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, BodyBudget]:
-        room = BodyBudget(self._large_bodies)
+    async def _try_with_claim(self, start: ImageUrl, seconds: float, slots: Limiter) -> tuple[bytes, float, BodyClaim]:
+        claim = self._body_budget.claim_for(slots)
         try:
-            return *await self._try(start, seconds, slots, room), room
+            return *await self._try(start, seconds, slots, claim), claim
         except BaseException:
-            room.leave()
+            claim.release()
             raise
 
-    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, room: BodyBudget) -> tuple[bytes, float]:
-        """Make one try of at most `seconds`, in which waiting for slots does not count.
+    async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, claim: BodyClaim) -> tuple[bytes, float]:
+        """Make one try of at most `seconds`, in which waiting for slots and for memory does not count.
 
         Where a redirect leads to another host, the slots are given back and that host's are waited for.
         """
-        url, hops, spent = start, 0, 0.0
+        url, hops, clock = start, 0, TryClock(seconds)
         while True:
             self._check_link(url)
             async with self._host_paces.admitted(url.host, url.port, seconds, slots, self.slots):
-                began = time.perf_counter()
                 try:
-                    async with asyncio.timeout(seconds - spent):
-                        answer, hops = await self._follow(url, hops, _timeouts(seconds), room)
+                    async with clock:
+                        answer, hops = await self._follow(url, hops, clock, claim)
                 except TimeoutError:
                     raise _timed_out(url, f"the try took longer than the {seconds:g} s allowed") from None
-                spent += time.perf_counter() - began
             if isinstance(answer, bytes):
-                return answer, spent
+                return answer, clock.spent
             url = answer
 
     async def _follow(
-        self, url: ImageUrl, hops: int, timeouts: aiohttp.ClientTimeout, room: BodyBudget
+        self, url: ImageUrl, hops: int, clock: TryClock, claim: BodyClaim
     ) -> tuple[bytes | ImageUrl, int]:
         """Follow redirects as long as they stay with the host; returns the image, or where on another host it is.
 
         `hops` counts the redirects of this try so far, and comes back counted on.
         """
         while True:
-            answer = await self._get(url, timeouts, room)
+            answer = await self._get(url, clock, claim)
             if isinstance(answer, bytes):
                 return answer, hops
             hops += 1
@@ -257,20 +253,22 @@ class Fetcher:
                 ImageReason.ADDRESS_REFUSED, f"port {url.port} of {redacted(url.text)} is refused; allowed: {allowed}"
             )
 
-    async def _get(self, url: ImageUrl, timeouts: aiohttp.ClientTimeout, room: BodyBudget) -> bytes | ImageUrl:
+    async def _get(self, url: ImageUrl, clock: TryClock, claim: BodyClaim) -> bytes | ImageUrl:
         """Make one request. Return the image's bytes, or where the server sends us instead."""
         if self._session is None:
             raise RuntimeError("the fetcher is not open; use it as `async with Fetcher(...)`")
         hop = Hop()
         hop_under_way.set(hop)
-        request = self._session.get(URL(url.text, encoded=True), allow_redirects=False, timeout=timeouts)
+        request = self._session.get(
+            URL(url.text, encoded=True), allow_redirects=False, timeout=_timeouts(clock.seconds)
+        )
         with _as_image_errors(url, hop):
             async with request as response:
                 if response.status in _REDIRECTS:
                     return self._next_hop(url, response.headers.get("Location"))
                 check_status(url, response.status, response.headers.get("Retry-After"), self._clock())
                 check_headers(url, response.headers, self._policy.max_bytes)
-                return await self._read(url, response, room)
+                return await self._read(url, response, clock, claim)
 
     def _next_hop(self, url: ImageUrl, location: str | None) -> ImageUrl:
         if not location:
@@ -280,8 +278,8 @@ class Fetcher:
             raise ImageError(ImageReason.BAD_URL, f"{redacted(url.text)} redirects to http: {redacted(following.text)}")
         return following
 
-    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse, room: BodyBudget) -> bytes:
-        began = time.perf_counter()
+    async def _read(self, url: ImageUrl, response: aiohttp.ClientResponse, clock: TryClock, claim: BodyClaim) -> bytes:
+        began = clock.spent
         chunks: list[bytes] = []
         size = 0
         while chunk := await response.content.readany():
@@ -289,9 +287,11 @@ class Fetcher:
             if size > self._policy.max_bytes:
                 response.close()
                 raise too_large(url, f"more than {self._policy.max_bytes:,} bytes", self._policy.max_bytes)
-            if is_too_slow(size, time.perf_counter() - began):
+            if is_too_slow(size, clock.spent - began):
                 raise _timed_out(url, f"{size:,} bytes came at less than {_SLOW_BYTES_PER_SECOND:,} bytes/s")
-            began += await room.grow(size)  # while it waits, nothing more is taken off the connection
+            if size > SMALL_BODY_BYTES:
+                with clock.paused():
+                    await claim.make(url.host)  # while it waits, nothing more is taken off the connection
             chunks.append(chunk)
         if not chunks:
             raise ImageError(ImageReason.NOT_AN_IMAGE, f"{redacted(url.text)} answered with an empty body")
