@@ -59,7 +59,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a profile is applied to any mode": ("worker/images/profiles.py", r'transform\.apply\(picture\.convert\("RGB"\)\)', "transform.apply(picture)", (f"{FLAWS}::59205",)),
     "profiles of any colour space are read": ("worker/images/profiles.py", r'and profile\[16:20\] == b"RGB "', "", ("tests/unit/test_cell.py",)),
     # Addresses
-    "addresses are not judged": ("worker/download/sockets.py", r"if why := _refusal_of_text", "if False and _refusal_of_text", (f"{SERVERS}::badly or anew",)),
+    "addresses are not judged": ("worker/download/sockets.py", r"if why := refusal_of_text", "if False and refusal_of_text", (f"{SERVERS}::badly or anew",)),
     "embedded addresses are not looked at": ("worker/download/addresses.py", r"for form, inner in _embedded\(address\):", "for form, inner in ():", ("tests/unit/test_addresses.py",)),
     "any host is asked": ("worker/download/urls.py", r"return not patterns or any\(", "return True or any(", (f"{SERVERS}::host_that_is_not",)),
     "a pattern is not anchored": ("worker/download/urls.py", r"name\.endswith\(pattern\[1:\]\)", "name.endswith(pattern[2:])", ("tests/unit/test_host_pace.py::anchored",)),

@@ -18,6 +18,7 @@ from tests.security.hostile_origin import ANY, GOOD, WAYS, HostileOrigin, reply
 from tests.unit.certificates import self_signed
 from worker.download.body_budget import SMALL_BODY_BYTES
 from worker.download.fetch import Fetcher, FetchPolicy
+from worker.download.host_names import REMEMBERED_SECONDS
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
 
@@ -196,11 +197,11 @@ class Rebinding(AbstractResolver):
 
 @pytest.mark.parametrize("second", ["169.254.170.2", "169.254.169.254", "0.0.0.0", "224.0.0.1", "100.64.0.1"])
 async def test_a_name_that_is_bound_anew_between_two_tries_is_judged_anew(origin: HostileOrigin, second: str) -> None:
-    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1", second)) as fetcher:
+    now = [0.0]
+    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1", second), seconds=lambda: now[0]) as fetcher:
         url = f"http://rebinding.example:{origin.port}/reset"
-        assert fetcher._session is not None
         assert await outcome(fetcher, url) == "connect"
-        fetcher._session.connector.clear_dns_cache()  # type: ignore[union-attr]
+        now[0] += REMEMBERED_SECONDS
         assert await outcome(fetcher, url) == "address_refused"
         assert len(origin.asked) == 1
 
@@ -222,10 +223,8 @@ async def test_no_picture_comes_over_a_certificate(name: str, tmp_path: Path) ->
     context.load_cert_chain(pem)
     server = await asyncio.start_server(_never, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1")) as fetcher:
-        if trusted:
-            assert fetcher._session is not None
-            fetcher._session.connector._ssl = ssl.create_default_context(cafile=pem)  # type: ignore[union-attr]
+    trust = ssl.create_default_context(cafile=pem) if trusted else None
+    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1"), tls=trust) as fetcher:
         assert await outcome(fetcher, f"https://cdn.example:{port}/a.png", retries=2) == "tls"
     server.close()
 
@@ -233,3 +232,75 @@ async def test_no_picture_comes_over_a_certificate(name: str, tmp_path: Path) ->
 async def _never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(reply())
     writer.close()
+
+
+class Silent(AbstractResolver):
+    """Knows one name, and never answers for any other."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,
+    ) -> list[ResolveResult]:
+        if host != "good.example":
+            self.asked.add(host)
+            await asyncio.Event().wait()
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_three_hundred_dead_names_of_one_job_delay_no_other_and_none_of_its_good_ones(
+    origin: HostileOrigin,
+) -> None:
+    resolver, job = Silent(), Limiter(16)
+    async with Fetcher(POLICY, resolver=resolver) as fetcher:
+        dead = [
+            asyncio.create_task(outcome(fetcher, f"http://dead-{number}.example/a.png", slots=job))
+            for number in range(300)
+        ]
+        async with asyncio.timeout(5):
+            while not resolver.asked:
+                await asyncio.sleep(0)
+        began = time.monotonic()
+        for slots in (Limiter(16), job):
+            await fetcher.fetch(
+                f"http://127.0.0.1:{origin.port}/good/1.png", timeout=SECONDS, max_retries=0, slots=slots
+            )
+        await fetcher.fetch(
+            f"http://good.example:{origin.port}/good/1.png", timeout=SECONDS, max_retries=0, slots=Limiter(16)
+        )
+        assert time.monotonic() - began < SECONDS
+        assert (job.in_use, fetcher.slots.in_use) == (0, 0), "who waits for a name holds no slot"
+        began = time.monotonic()
+        for task in dead:
+            task.cancel()
+        await asyncio.wait(dead)
+        assert time.monotonic() - began < SECONDS
+
+
+async def test_large_bodies_that_one_job_holds_for_long_delay_no_other_job() -> None:
+    async with (
+        HostileOrigin() as slow,
+        HostileOrigin() as good,
+        Fetcher(replace(POLICY, max_bytes=4 * SMALL_BODY_BYTES, connections=64)) as fetcher,
+    ):
+        slow.files = good.files = {"large": bytes(SMALL_BODY_BYTES + 100_000)}
+        job = Limiter(16)
+        held = [
+            asyncio.create_task(fetcher.fetch(f"{slow.base}/file/large", timeout=20, max_retries=0, slots=job))
+            for _ in range(16)
+        ]
+        await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(10):
+            for _ in range(3):  # as many other jobs as a worker has by default
+                await fetcher.fetch(f"{good.base}/file/large", timeout=5, max_retries=0, slots=Limiter(16))
+        assert not all(task.done() for task in held)
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)

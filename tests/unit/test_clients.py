@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from aiohttp import ThreadedResolver
 from botocore.awsrequest import AWSPreparedRequest
 
 from worker.aws.clients import SENT_AT_ONCE, open_clients
@@ -35,6 +36,13 @@ async def test_a_link_to_an_object_is_one_that_every_region_takes(
     assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert asked["X-Amz-Expires"] == ["60"]
     assert "/eu-central-1/s3/" in asked["X-Amz-Credential"][0]
+
+
+async def test_the_hosts_of_aws_are_looked_up_apart_from_names_of_strangers() -> None:
+    async with open_clients(region="eu-central-1", endpoint_url=None) as clients:
+        for client in (clients.s3, clients.sqs, clients.dynamodb):
+            config: Any = client.meta.config
+            assert isinstance(config.connector_args["resolver"], ThreadedResolver)
 
 
 async def test_s3_is_not_asked_before_a_body_whether_it_may_be_sent() -> None:

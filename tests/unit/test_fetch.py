@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from structlog.testing import capture_logs
 
 from tests.unit.certificates import self_signed
 from worker.download.body_budget import SMALL_BODY_BYTES
 from worker.download.fetch import Fetched, Fetcher, FetchPolicy, _timeouts, is_too_slow
+from worker.download.host_names import REMEMBERED_SECONDS
 from worker.download.http_answers import reason_for_status, seconds_asked
-from worker.download.sockets import _refusal_of_text
+from worker.download.sockets import refusal_of_text
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
 
@@ -756,13 +758,12 @@ async def test_a_name_that_resolves_to_an_inside_address_is_refused(origin: Orig
 
 
 async def test_a_name_that_resolves_to_something_else_the_second_time_is_refused_then(origin: Origin) -> None:
-    resolver = FakeResolver(["127.0.0.1"], ["0.0.0.0"])
+    resolver, now = FakeResolver(["127.0.0.1"], ["0.0.0.0"]), [0.0]
     origin.answers = [reply(200, "Connection: close")]
-    async with Fetcher(POLICY, resolver=resolver) as fetcher:
+    async with Fetcher(POLICY, resolver=resolver, seconds=lambda: now[0]) as fetcher:
         url = origin.url(host="rebinding.example")
         await fetcher.fetch(url, timeout=5, max_retries=0, slots=Limiter(1))
-        assert fetcher._session is not None
-        fetcher._session.connector.clear_dns_cache()  # type: ignore[union-attr]
+        now[0] += REMEMBERED_SECONDS
         with pytest.raises(ImageError) as raised:
             await fetcher.fetch(url, timeout=5, max_retries=3, slots=Limiter(1))
     assert raised.value.reason is ImageReason.ADDRESS_REFUSED
@@ -792,7 +793,7 @@ async def test_a_name_with_a_usable_address_among_refused_ones_is_fetched_from_t
 
 
 async def test_a_name_that_resolves_to_a_name_is_refused() -> None:
-    assert _refusal_of_text("metadata.internal", allow_private=True) == "not an address"
+    assert refusal_of_text("metadata.internal", allow_private=True) == "not an address"
     error = await failure("http://alias.example/", resolver=FakeResolver(["localhost"]))
     assert error.reason is ImageReason.ADDRESS_REFUSED
 
@@ -822,19 +823,12 @@ async def secure(certificate: Path) -> AsyncIterator[Origin]:
         yield origin
 
 
-def trust(fetcher: Fetcher, certificate: Path) -> None:
-    assert fetcher._session is not None
-    fetcher._session.connector._ssl = ssl.create_default_context(cafile=certificate)  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("trusted", [False, True])
 async def test_a_certificate_that_does_not_hold_is_a_tls_failure_and_not_tried_again(
     secure: Origin, certificate: Path, trusted: bool
 ) -> None:
-    resolver = FakeResolver(["127.0.0.1"])
-    async with Fetcher(POLICY, resolver=resolver) as fetcher:
-        if trusted:
-            trust(fetcher, certificate)
+    trust = ssl.create_default_context(cafile=certificate) if trusted else None
+    async with Fetcher(POLICY, resolver=FakeResolver(["127.0.0.1"]), tls=trust) as fetcher:
         url = secure.url(host="other.example" if trusted else "cdn.example", scheme="https")
         with pytest.raises(ImageError) as raised:
             await fetcher.fetch(url, timeout=5, max_retries=3, slots=Limiter(1))
@@ -854,16 +848,18 @@ async def test_tls_spoken_to_a_plain_server_is_a_tls_failure(origin: Origin) -> 
     assert (error.reason, error.transient) == (ImageReason.TLS, False)
 
 
+def any_socket(info: AddrInfoType) -> socket.socket:
+    return socket.socket(*info[:3])
+
+
 @pytest.mark.parametrize("local", [True, False])
 async def test_a_redirect_from_https_to_http_is_followed_in_local_runs_only(
-    secure: Origin, certificate: Path, monkeypatch: pytest.MonkeyPatch, local: bool
+    secure: Origin, certificate: Path, local: bool
 ) -> None:
-    monkeypatch.setattr("worker.download.sockets.refusal", lambda _, **__: None)  # or loopback would be refused first
-    async with (
-        serving(Origin()) as plain,
-        Fetcher(POLICY if local else STRICT, resolver=FakeResolver(["127.0.0.1"])) as fetcher,
-    ):
-        trust(fetcher, certificate)
+    trust = ssl.create_default_context(cafile=certificate)
+    # or loopback would be refused first
+    parts: dict[str, Any] = {"resolver": FakeResolver(["127.0.0.1"]), "tls": trust, "sockets": any_socket}
+    async with serving(Origin()) as plain, Fetcher(POLICY if local else STRICT, **parts) as fetcher:
         secure.answers = [reply(302, f"Location: {plain.url()}")]
         fetching = fetcher.fetch(
             secure.url(host="cdn.example", scheme="https"), timeout=5, max_retries=3, slots=Limiter(1)
@@ -888,13 +884,12 @@ def test_every_status_has_a_meaning() -> None:
 
 
 @pytest.mark.parametrize("strange", [ValueError("http://h/?s3cret"), AssertionError(), RuntimeError(), KeyError()])
-async def test_a_client_library_that_fails_in_a_new_way_costs_one_image(
-    monkeypatch: pytest.MonkeyPatch, strange: Exception
-) -> None:
-    async def fail(*_: Any, **__: Any) -> None:
+async def test_a_client_library_that_fails_in_a_new_way_costs_one_image(strange: Exception) -> None:
+    def fail(_: AddrInfoType) -> socket.socket:
         raise strange
 
-    monkeypatch.setattr("aiohttp.TCPConnector.connect", fail)
-    error = await failure("http://host/", max_retries=2)
-    assert (error.reason, error.transient) == (ImageReason.SERVER_ERROR, False)
-    assert "s3cret" not in str(error)
+    async with Fetcher(POLICY, sockets=fail) as fetcher:
+        with pytest.raises(ImageError) as raised:
+            await fetcher.fetch("http://127.0.0.1/", timeout=5, max_retries=2, slots=Limiter(1))
+    assert (raised.value.reason, raised.value.transient) == (ImageReason.SERVER_ERROR, False)
+    assert "s3cret" not in str(raised.value)

@@ -12,6 +12,7 @@ from zlib import crc32
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import ClientError as HttpError
+from aiohttp import ThreadedResolver
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header, convert_body_to_file_like_object
 
@@ -50,6 +51,8 @@ def client_config(connections: int = 32) -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": 6},
         user_agent=f"collage-worker/{__version__}",  # the SDK's own is put together anew for each call: 6% of its time
         parameter_validation=False,  # mypy has checked them; another 6%
+        # aiohttp would take the resolver that the downloads use: AWS must not wait for names of strangers.
+        connector_args={"resolver": ThreadedResolver()},
     )
 
 

@@ -44,7 +44,12 @@ class EcsAgent:
         timeout = aiohttp.ClientTimeout(total=DEADLINE)
         try:
             # A session for each call: there is one in two minutes, and none is left open towards the credentials' host.
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.put(self._url, json=body) as response:
+            # And with the machine's own way to find addresses: that of the downloads is for names of strangers.
+            connector = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())
+            async with (
+                aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+                session.put(self._url, json=body) as response,
+            ):
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.warning("protection.call_failed", enabled=enabled, error=f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ sockets are made: that sees literal addresses, redirects and names that resolve 
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,14 @@ from typing import NoReturn, Self
 
 import aiohttp
 import structlog
+from aiohappyeyeballs import SocketFactoryType
 from aiohttp.abc import AbstractResolver
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
 from worker.download.body_budget import SMALL_BODY_BYTES, BodyBudget, BodyClaim
+from worker.download.dns import DnsResolver
+from worker.download.host_names import HostNames
 from worker.download.host_pace import HostPaces
 from worker.download.http_answers import check_headers, check_status, too_large
 from worker.download.sockets import Hop, cause_of, guarded_sockets, hop_under_way, repeat_only_on_stale_connections
@@ -34,8 +38,6 @@ _SLOW_AFTER_SECONDS = 5.0
 _SLOW_BYTES_PER_SECOND = 1_024
 _BUFFERED_BYTES = 1 << 17
 """Twice as many may wait in a connection before it is paused; with aiohttp's default, most covers would be once."""
-
-_DNS_TTL_SECONDS = 300  # the VPC's resolver takes 1,024 packets a second from one network interface
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -94,7 +96,10 @@ class Fetched:
 class Fetcher:
     """Fetches images over one session: `async with Fetcher(policy) as fetcher: ...`.
 
-    `clock` gives epoch seconds. `slots` is the worker's own limiter; its limit may be lowered when memory runs short.
+    `clock` gives epoch seconds, `seconds` such that never go back. `resolver` finds the addresses of names, and is
+    closed with the fetcher. `sockets` makes the sockets, and refuses addresses that may not be connected to. `tls` says
+    which certificates are trusted; without it, those that the machine trusts. `slots` is the worker's own limiter: its
+    limit may be lowered when memory runs short.
     """
 
     slots: Limiter
@@ -104,24 +109,30 @@ class Fetcher:
         policy: FetchPolicy,
         *,
         clock: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
         resolver: AbstractResolver | None = None,
+        sockets: SocketFactoryType | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
+        self._sockets = sockets or guarded_sockets(allow_private=policy.allow_private)
+        self._tls = tls
         self._clock = clock
-        self._resolver = resolver
+        self._names = HostNames(resolver or DnsResolver(search_domains=policy.allow_private), seconds)
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
         self._body_budget = BodyBudget()
-        self._host_paces = HostPaces(policy.connections_per_host or -(-policy.connections * 3 // 4), time.monotonic)
+        self._host_paces = HostPaces(policy.connections_per_host or -(-policy.connections * 3 // 4), seconds)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._policy.connections,
                 limit_per_host=0,
-                ttl_dns_cache=_DNS_TTL_SECONDS,
-                resolver=self._resolver,
-                socket_factory=guarded_sockets(allow_private=self._policy.allow_private),
+                use_dns_cache=False,
+                resolver=self._names,
+                socket_factory=self._sockets,
+                ssl=self._tls or True,
             ),
             headers={
                 "Accept": "image/jpeg, image/*;q=0.8",
@@ -143,6 +154,7 @@ class Fetcher:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+            await self._names.close()
 
     async def fetch(
         self,
@@ -199,11 +211,14 @@ class Fetcher:
     async def _try(self, start: ImageUrl, seconds: float, slots: Limiter, claim: BodyClaim) -> tuple[bytes, float]:
         """Make one try of at most `seconds`, in which waiting for slots and for memory does not count.
 
+        Nor does the look-up of the host's name, which has bounds of its own.
+
         Where a redirect leads to another host, the slots are given back and that host's are waited for.
         """
         url, hops, clock = start, 0, TryClock(seconds)
         while True:
             self._check_link(url)
+            await self._find_addresses(url, slots)
             async with self._host_paces.admitted(url.host, url.port, seconds, slots, self.slots):
                 try:
                     async with clock:
@@ -213,6 +228,17 @@ class Fetcher:
             if isinstance(answer, bytes):
                 return answer, clock.spent
             url = answer
+
+    async def _find_addresses(self, url: ImageUrl, job: Limiter) -> None:
+        """Look the host's name up before any slot is taken, so that nobody else waits for a name without answer."""
+        try:
+            await self._names.look_up(url.host, job)
+        except socket.gaierror as error:
+            raise ImageError(
+                ImageReason.DNS,
+                f"{redacted(url.text)}: its host does not resolve ({cause_of(error)})",
+                transient=error.errno == socket.EAI_AGAIN,
+            ) from None
 
     async def _follow(
         self, url: ImageUrl, hops: int, clock: TryClock, claim: BodyClaim

@@ -38,7 +38,7 @@ def guarded_sockets(*, allow_private: bool) -> SocketFactoryType:
     def make(info: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = info
         hop = hop_under_way.get()
-        if why := _refusal_of_text(str(address[0]), allow_private=allow_private):
+        if why := refusal_of_text(str(address[0]), allow_private=allow_private):
             hop.refused = f"{address[0]} ({why})"
             raise AddressRefused(hop.refused)
         hop.opened = True
@@ -47,7 +47,8 @@ def guarded_sockets(*, allow_private: bool) -> SocketFactoryType:
     return make
 
 
-def _refusal_of_text(text: str, *, allow_private: bool) -> str | None:
+def refusal_of_text(text: str, *, allow_private: bool) -> str | None:
+    """Name what keeps us from connecting to an address in its text form; None where we may."""
     try:
         return refusal(ip_address(text), allow_private=allow_private)
     except ValueError:
