@@ -20,6 +20,14 @@ from worker.sandbox_filter import MACHINES, packed, program
 
 MAX_OPEN_FILES = 32
 
+NOT_CONFINED = (
+    "REQUIRE_SANDBOX: it is true, and seccomp cannot confine the processes that read pictures here: the kernel, the "
+    "container's seccomp profile or the kind of processor does not allow it. Run where it is allowed (x86_64 or "
+    "aarch64, Linux 3.17 or newer, Docker's default profile or Fargate), or set REQUIRE_SANDBOX=false on a machine "
+    "where no picture comes from a stranger"
+)
+"""Why a worker does not start, and what to do."""
+
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x1000_0000, 0x4000_0000, 0x0800_0000
 _SECCOMP_SET_MODE_FILTER = 1
@@ -64,6 +72,15 @@ def seal() -> dict[str, bool | int]:
     landlock = _landlocked()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel forgets it when a process takes on other rights
     return {"no_new_privs": True, **namespaces, "landlock": landlock, "seccomp": _filtered()}
+
+
+def hide_memory() -> None:
+    """Let no other process of this user read the calling one: its memory, environment and descriptors.
+
+    For the worker itself, which holds credentials. Root with CAP_SYS_PTRACE may still look, and debuggers need it.
+    The kernel makes no core dumps of such a process. Programs that it starts are not concerned.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def grant_cpu(seconds: int) -> None:

@@ -110,7 +110,9 @@ class Settings(BaseSettings):
     stop_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 100.0
 
     # the process
+    require_sandbox: bool = True
     ecs_agent_uri: Url | None = None
+    ecs_container_metadata_uri_v4: Url | None = None
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

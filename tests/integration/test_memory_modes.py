@@ -17,6 +17,8 @@ from worker.jobs.gate import Gate, Memory, Thresholds
 from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, InlineManifest, Job, Mode, ProcessingConfig, Row
 from worker.service.app import creator_work
+from worker.service.memory import MemoryGauge
+from worker.service.share import Share
 from worker.settings import Settings
 
 
@@ -59,7 +61,9 @@ async def test_the_mode_that_memory_allows_is_in_the_record_and_holds_the_images
     urls = await asyncio.to_thread(origin.photos, 22, name)
     group = CreatorGroup(name, tuple(Row(line, url) for line, url in enumerate(urls, start=2)))
     async with (
-        creator_work(settings, results=results, ledger=ledger, record_metric=lambda _n, _v: None) as creators,
+        creator_work(
+            settings, Share(1, MemoryGauge()), results=results, ledger=ledger, record_metric=lambda _n, _v: None
+        ) as creators,
         gate.admitted() as admitted,
     ):
         assert admitted is mode

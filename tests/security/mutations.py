@@ -29,6 +29,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # Decoding in a sandbox
     "the filter's last answer is ALLOW": (FILTER, r"_returns\(EPERM\),\n    \]\n\n\ndef packed", "_returns(ALLOW),\n    ]\n\n\ndef packed", ("test_sandbox_filter.py", RED_TEAM)),
     "there is no filter": (SANDBOX, r'"seccomp": _filtered\(\)', '"seccomp": True', (RED_TEAM,)),
+    "the worker starts without a filter": ("worker/decode/pool.py", r"if self\._require_sandbox and not .*:", "if False:", ("test_sandbox_required.py", "tests/unit/test_pool.py::seccomp")),
+    "other processes may look into the worker": ("worker/service/app.py", r"    hide_memory\(\)\n", "", ("test_other_processes.py",)),
     "memory may be executable": (FILTER, r"bits=PROT_EXEC", "bits=0", (f"{RED_TEAM}::signalled", "test_sandbox_filter.py")),
     "calls of another architecture's table are let through": (FILTER, r"\(_EQUAL, 1, 0, machine\.audit\)", "(_EQUAL, 1, 1, machine.audit)", ("test_sandbox_filter.py",)),
     "calls of x32 are let through": (FILTER, r"\(_AT_LEAST, 0, 1, _X32\)", "(_AT_LEAST, 1, 1, _X32)", ("test_sandbox_filter.py",)),

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from tests.unit.test_cgroups import cgroups
 from worker.jobs.gate import Memory
-from worker.service.memory import READ_EVERY, MemoryGauge, find_files, spare_the_collector
+from worker.service.memory import READ_EVERY, MemoryGauge, spare_the_collector
 
 MIB = 1 << 20
 MACHINE = Memory(37.5, 5 << 30)
@@ -21,19 +22,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: there)
 
 
-def tree(root: Path, own: str | None, files: Mapping[str, object]) -> tuple[Path, Path]:
-    """Lay out cgroup files; returns the root and the file that says which groups are the process's own."""
-    for name, content in files.items():
-        path = root / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{content}\n", encoding="ascii")
-    if own is not None:
-        (root / "self").write_text(own, encoding="ascii")
-    return root / "cgroup", root / "self"
-
-
 def read(root: Path, own: str | None, files: Mapping[str, object]) -> Memory:
-    return MemoryGauge(*tree(root, own, files)).read()
+    return MemoryGauge(cgroups(root, own, files)).read()
 
 
 def v2(
@@ -97,7 +87,6 @@ def test_the_huge_number_that_version_one_writes_is_no_limit(tmp_path: Path) -> 
 
 def test_a_machine_without_cgroups_counts_as_a_whole(tmp_path: Path) -> None:
     assert read(tmp_path, None, {}) == MACHINE
-    assert find_files(tmp_path, tmp_path / "self") is None
 
 
 @pytest.mark.parametrize("stat", ["", "nonsense", "anon 5"])
@@ -115,18 +104,16 @@ def test_use_beyond_the_limit_leaves_nothing_free(tmp_path: Path) -> None:
 
 
 def test_files_that_go_away_leave_the_machine(tmp_path: Path) -> None:
-    root, own = tree(tmp_path, "0::/\n", v2())
-    gauge = MemoryGauge(root, own)
-    (root / "memory.current").unlink()
+    gauge = MemoryGauge(cgroups(tmp_path, "0::/\n", v2()))
+    (tmp_path / "cgroup/memory.current").unlink()
     assert gauge.read() == MACHINE
 
 
 def test_a_reading_stands_for_a_moment(tmp_path: Path) -> None:
     now = 100.0
-    root, own = tree(tmp_path, "0::/\n", v2())
-    gauge = MemoryGauge(root, own, lambda: now)
+    gauge = MemoryGauge(cgroups(tmp_path, "0::/\n", v2()), clock=lambda: now)
     assert gauge.read() == HALF
-    tree(tmp_path, None, v2(used=1000 * MIB))
+    cgroups(tmp_path, None, v2(used=1000 * MIB))
     now += READ_EVERY / 2
     assert gauge.read() == HALF
     now += READ_EVERY

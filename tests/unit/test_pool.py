@@ -22,7 +22,7 @@ from worker.decode import pool
 from worker.decode.child import ANSWER, Status
 from worker.decode.pool import DecodePool
 from worker.decode.shared_memory import KEPT, give_back, new_shared_memory
-from worker.errors import DecoderBroken, ImageError, ImageReason
+from worker.errors import DecoderBroken, ImageError, ImageReason, SettingsError
 from worker.images.cell import Cell, CellSpec, make_cell
 
 SPEC = CellSpec(size=16, background=(255, 255, 255), min_side=10, max_pixels=100_000_000)
@@ -313,6 +313,42 @@ async def test_a_decoder_is_confined() -> None:
         assert [child.rlimit(limit)[1] for limit in limits] == [0, 0, sandbox.MAX_OPEN_FILES, 300 << 20]
         # its standard streams and the two ends of its connection, none of them another decoder's
         assert child.num_fds() <= 6
+
+
+async def test_decoders_that_seccomp_does_not_confine_are_refused_unless_that_was_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "DECODER", "tests.security.unconfined")
+    with pytest.raises(SettingsError, match="REQUIRE_SANDBOX"):
+        async with DecodePool(2):
+            pass
+    assert decoders() == []
+    async with DecodePool(1, require_sandbox=False) as decodes:
+        assert decodes.sandbox["seccomp"] is False
+        assert colour_of(await decodes.decode(FLAT[8], SPEC)) == COLOURS[8]
+
+
+@pytest.mark.parametrize(("decoder", "seccomp"), [("worker.decode.child", 1.0), ("tests.security.unconfined", 0.0)])
+async def test_what_confines_a_decoder_is_told_as_a_metric_at_each_start(
+    monkeypatch: pytest.MonkeyPatch, decoder: str, seccomp: float
+) -> None:
+    monkeypatch.setattr(pool, "DECODER", decoder)
+    told: list[tuple[str, float]] = []
+
+    def record(name: str, value: float) -> None:
+        told.append((name, value))
+
+    async with DecodePool(2, require_sandbox=False, record_metric=record) as decodes:
+        holds = {name: float(bool(level)) for name, level in decodes.sandbox.items()}
+    assert holds["seccomp"] == seccomp
+    assert sorted(told) == sorted(
+        2
+        * [
+            ("SandboxSeccomp", seccomp),
+            ("SandboxNamespaces", holds["network_namespace"]),
+            ("SandboxLandlock", holds["landlock"]),
+        ]
+    )
 
 
 async def test_a_decoder_leaves_it_to_its_parent_when_to_stop(one: DecodePool) -> None:

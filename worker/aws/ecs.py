@@ -1,12 +1,18 @@
-"""The ECS agent: protection of this task from scale-in while it is busy.
+"""The ECS agent: protection of this task from scale-in while it is busy, and what the task may use of its machine.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
 """
 
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 import aiohttp
 import structlog
+
+from worker.errors import JobReason, WorkerError
 
 log = structlog.get_logger(__name__)
 
@@ -68,3 +74,54 @@ def _meaning(answer: object, *, enabled: bool) -> Protection:
     code = str(failure.get("Reason") or failure.get("Code") or "") if isinstance(failure, dict) else str(failure)
     log.warning("protection.refused", enabled=enabled, reason=code)
     return Protection.BLOCKED if "DEPLOYMENT_BLOCKED" in code else Protection.UNKNOWN
+
+
+METADATA_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries: while a task starts, its metadata may not be there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """What the task may use of its machine; None where the task definition says nothing."""
+
+    cpus: float | None
+    memory_bytes: int | None
+
+
+async def task_limits(metadata_uri: str) -> TaskLimits:
+    """Read the task's limits at `ECS_CONTAINER_METADATA_URI_V4`.
+
+    Raises `WorkerError` where it does not answer within half a minute: the process ends, and ECS starts it anew.
+    """
+    failure = ""
+    for pause in (0.0, *METADATA_PAUSES):
+        await asyncio.sleep(pause)
+        try:
+            return _limits(await _task_metadata(f"{metadata_uri.rstrip('/')}/task"))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            failure = f"{type(error).__name__}: {error}"
+            log.warning("metadata.call_failed", error=failure)
+    raise WorkerError(
+        JobReason.AWS_UNAVAILABLE,
+        f"the task's metadata at ECS_CONTAINER_METADATA_URI_V4 cannot be read: {failure}",
+    )
+
+
+async def _task_metadata(url: str) -> object:
+    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session, session.get(url) as response:
+        return await response.json(content_type=None)
+
+
+def _limits(task: object) -> TaskLimits:
+    """Read the answer: the task's own limits, in vCPUs and MiB."""
+    if not isinstance(task, Mapping):
+        raise ValueError("the answer is no task's metadata")  # noqa: TRY004 -- it cannot be read, like bad JSON
+    told = task.get("Limits")
+    limits = told if isinstance(told, Mapping) else {}
+    memory = _positive(limits.get("Memory"))
+    return TaskLimits(_positive(limits.get("CPU")), None if memory is None else int(memory * (1 << 20)))
+
+
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None

@@ -18,6 +18,9 @@ METRICS = {
     "DownloadLatency": "Seconds",
     "QueueDelay": "Seconds",
     "MemoryUtilization": "Percent",
+    "SandboxSeccomp": "None",
+    "SandboxNamespaces": "None",
+    "SandboxLandlock": "None",
 }
 """Every metric and its unit. What is not declared here cannot be recorded."""
 

@@ -18,7 +18,8 @@ from worker.jobs.summary import Tally
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
 from worker.service.app import creator_work, gate, signals_set
-from worker.service.memory import MemoryGauge, spare_the_collector
+from worker.service.memory import spare_the_collector
+from worker.service.share import own_share
 from worker.settings import Settings
 
 
@@ -30,10 +31,11 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
     stop, hurry = asyncio.Event(), asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(signals_set(stop, hurry))
+        share = await own_share(settings.ecs_container_metadata_uri_v4)
         results = FolderResults(output)
         ledger = MemoryLedger()
         creators = await stack.enter_async_context(
-            creator_work(settings, results=results, ledger=ledger, record_metric=lambda _name, _value: None)
+            creator_work(settings, share, results=results, ledger=ledger, record_metric=lambda _name, _value: None)
         )
         bar, task = stack.enter_context(creators_bar())
         tally = Tally()
@@ -42,7 +44,7 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
         batches = BatchWork(
             manifests=manifests,
             ledger=ledger,
-            hands=CreatorLoop(creators, gate(settings, MemoryGauge()), on_creator=_advance(bar, task, tally, records)),
+            hands=CreatorLoop(creators, gate(settings, share.gauge), on_creator=_advance(bar, task, tally, records)),
             finisher=Finisher(manifests=manifests, results=results, ledger=ledger, chunks=None, **whose),
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
             **whose,

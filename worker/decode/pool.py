@@ -11,6 +11,7 @@ import mmap
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -19,9 +20,10 @@ import structlog
 
 from worker.decode.child import ANSWER, REQUEST, Status
 from worker.decode.shared_memory import give_back, new_shared_memory
-from worker.errors import DecoderBroken, ImageError, ImageReason
+from worker.errors import DecoderBroken, ImageError, ImageReason, SettingsError
 from worker.images.cell import Cell, CellSpec
 from worker.images.sniff import ALLOWED_FORMATS
+from worker.sandbox import NOT_CONFINED
 
 START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
@@ -45,7 +47,6 @@ _ENVIRONMENT = {
 }
 """All that a decoder is told: no credentials, no proxies, no settings."""
 
-
 _STATUSES = frozenset(Status)
 _REASONS = frozenset(ImageReason)
 
@@ -61,7 +62,8 @@ class DecodePool:
 
     An image may take `decode_timeout` seconds by the clock and `cpu_seconds` of a processor (as many, unless told), and
     `memory_limit` bytes of address space with all of Python and Pillow. `largest` is the size of the largest image, in
-    bytes, that is ever passed.
+    bytes, that is ever passed. Processes that seccomp does not confine are refused with `SettingsError`, unless
+    `require_sandbox` is False. `record_metric` is told at each start of a process what confines it.
     """
 
     def __init__(
@@ -71,7 +73,12 @@ class DecodePool:
         memory_limit: int = 2 << 30,
         cpu_seconds: int | None = None,
         largest: int = 20 << 20,
+        *,
+        require_sandbox: bool = True,
+        record_metric: Callable[[str, float], None] = lambda _name, _value: None,
     ) -> None:
+        self._require_sandbox = require_sandbox
+        self._record_metric = record_metric
         self._count = children
         self._limits = (memory_limit, cpu_seconds or math.ceil(decode_timeout), max(largest, MAX_CELL_BYTES))
         self._decode_timeout = decode_timeout
@@ -135,8 +142,19 @@ class DecodePool:
             except (OSError, _BadAnswer) as error:
                 failure = repr(error)
             else:
+                self._judge(child)
                 return child
         raise DecoderBroken(f"no decoder process starts, after {START_TRIES} tries; the last one: {failure}")
+
+    def _judge(self, child: "_Child") -> None:
+        """Tell what confines a new process, and refuse it where that is not enough."""
+        record, levels = self._record_metric, child.sandbox
+        record("SandboxSeccomp", float(bool(levels.get("seccomp"))))
+        record("SandboxNamespaces", float(bool(levels.get("network_namespace"))))
+        record("SandboxLandlock", float(bool(levels.get("landlock"))))
+        if self._require_sandbox and not levels.get("seccomp"):
+            child.end()
+            raise SettingsError(NOT_CONFINED)
 
     async def _end_all(self) -> None:
         for child in self._children:

@@ -35,10 +35,12 @@ from worker.jobs.finish import Finisher
 from worker.jobs.gate import CREATORS_PER_JOB, Gate, Thresholds
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ledger, Results
+from worker.sandbox import hide_memory
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
+from worker.service.share import Share, own_share
 from worker.settings import Settings
 from worker.tasks import first_failure
 
@@ -53,6 +55,7 @@ DEAF_AFTER = 60.0
 
 async def serve(settings: Settings) -> None:
     """Run the worker until SIGTERM or SIGINT. Raises what makes going on pointless: the container starts anew."""
+    hide_memory()
     arm(parse_failpoints(settings.failpoints))
     stop, hurry = asyncio.Event(), asyncio.Event()
     with signals_set(stop, hurry):
@@ -84,7 +87,8 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     queue = await _queue(settings, clients.sqs)
     metrics = Metrics(settings.metrics_namespace, sys.stdout)
     stack.callback(metrics.flush)
-    gauge = MemoryGauge()
+    share = await own_share(settings.ecs_container_metadata_uri_v4)
+    gauge = share.gauge
     s3 = S3(clients.s3)
     results = S3Results(
         s3,
@@ -95,7 +99,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     )
     ledger = open_table(settings, clients)
     creators = await stack.enter_async_context(
-        creator_work(settings, results=results, ledger=ledger, record_metric=metrics.record)
+        creator_work(settings, share, results=results, ledger=ledger, record_metric=metrics.record)
     )
     manifests = S3Manifests(s3)
     chunks = ChunkFiles(TempObjects(s3, settings.temp_bucket), queue, creators=settings.chunk_creators)
@@ -144,11 +148,10 @@ async def _queue(settings: Settings, client: Any) -> Queue:
 
 @asynccontextmanager
 async def creator_work(
-    settings: Settings, *, results: Results, ledger: Ledger, record_metric: Callable[[str, float], None]
+    settings: Settings, share: Share, *, results: Results, ledger: Ledger, record_metric: Callable[[str, float], None]
 ) -> AsyncIterator[CreatorWork]:
     """Open what collages are made with: the download session, the decode pool and the composer's threads."""
-    cores = len(os.sched_getaffinity(0))
-    decoders = settings.decode_processes or default_decoders(cores)
+    decoders = settings.decode_processes or default_decoders(share.cores)
     policy = FetchPolicy(
         max_bytes=settings.max_image_bytes,
         user_agent=settings.user_agent,
@@ -167,10 +170,15 @@ async def creator_work(
         dedupe=settings.enable_deduplication,
         hash_algorithm=settings.content_hash_algorithm,
     )
-    with ThreadPoolExecutor(max_workers=cores, thread_name_prefix="compose") as composer:
+    with ThreadPoolExecutor(max_workers=share.cores, thread_name_prefix="compose") as composer:
         async with (
             Fetcher(policy) as fetcher,
-            DecodePool(decoders, largest=settings.max_image_bytes) as decoder,
+            DecodePool(
+                decoders,
+                largest=settings.max_image_bytes,
+                require_sandbox=settings.require_sandbox,
+                record_metric=record_metric,
+            ) as decoder,
         ):
             yield CreatorWork(
                 fetcher=fetcher,

@@ -1,0 +1,146 @@
+"""The checks of the `health` command."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from worker.decode import pool
+from worker.service import checks as checks_module
+from worker.service.checks import Check, as_json, check_all, confinement, healthy
+from worker.settings import Settings
+
+
+class Aws:
+    """Clients whose answers can be turned into refusals."""
+
+    def __init__(self, *broken: str) -> None:
+        self.broken = broken
+        self.s3 = self.sqs = self.dynamodb = self
+
+    def _answer(self, name: str, answer: dict[str, Any]) -> dict[str, Any]:
+        if name in self.broken:
+            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, name)
+        return answer
+
+    async def head_bucket(self, Bucket: str) -> dict[str, Any]:  # noqa: N803 -- boto3's name
+        return self._answer("s3", {"Bucket": Bucket})
+
+    async def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        return self._answer("sqs", {"Attributes": {"ApproximateNumberOfMessages": "3"}})
+
+    async def describe_table(self, **_: Any) -> dict[str, Any]:
+        return self._answer("dynamodb", {"Table": {"TableStatus": "ACTIVE"}})
+
+
+async def checks_of(*broken: str, memory: float = 10.0, **settings: Any) -> dict[str, Check]:
+    asked = Settings(**{"sqs_queue_url": "http://q/jobs", "allow_private_addresses": True, **settings})
+    aws: Any = Aws(*broken)
+
+    async def memory_percent() -> float:
+        return memory
+
+    return {check.name: check for check in await check_all(asked, aws, memory_percent)}
+
+
+@pytest.fixture
+async def outside(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stand in for the network outside."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    monkeypatch.setattr(checks_module, "OUTSIDE", server.sockets[0].getsockname()[:2])
+    yield server
+    server.close()
+    await server.wait_closed()
+
+
+async def test_all_is_well_when_everything_answers(outside: Any) -> None:
+    checks = await checks_of()
+    assert set(checks) == {"memory", "sandbox", "s3", "sqs", "dynamodb", "network"}
+    assert all(check.ok for check in checks.values()), checks
+    assert healthy(list(checks.values()))
+    assert "3 messages" in checks["sqs"].detail
+
+
+@pytest.mark.parametrize("name", ["s3", "sqs", "dynamodb"])
+async def test_what_does_not_answer_is_named_and_makes_the_whole_unwell(outside: Any, name: str) -> None:
+    checks = await checks_of(name)
+    assert [check.name for check in checks.values() if not check.ok] == [name]
+    assert "Forbidden" in checks[name].detail
+    assert not healthy(list(checks.values()))
+
+
+async def test_critical_memory_is_unwell(outside: Any) -> None:
+    checks = await checks_of(memory=95.0)
+    assert not checks["memory"].ok
+    assert "95%" in checks["memory"].detail
+    assert "90%" in checks["memory"].detail
+
+
+async def test_what_confines_the_decoders_is_told(outside: Any) -> None:
+    check = (await checks_of())["sandbox"]
+    assert (check.ok, check.required) == (True, True)
+    assert "seccomp" in check.detail
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_decoders_that_seccomp_does_not_confine_are_unwell_unless_that_was_allowed(
+    outside: Any, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
+    monkeypatch.setattr(pool, "DECODER", "tests.security.unconfined")
+    checks = await checks_of(require_sandbox=required)
+    assert (checks["sandbox"].ok, checks["sandbox"].required) == (False, required)
+    assert "seccomp" in checks["sandbox"].detail
+    assert healthy(list(checks.values())) is not required
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        (
+            {"seccomp": True, "network_namespace": True, "user_namespace": True, "landlock": 7},
+            "decoders are confined by seccomp, namespaces, Landlock (version 7)",
+        ),
+        (
+            {"seccomp": True, "network_namespace": False, "landlock": 0},
+            "decoders are confined by seccomp; without namespaces, Landlock",
+        ),
+        (
+            {"seccomp": False, "landlock": 3},
+            "decoders are confined by Landlock (version 3); without seccomp, namespaces",
+        ),
+        ({}, "decoders are confined by limits only; without seccomp, namespaces, Landlock"),
+    ],
+)
+def test_it_is_said_what_confines_the_decoders_and_what_does_not(levels: dict[str, bool | int], told: str) -> None:
+    assert confinement(levels) == told
+
+
+async def test_a_queue_that_is_not_named_is_unwell(outside: Any) -> None:
+    checks = await checks_of(sqs_queue_url=None)
+    assert "SQS_QUEUE_URL" in checks["sqs"].detail
+
+
+@pytest.mark.parametrize(("private", "well"), [(True, True), (False, False)])
+async def test_the_network_outside_is_required_unless_images_come_from_the_machine_itself(
+    outside: Any, private: bool, well: bool
+) -> None:
+    outside.close()
+    await outside.wait_closed()
+    checks = await checks_of(allow_private_addresses=private)
+    assert not checks["network"].ok
+    assert healthy(list(checks.values())) is well
+
+
+def test_the_answer_for_programs_names_every_check() -> None:
+    told = json.loads(
+        as_json([Check("s3", ok=False, detail="no answer"), Check("network", False, "-", required=False)])
+    )
+    assert told == {
+        "healthy": False,
+        "checks": {
+            "s3": {"ok": False, "required": True, "detail": "no answer"},
+            "network": {"ok": False, "required": False, "detail": "-"},
+        },
+    }

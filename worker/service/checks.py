@@ -1,0 +1,134 @@
+"""The checks of the `health` command: whether everything is there that the worker needs."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from worker.aws.clients import Clients, aws_call
+from worker.decode.pool import DecodePool
+from worker.errors import Dependency, WorkerError
+from worker.settings import Settings
+
+OUTSIDE = ("p16-sign-va.tiktokcdn.com", 443)
+"""A host that covers come from: what has to be reachable from a worker in AWS."""
+
+CHECK_DEADLINE = 5.0
+"""Seconds for one check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. One that is not `required` is told but does not make the whole unwell."""
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool = True
+
+
+async def check_all(
+    settings: Settings, clients: Clients, memory_percent: Callable[[], Awaitable[float]]
+) -> list[Check]:
+    """Look at memory, the sandbox, S3, SQS, DynamoDB and the network outside, all at once.
+
+    `memory_percent` returns the percent of memory in use.
+    """
+    # Where private addresses are allowed, images come from the machine itself: the outside is not needed.
+    return list(
+        await asyncio.gather(
+            _checked("memory", _memory(settings, memory_percent)),
+            _checked("sandbox", _sandbox(settings), required=settings.require_sandbox),
+            _checked("s3", _buckets(settings, clients)),
+            _checked("sqs", _queue(settings, clients)),
+            _checked("dynamodb", _table(settings, clients)),
+            _checked("network", _outside(), required=not settings.allow_private_addresses),
+        )
+    )
+
+
+def as_json(checks: list[Check]) -> str:
+    """Write checks for a program."""
+    return json.dumps(
+        {
+            "healthy": healthy(checks),
+            "checks": {
+                check.name: {"ok": check.ok, "required": check.required, "detail": check.detail} for check in checks
+            },
+        }
+    )
+
+
+def healthy(checks: list[Check]) -> bool:
+    """Say whether everything that is required is well."""
+    return all(check.ok or not check.required for check in checks)
+
+
+def confinement(levels: Mapping[str, bool | int]) -> str:
+    """Say what confines the decoders; `levels` is what a decoder told at its start."""
+    version = levels.get("landlock")
+    guards = {
+        "seccomp": levels.get("seccomp"),
+        "namespaces": levels.get("network_namespace"),
+        f"Landlock (version {version})" if version else "Landlock": version,
+    }
+    held = ", ".join(name for name, holds in guards.items() if holds)
+    missing = ", ".join(name for name, holds in guards.items() if not holds)
+    return f"decoders are confined by {held or 'limits only'}" + (f"; without {missing}" if missing else "")
+
+
+async def _checked(name: str, look: Awaitable[str], *, required: bool = True) -> Check:
+    try:
+        return Check(name, ok=True, detail=await look, required=required)
+    except (WorkerError, LookupError, OSError, TimeoutError) as error:
+        return Check(name, ok=False, detail=str(error) or "no answer in time", required=required)
+
+
+async def _memory(settings: Settings, memory_percent: Callable[[], Awaitable[float]]) -> str:
+    percent = await memory_percent()
+    if percent >= settings.memory_critical_threshold:
+        raise LookupError(f"{percent:.0f}% in use; critical from {settings.memory_critical_threshold:g}%")
+    return f"{percent:.0f}% in use"
+
+
+async def _sandbox(settings: Settings) -> str:
+    async with DecodePool(1, require_sandbox=settings.require_sandbox) as pool:
+        told = confinement(pool.sandbox)
+        if not pool.sandbox.get("seccomp"):
+            raise LookupError(f"{told}. Pictures could run code that reads files and credentials")
+    return told
+
+
+async def _buckets(settings: Settings, clients: Clients) -> str:
+    names = (settings.input_bucket, settings.output_bucket, settings.temp_bucket)
+    for name in names:
+        async with aws_call(Dependency.S3, f"looking at bucket {name}", deadline=CHECK_DEADLINE):
+            await clients.s3.head_bucket(Bucket=name)
+    return ", ".join(names)
+
+
+async def _queue(settings: Settings, clients: Clients) -> str:
+    if settings.sqs_queue_url is None:
+        raise LookupError("SQS_QUEUE_URL is not set")
+    async with aws_call(Dependency.SQS, "looking at the queue", deadline=CHECK_DEADLINE):
+        answer = await clients.sqs.get_queue_attributes(
+            QueueUrl=settings.sqs_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+    return f"{answer['Attributes']['ApproximateNumberOfMessages']} messages waiting"
+
+
+async def _table(settings: Settings, clients: Clients) -> str:
+    async with aws_call(Dependency.DYNAMODB, "looking at the table", deadline=CHECK_DEADLINE):
+        answer = await clients.dynamodb.describe_table(TableName=settings.dynamodb_table_name)
+    return f"{settings.dynamodb_table_name} is {answer['Table']['TableStatus']}"
+
+
+async def _outside() -> str:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(CHECK_DEADLINE):
+        found = await loop.getaddrinfo(*OUTSIDE, type=socket.SOCK_STREAM)
+        _, writer = await asyncio.open_connection(str(found[0][4][0]), OUTSIDE[1])
+    writer.close()
+    await writer.wait_closed()
+    return f"{OUTSIDE[0]} answers"
