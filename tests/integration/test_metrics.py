@@ -20,6 +20,9 @@ DECLARED = {
     "DownloadLatency": "Seconds",
     "QueueDelay": "Seconds",
     "MemoryUtilization": "Percent",
+    "SandboxSeccomp": "None",
+    "SandboxNamespaces": "None",
+    "SandboxLandlock": "None",
 }
 
 

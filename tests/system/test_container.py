@@ -17,6 +17,9 @@ METRICS = {
     "DownloadLatency": "Seconds",
     "QueueDelay": "Seconds",
     "MemoryUtilization": "Percent",
+    "SandboxSeccomp": "None",
+    "SandboxNamespaces": "None",
+    "SandboxLandlock": "None",
 }
 
 
