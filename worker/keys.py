@@ -14,7 +14,10 @@ MAX_KEY = 1_024
 """Bytes of an S3 key in UTF-8."""
 
 EVENT_PREFIX = "csv-files/"
-EVENT_SUFFIXES = (".csv", ".csv.gz")
+NO_MANIFESTS = ("/", "_$folder$", ".error.json")
+"""Endings of keys under `EVENT_PREFIX` that are no manifests: folder markers, and what lies beside failed manifests."""
+
+_SUFFIXES = re.compile(r"(\.(csv|tsv|tab|txt|jsonl|ndjson|json|xlsx))?(\.gz)?$", re.IGNORECASE)
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
 
@@ -48,8 +51,8 @@ def manifest_name(job: Job) -> str:
 
 
 def manifest_stem(job: Job) -> str:
-    """Return the manifest's file name without `.csv` or `.csv.gz`."""
-    return re.sub(r"(?i)(\.csv)?(\.gz)?$", "", manifest_name(job)) or "manifest"
+    """Return the manifest's file name without `.csv`, `.csv.gz` and other endings of tables."""
+    return _SUFFIXES.sub("", manifest_name(job), count=1) or "manifest"
 
 
 def batch_id(job: Job) -> str:
@@ -121,5 +124,5 @@ def chunk_key(identifier: str, number: int) -> str:
 
 
 def starts_a_batch(key: str) -> bool:
-    """Say whether an S3 event for this key starts a batch."""
-    return key.startswith(EVENT_PREFIX) and key.endswith(EVENT_SUFFIXES)
+    """Say whether an S3 event for this key starts a batch: whatever its suffix, as the content decides."""
+    return key.startswith(EVENT_PREFIX) and not key.endswith(NO_MANIFESTS)

@@ -1,12 +1,13 @@
 """The plain things that the rooms of the house hand to each other. No behaviour that touches the world."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from worker.errors import JobReason, RejectReason
@@ -69,6 +70,24 @@ def allowed_range(field: FieldInfo | None) -> str | None:
     return f"be {kind} from {bounds['ge']} to {bounds['le']}"
 
 
+def _known_encoding(name: str) -> str:
+    """Refuse what Python has no text encoding for, and its encodings that are no plain text."""
+    try:
+        found = codecs.lookup(name)
+        known = "a".encode(found.name) != b"" and found.name not in _NO_PLAIN_TEXT
+    except (LookupError, UnicodeError, ValueError):
+        known = False
+    if not known:
+        raise ValueError("be the name of an encoding, such as utf-8, gb18030, big5, shift_jis, euc_kr or cp1252")
+    return name
+
+
+_NO_PLAIN_TEXT = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"})
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+EncodingName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_known_encoding)]
+
+
 class ProcessingConfig(BaseModel):
     """What a job asks for. Each key is optional in a message; the `DEFAULT_*` settings fill in."""
 
@@ -88,8 +107,10 @@ class ProcessingConfig(BaseModel):
     gutter: Annotated[int, Field(ge=0, le=200)] = 0
     background: Annotated[str, Field(max_length=64)] = "white"
     format: Literal["jpeg", "png", "webp"] = "jpeg"
-    creator_column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    url_column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    creator_column: ColumnName | None = None
+    url_column: ColumnName | None = None
+    encoding: EncodingName | None = None
+    """Of a manifest that is text; None: found in the file."""
 
     @model_validator(mode="after")
     def _page_can_be_drawn(self) -> Self:

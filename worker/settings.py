@@ -12,6 +12,8 @@ from worker.errors import SettingsError
 from worker.failpoints import parse_failpoints
 from worker.model import (
     Cols,
+    ColumnName,
+    EncodingName,
     MaxImages,
     MaxRetries,
     MaxWorkers,
@@ -72,6 +74,9 @@ class Settings(BaseSettings):
     default_max_retries: MaxRetries = 3
     default_max_images_per_creator: MaxImages = 35
     default_output_prefix: OutputPrefix = ""
+    default_creator_column: ColumnName | None = None
+    default_url_column: ColumnName | None = None
+    default_encoding: EncodingName | None = None
 
     # images
     min_image_size: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -172,6 +177,9 @@ class Settings(BaseSettings):
             timeout=self.default_timeout,
             max_retries=self.default_max_retries,
             max_images_per_creator=self.default_max_images_per_creator,
+            creator_column=self.default_creator_column,
+            url_column=self.default_url_column,
+            encoding=self.default_encoding,
         )
 
     @property

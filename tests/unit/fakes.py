@@ -196,13 +196,14 @@ class FakeManifests:
     def __init__(self, journal: Journal | None = None) -> None:
         self.journal = journal or Journal()
         self.objects: dict[str, bytes] = {}
+        self.metadata: dict[str, str] = {}
 
     async def head(self, manifest: S3Manifest) -> FileHead | None:
         self.journal.before("head")
         body = self.objects.get(manifest.key)
         if body is None:
             return None
-        return FileHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body))
+        return FileHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body), self.metadata)
 
     async def download(self, manifest: S3Manifest, head: FileHead, file: BinaryIO) -> None:
         self.journal.before("download")

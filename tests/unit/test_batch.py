@@ -271,6 +271,46 @@ async def test_a_manifest_without_its_columns_fails_the_batch_and_says_why_besid
     assert shop.results.documents == {}
 
 
+async def test_a_dropped_object_s_metadata_is_its_configuration() -> None:
+    shop = Shop(b"creator,url,best\nann,https://h/a,https://h/b\n")
+    shop.manifests.metadata = {"config": '{"url_column": "best", "quality": 12}'}
+    assert await shop.run() == Succeeded()
+    assert shop.fetcher.asked == ["https://h/b"]
+    summary = json.loads(
+        next(body for key, body in shop.results.documents.items() if "summaries" in key and "json" in key)
+    )
+    assert summary["settings"]["processing_config"]["quality"] == 12
+    assert summary["source"]["url_column"] == "best"
+
+
+async def test_metadata_of_an_object_that_a_message_named_says_nothing() -> None:
+    shop = Shop()
+    shop.manifests.metadata = {"config": '{"url_column": "nowhere"}'}
+    assert await shop.run(job(KEY, from_event=False)) == Succeeded()
+
+
+@pytest.mark.parametrize(
+    ("config", "reason", "said"),
+    [
+        ('{"rows": 0}', JobReason.BAD_VALUE, "rows"),
+        ('{"rowz": 3}', JobReason.UNKNOWN_KEY, "rowz"),
+        ("rows=3", JobReason.BAD_JSON, "config"),
+        ("[3]", JobReason.BAD_JSON, "config"),
+    ],
+)
+async def test_metadata_that_cannot_be_obeyed_fails_the_batch_and_says_so(
+    config: str, reason: JobReason, said: str
+) -> None:
+    shop = Shop()
+    shop.manifests.metadata = {"config": config}
+    outcome = await shop.run()
+    assert isinstance(outcome, Terminal)
+    assert outcome.reason is reason
+    assert said in outcome.message
+    assert "metadata config" in outcome.message
+    assert set(shop.manifests.objects) == {FAILED, f"{FAILED}.error.json"}
+
+
 async def test_a_failed_manifest_that_a_message_named_stays_where_it_is() -> None:
     shop = Shop(b"who,what\nann,https://h/a\n")
     assert isinstance(await shop.run(job(KEY, from_event=False)), Terminal)

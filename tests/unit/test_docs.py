@@ -50,6 +50,11 @@ def test_the_page_of_reason_codes_is_up_to_date() -> None:
     assert runpy.run_path(str(ROOT / "scripts/list_reasons.py"))["page"]() == written
 
 
+def test_the_page_of_manifests_lists_every_name_of_a_column() -> None:
+    written = (ROOT / "docs/manifest.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "scripts/list_columns.py"))["page"](written) == written
+
+
 def test_the_page_of_security_tests_lists_every_guard_that_is_taken_out() -> None:
     page = (ROOT / "tests/security/README.md").read_text(encoding="utf-8").splitlines()
     assert mutations.rows() == page[page.index("| guard taken out | red |") + 2 :]

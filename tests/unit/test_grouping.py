@@ -51,6 +51,33 @@ def test_rows_beyond_the_cap_are_counted_not_kept() -> None:
         assert grouping.left_out == 9_994
 
 
+def test_forms_of_one_name_are_one_group_called_as_its_first_row_calls_it() -> None:
+    with Grouping() as grouping:
+        wide, plain = "\uff2c\uff29\uff2e\uff21", "LINA"  # full width
+        grouping.add(LineBlock([Entry(plain, 2, "u2"), Entry("é", 3, "u3")], names=[(plain, 2, wide)]))
+        grouping.add(LineBlock([Entry(plain, 4, "u4"), Entry("é", 5, "u5")], names=[("é", 5, "e\u0301")]))
+        assert [(group.name, [row.line for row in group.rows]) for group, _ in grouping.groups(max_rows=9)] == [
+            (wide, [2, 4]),
+            ("é", [3, 5]),
+        ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 7))
+def test_pieces_hold_every_row_of_every_creator_in_order(creators: list[str], most: int) -> None:
+    entries = [Entry(creator, line, f"u{line}") for line, creator in enumerate(creators, 2)]
+    with Grouping() as grouping:
+        grouping.add(LineBlock(list(entries)))
+        pieces = list(grouping.pieces(max_rows=most))
+    assert [(group.name, row.line) for group, _ in pieces for row in group.rows] == sorted(
+        (entry.creator, entry.line) for entry in entries
+    )
+    for number, (group, more) in enumerate(pieces):
+        following = pieces[number + 1][0].name if number + 1 < len(pieces) else None
+        assert more is (following == group.name)
+        assert len(group.rows) == most if more else 0 < len(group.rows) <= most
+
+
 def test_groups_may_be_asked_for_again_after_giving_up_half_way() -> None:
     with Grouping() as grouping:
         grouping.add(batch(("a", 2, "u"), ("b", 3, "u"), ("c", 4, "u")))

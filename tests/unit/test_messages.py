@@ -469,7 +469,7 @@ def test_several_records_are_several_jobs_and_others_are_passed_over() -> None:
     found = parsed(
         s3_event(
             s3_record("csv-files/a.csv"),
-            s3_record("csv-files/a.txt"),
+            s3_record("csv-files/a.error.json"),
             {**s3_record("csv-files/gone.csv"), "eventName": "ObjectRemoved:Delete"},
             s3_record("csv-files/b.csv.gz"),
             s3_record("csv-files/c.csv", bucket="another-bucket"),
@@ -482,7 +482,7 @@ def test_several_records_are_several_jobs_and_others_are_passed_over() -> None:
         "csv-files/b.csv.gz",
     ]
     assert len(found.ignored) == 3
-    assert "a.txt" in found.ignored[0]
+    assert "a.error.json" in found.ignored[0]
     assert "ObjectRemoved:Delete" in found.ignored[1]
     assert "another-bucket" in found.ignored[2]
 
@@ -495,7 +495,8 @@ def test_every_way_an_object_is_created_starts_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["manual-uploads/a.csv", "archived/processed/csv-files/a.csv", "csv-files/a.csv.tmp", "csv-files/", ""]
+    "key",
+    ["manual-uploads/a.csv", "archived/processed/csv-files/a.csv", "csv-files/a.csv.error.json", "csv-files/", ""],
 )
 def test_an_event_for_anything_but_a_manifest_asks_for_nothing(key: str) -> None:
     for message in (s3_event(s3_record(key)), eventbridge_event(key)):

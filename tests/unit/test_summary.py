@@ -27,7 +27,16 @@ from worker.model import CreatorRecord, CreatorStatus, Mode, Reject
 
 ANN = CreatorRecord("ann", CreatorStatus.COMPLETED, 35, ("a.jpg", "a_p2.jpg"), {"expired": 2}, 20.0, "h1")
 BOB = CreatorRecord("bob", CreatorStatus.FAILED, 0, (), {"expired": 1, "not_found": 3}, 4.0, mode=Mode.SAFE)
-REJECTS = Rejects({"no_url": 2, "bad_scheme": 1}, (Reject(7, RejectReason.NO_URL, "the URL is missing"),))
+SOURCE = {
+    "format": "csv",
+    "encoding": "utf-8",
+    "delimiter": ";",
+    "creator_column": "creator <1>",
+    "url_column": "cover_url",
+    "repairs": {"html_escapes": 4},
+    "skipped": {"empty_lines": 0, "repeated_headers": 1, "lines_above_the_header": 0},
+}
+REJECTS = Rejects({"no_url": 2, "bad_scheme": 1}, (Reject(7, RejectReason.NO_URL, "the URL is missing"),), SOURCE)
 
 records = st.builds(
     CreatorRecord,
@@ -62,6 +71,8 @@ def test_a_summary_tells_the_whole_batch() -> None:
         "batch_id": "s3_covers-1f3a9c52",
         "status": "completed",
         "source_csv": "covers.csv",
+        "source": SOURCE,
+        "warnings": [],
         "message_id": "m1",
         "started_at": "2025-01-19T12:00:00Z",
         "finished_at": "2025-01-19T12:01:30Z",
@@ -111,6 +122,23 @@ def test_a_summary_tells_the_whole_batch() -> None:
             },
         ],
     }
+
+
+def test_a_report_tells_how_the_manifest_was_read_and_what_the_failures_have_in_common() -> None:
+    tally = Tally(columns={"creator": "creator <1>", "url": "url", "likelier": "thumbnail"})
+    tally.add(CreatorRecord("ann", CreatorStatus.FAILED, errors={"not_an_image": 60}))
+    found = summary(batch_of(job()), tally, REJECTS, [], finished_at=NOON, worked=1.0)
+    assert [text for text in found["warnings"] if "thumbnail" in text] == found["warnings"] != []
+    page = report(found)
+    for text in (
+        "thumbnail",
+        "creator &lt;1&gt;",
+        "cover_url",
+        "html_escapes 4",
+        "repeated headers 1",
+        "&#x27;;&#x27;",
+    ):
+        assert text in page
 
 
 @settings(deadline=None)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError
@@ -39,6 +40,8 @@ class ObjectHead:
     etag: str
     version: str | None
     size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The object's user metadata. S3 writes what is not ASCII as encoded words; they are undone here."""
 
 
 class S3:
@@ -62,7 +65,9 @@ class S3:
                     return None
                 raise
         version = found.get("VersionId")
-        return ObjectHead(found["ETag"].strip('"'), None if version == "null" else version, found["ContentLength"])
+        metadata = {key.lower(): _decoded(value) for key, value in found["Metadata"].items()}
+        version = None if version == "null" else version
+        return ObjectHead(found["ETag"].strip('"'), version, found["ContentLength"], metadata)
 
     async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
         """Stream the object into a file, exactly as `head` saw it.
@@ -218,6 +223,16 @@ class S3:
             with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
                 await self._client.abort_multipart_upload(**name)
             raise
+
+
+def _decoded(value: str) -> str:
+    """Undo the encoded words (RFC 2047) of metadata that is not ASCII; what cannot be undone stays as it is."""
+    if "=?" not in value:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (LookupError, UnicodeError, ValueError):
+        return value
 
 
 def _deadline(size: int) -> float:

@@ -64,7 +64,7 @@ def run() -> None:
 
 @app.command()
 def process(
-    manifest: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The manifest.")],
+    manifest: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest: CSV, JSON, JSON Lines or XLSX.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where results go.", file_okay=False)],
     sets: Set = None,
 ) -> None:
@@ -72,7 +72,7 @@ def process(
     from worker.cli.process import process_file
 
     if not manifest.is_file():
-        _fail(f"there is no file {manifest}; process takes a CSV manifest", WRONG_CALL)
+        _fail(f"there is no file {manifest}; process takes a manifest", WRONG_CALL)
     settings = _settings()
     config = _config(settings, _asked(sets))
     raise typer.Exit(_until_done(process_file(settings, manifest, output, config)))
@@ -80,7 +80,9 @@ def process(
 
 @app.command()
 def submit(
-    manifest: Annotated[str, typer.Argument(metavar="FILE.csv|s3://BUCKET/KEY", help="The manifest.")],
+    manifest: Annotated[
+        str, typer.Argument(metavar="FILE|s3://BUCKET/KEY", help="The manifest: CSV, JSON, JSON Lines or XLSX.")
+    ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the batch with a progress bar.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Run a file anew that has been done already.")] = False,

@@ -83,7 +83,7 @@ def _write(settings: Settings, query: str, file: BinaryIO, *, zipped: bool) -> i
     writer = csv.writer(text, lineterminator="\n")
     count = 0
     with _result(settings, query) as (names, rows):
-        wanted = Wanted()
+        wanted = Wanted(settings.default_creator_column, settings.default_url_column)
         if wanted.find(names) is None:  # refused here, before millions of rows are: the worker would find none either
             raise wanted.missing(names)
         writer.writerow(names)

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +22,8 @@ class FileHead:
     etag: str
     version: str | None
     size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """A file has none of its own."""
 
 
 class FolderManifests:

@@ -1,6 +1,7 @@
 """`process`: a whole job on this machine."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.cli.terminal import counts_table, creators_bar, images_line, stderr, stdout
+from worker.cli.terminal import counts_table, creators_bar, images_line, source_line, stderr, stdout
 from worker.errors import JobReason
+from worker.jobs.advice import nothing_made
 from worker.jobs.batch import BatchWork
 from worker.jobs.creator_loop import CreatorLoop
 from worker.jobs.finish import Finisher
@@ -94,5 +96,9 @@ def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger) -> i
             stdout.print(str(output / key), markup=False)
     stderr.print(counts_table(ledger.counts, ""))
     summary = output / str(ledger.summary_key)
+    stderr.print(f"source   {source_line(json.loads(summary.read_bytes())['source'])}", markup=False)
     stderr.print(f"summary  {summary}\nreport   {summary.with_suffix('.html')}", markup=False)
+    if nothing := nothing_made(ledger.counts):
+        stderr.print(nothing, style="red", markup=False)
+        return 1
     return 0

@@ -21,6 +21,8 @@ from worker.keys import metadata_key
 from worker.model import BatchState, Job, S3Manifest
 from worker.settings import Settings
 
+HEADER = ("creator_name", "cover_url")
+
 
 async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
     """Submit a manifest of the creators that a retry may help; returns the exit code."""
@@ -45,8 +47,8 @@ async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
             await s3.put(settings.input_bucket, key, file, "text/csv")
         head = await s3.head(settings.input_bucket, key)
         manifest = S3Manifest(settings.input_bucket, key, head.version if head else None, head.etag if head else None)
-        config = {name: value for name, value in asked["processing_config"].items() if "column" not in name}
-        await send_job(settings, clients, manifest, config | {"group_by_creator": True}, asked["output_prefix"])
+        own = {"group_by_creator": True, "creator_column": HEADER[0], "url_column": HEADER[1], "encoding": "utf-8"}
+        await send_job(settings, clients, manifest, asked["processing_config"] | own, asked["output_prefix"])
         identifier = id_of(Job(manifest, "", settings.default_config, from_event=False))
         stderr.print(f"creators that are run anew: {creators}", markup=False)
         stdout.print(identifier, markup=False)
@@ -81,7 +83,7 @@ async def _write_manifest(file: Any, found: AsyncIterator[dict[str, Any]]) -> in
     """Write a manifest of these creators' rows, less those that would fail again."""
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer = csv.writer(text)
-    writer.writerow(("creator_name", "cover_url"))
+    writer.writerow(HEADER)
     creators = 0
     async for metadata in found:
         creators += 1

@@ -10,6 +10,7 @@ from worker.aws.clients import open_clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import StateTable, open_table
 from worker.cli.terminal import counts_table, creators_bar, images_line, stderr, stdout
+from worker.jobs.advice import no_images, nothing_made
 from worker.keys import iso, report_key
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
@@ -53,7 +54,7 @@ async def _links(settings: Settings, s3: S3, record: BatchRecord) -> dict[str, s
 
 
 async def follow(table: StateTable, batch_id: str, *, failed_before: BatchRecord | None = None) -> int:
-    """Show a batch's progress until it is over; returns the exit code: 1 where it failed as a whole.
+    """Show a batch's progress until it is over; returns the exit code: 1 where it failed as a whole or made nothing.
 
     `failed_before` is the record of an earlier run that failed: it says nothing of the one that was just asked for.
     """
@@ -77,6 +78,9 @@ async def follow(table: StateTable, batch_id: str, *, failed_before: BatchRecord
                     break
             await asyncio.sleep(LOOK_EVERY)
     _show(record)
+    if record.state is BatchState.COMPLETED and (nothing := nothing_made(record.counts)):
+        stderr.print(nothing, markup=False)
+        return 1
     return 0 if record.state is BatchState.COMPLETED else 1
 
 
@@ -87,6 +91,8 @@ def _show(record: BatchRecord) -> None:
         stdout.print(f"chunks   {record.chunks_done} of {record.chunks_total}", markup=False)
     if record.state is BatchState.RUNNING and (pace := pace_of(record, time.time())):
         stdout.print(f"pace     {pace[0]:.1f} creators a second, about {_told(pace[1])} left", markup=False)
+    if warning := no_images(record.counts):
+        stdout.print(f"warning  {warning}", markup=False)
     if silence := silence_of(record, time.time()):
         stdout.print(f"silent   {_silent(silence)}", markup=False)
     if record.error_code:
@@ -137,6 +143,7 @@ def _as_json(record: BatchRecord) -> dict[str, Any]:
         "creators_per_second": round(pace[0], 3) if pace else None,
         "seconds_left": round(pace[1]) if pace else None,
         "counts": dict(record.counts),
+        "warnings": [text for text in (no_images(record.counts),) if text],
         "summary_key": record.summary_key,
         "error_code": record.error_code,
         "error_message": record.error_message,

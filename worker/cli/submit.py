@@ -56,14 +56,14 @@ async def _in_s3(settings: Settings, s3: S3, manifest: str, *, again: bool) -> S
         return S3Manifest(bucket, key, head.version, head.etag) if head else f"there is no {manifest}"
     path = Path(manifest)
     if not path.is_file():
-        return f"there is no file {path}; submit takes a CSV manifest or s3://BUCKET/KEY"
+        return f"there is no file {path}; submit takes a manifest or s3://BUCKET/KEY"
     key = UPLOADS + (_stamped(path.name) if again else path.name)
     head = await s3.head(settings.input_bucket, key)
     if head is not None and head.etag != _md5(path):  # another file of this name: it stays, ours gets a name of its own
         key, head = UPLOADS + _stamped(path.name), None
     if head is None:
         with path.open("rb") as file:
-            await s3.put(settings.input_bucket, key, file, "text/csv")
+            await s3.put(settings.input_bucket, key, file, "application/octet-stream")
         head = await s3.head(settings.input_bucket, key)
     return S3Manifest(settings.input_bucket, key, head.version, head.etag) if head else f"{key} is gone again"
 

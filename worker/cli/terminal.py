@@ -44,6 +44,16 @@ def images_line(counts: Mapping[str, Any]) -> str:
     return f"{counts.get('images_processed', 0)} images" + (f", {failed} failed" if failed else "")
 
 
+def source_line(source: Mapping[str, Any]) -> str:
+    """Tell in a line how a manifest was read."""
+    told = [source["format"], source["encoding"], source["delimiter"] and f"delimiter {source['delimiter']!r}"]
+    told += [f"creators from {source['creator_column']!r}" if source["creator_column"] else "one group of all rows"]
+    told += [f"covers from {source['url_column']!r}"]
+    told += [f"{count} {kind} repaired" for kind, count in source["repairs"].items()]
+    told += [f"{count} {kind.replace('_', ' ')} skipped" for kind, count in source["skipped"].items() if count]
+    return ", ".join(part for part in told if part)
+
+
 def counts_table(counts: Mapping[str, Any], title: str) -> Table:
     """Return a table of a batch's counts and its failures by reason."""
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)

@@ -20,13 +20,14 @@ from worker.jobs.chunk_files import MESSAGES_AT_A_TIME, ChunkFiles
 from worker.jobs.creator_loop import CreatorLoop, Done, PlanSource
 from worker.jobs.finish import Finisher, all_done
 from worker.jobs.leasing import given_back, lease_kept
+from worker.jobs.messages import config_in_metadata
 from worker.jobs.outcomes import outcome_of
 from worker.jobs.ports import Head, Ledger, Manifests
 from worker.jobs.summary import Rejects, Tally
 from worker.keys import batch_id, iso, manifest_name, manifest_stem
 from worker.manifest.bytes import inline_bytes
 from worker.manifest.grouping import Grouping
-from worker.manifest.manifest import open_manifest
+from worker.manifest.manifest import Manifest, open_manifest
 from worker.model import (
     Batch,
     BatchRecord,
@@ -146,7 +147,7 @@ class BatchWork:
         log.info("batch.started", fence=batch.fence, started_at=iso(batch.started_at))
         try:
             async with given_back(self._ledger, batch):
-                return await self._run_leased(batch, head, record, stop)
+                return await self._run_leased(_configured(batch, head), head, record, stop)
         except TerminalError as error:
             await self._finisher.fail(batch, error, job.dropped, head)
             raise
@@ -186,14 +187,23 @@ class BatchWork:
         with tempfile.TemporaryFile(prefix="manifest-") as file, Grouping() as plan:
             async with lease_kept(self._ledger, batch, self._lease_seconds, tally.counts):
                 await self._fetch_manifest(batch.job, head, file)
-                tally.creators_total = await _filled(plan, file, batch.job)
+                tally.creators_total, manifest = await _filled(plan, file, batch.job)
                 tally.rows_total, tally.rejects_total = plan.rows, plan.reject_count
-                rejects = Rejects({str(reason): n for reason, n in plan.rejects.items()}, plan.kept_rejects)
+                source, tally.columns = manifest.told(), manifest.columns_told()
+                rejects = Rejects({str(reason): n for reason, n in plan.rejects.items()}, plan.kept_rejects, source)
                 self._on_plan(tally)
-                log.info("batch.planned", creators=tally.creators_total, rows=plan.rows, rejects=rejects.by_reason)
+                log.info(
+                    "batch.planned",
+                    creators=tally.creators_total,
+                    rows=plan.rows,
+                    rejects=rejects.by_reason,
+                    source=source,
+                )
                 failpoint("batch.planned")
                 if self._chunks is not None and self._split and self._chunks.needed(tally.creators_total, plan.rows):
-                    chunks = await self._chunks.write(batch, plan, rejects, tally.creators_total, stop)
+                    chunks = await self._chunks.write(
+                        batch, plan, rejects, tally.creators_total, stop, columns=tally.columns
+                    )
                     failpoint("batch.chunks_written")
                     await self._ledger.note_plan(batch, chunks=chunks, counts=tally.counts())
                     failpoint("batch.plan_noted")
@@ -241,7 +251,14 @@ class BatchWork:
             failpoint("batch.manifest_fetched")
 
 
-async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> int:
+def _configured(batch: Batch, head: Head | None) -> Batch:
+    """Take into account what a dropped object asks for itself."""
+    if head is None or not batch.job.from_event:
+        return batch
+    return replace(batch, job=replace(batch.job, config=config_in_metadata(head.metadata, batch.job.config)))
+
+
+async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
     """Read the manifest into the plan, in a thread; where this is cancelled, end the thread before file and plan go."""
     reading = asyncio.create_task(asyncio.to_thread(_fill, plan, file, job))
     try:
@@ -252,15 +269,16 @@ async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> int:
         raise
 
 
-def _fill(plan: Grouping, file: BinaryIO, job: Job) -> int:
+def _fill(plan: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
     """Read the manifest into the plan; returns the number of creators. Blocks: it runs in a thread."""
     config = job.config
     manifest = open_manifest(
         file,
         creator_column=config.creator_column,
         url_column=config.url_column,
+        encoding=config.encoding,
         group=None if config.group_by_creator else manifest_stem(job),
     )
     for some in manifest.batches():
         plan.add(some)
-    return plan.count_creators()
+    return plan.count_creators(), manifest

@@ -97,7 +97,7 @@ class ChunkWork:
         failpoint("chunk.read")
         batch = header.batch(owner=self._owner, fence=fence, part=part, first=first)
         done = Done()
-        done.tally.creators_total = len(groups)
+        done.tally.creators_total, done.tally.columns = len(groups), header.columns
         log.info("chunk.started", creators=len(groups), fence=fence)
         async with given_back(self._ledger, batch):
             async with lease_kept(self._ledger, batch, self._lease_seconds, done.tally.counts):

@@ -31,6 +31,9 @@ from worker.model import (
     S3Manifest,
 )
 
+Columns = Mapping[str, str | None]
+"""Names of the columns that a batch's rows come from; see `Tally.columns`."""
+
 MESSAGES_AT_A_TIME = 10
 PARTS_AT_A_TIME = 16
 
@@ -61,6 +64,7 @@ class Header:
     started_at: datetime
     message_id: str
     source_csv: str
+    columns: Columns
 
     def batch(self, *, owner: str, fence: int, part: str, first: bool = False) -> Batch:
         """Return the batch as the holder of a lease on it, or on a chunk, works on it."""
@@ -91,9 +95,11 @@ class ChunkFiles:
         """Say whether a batch of this size is more than one chunk."""
         return creators > self._creators or (creators > 1 and rows > self._rows)
 
-    async def write(self, batch: Batch, plan: Grouping, rejects: Rejects, creators: int, stop: asyncio.Event) -> int:
+    async def write(
+        self, batch: Batch, plan: Grouping, rejects: Rejects, creators: int, stop: asyncio.Event, *, columns: Columns
+    ) -> int:
         """Write every chunk, then the plan for the finisher; returns the number of chunks."""
-        header = _header(batch)
+        header = _header(batch) | {"columns": dict(columns)}
         slices, count = _slices(plan, self._creators, self._rows), 0
         while body := await asyncio.to_thread(_next_file, slices, header):
             if stop.is_set():
@@ -106,6 +112,7 @@ class ChunkFiles:
                 "by_reason": dict(rejects.by_reason),
                 "listed": [asdict(reject) for reject in rejects.listed],
             },
+            "source": dict(rejects.source),
             "rows": plan.rows,
             "creators": creators,
         }
@@ -128,7 +135,8 @@ class ChunkFiles:
         """Return what `write` left for the finisher."""
         told = json.loads(await self._needed(f"processing/{batch_id}/plan.json"))
         listed = [Reject(**reject) for reject in told["rejects"]["listed"]]
-        return Plan(_header_of(told), Rejects(told["rejects"]["by_reason"], listed), told["rows"], told["creators"])
+        rejects = Rejects(told["rejects"]["by_reason"], listed, told["source"])
+        return Plan(_header_of(told), rejects, told["rows"], told["creators"])
 
     async def write_part(self, batch_id: str, number: int, records: Iterable[CreatorRecord]) -> None:
         """Write what came of a chunk, one creator a line."""
@@ -215,7 +223,9 @@ def _header(batch: Batch) -> dict[str, Any]:
 def _header_of(told: Mapping[str, Any]) -> Header:
     manifest = S3Manifest(**told["manifest"]) if told["manifest"] else InlineManifest("")
     job = Job(manifest, told["output_prefix"], ProcessingConfig(**told["config"]), told["from_event"])
-    return Header(told["batch_id"], job, from_iso(told["started_at"]), told["message_id"], told["source_csv"])
+    return Header(
+        told["batch_id"], job, from_iso(told["started_at"]), told["message_id"], told["source_csv"], told["columns"]
+    )
 
 
 def _dumped(document: object) -> bytes:

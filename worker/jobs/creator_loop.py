@@ -11,6 +11,7 @@ import structlog
 
 from worker.errors import Interrupted, JobReason
 from worker.failpoints import failpoint
+from worker.jobs.advice import no_images
 from worker.jobs.creator import CreatorWork
 from worker.jobs.gate import CREATORS_PER_JOB, Gate
 from worker.jobs.summary import Tally
@@ -18,6 +19,8 @@ from worker.limiter import Limiter
 from worker.manifest.grouping import Grouping
 from worker.model import Batch, CreatorGroup, CreatorRecord
 from worker.tasks import unwrapped
+
+log = structlog.get_logger(__name__)
 
 GROUPS_AT_A_TIME = 64
 """Creator groups read from the plan in one go, off the event loop."""
@@ -32,11 +35,15 @@ class Done:
 
     tally: Tally = field(default_factory=Tally)
     records: list[CreatorRecord] = field(default_factory=list)
+    warned: bool = False
 
     def add(self, record: CreatorRecord) -> None:
-        """Count a finished creator."""
+        """Count a finished creator. Warns, once, where the first covers are all no images."""
         self.records.append(record)
         self.tally.add(record)
+        if not self.warned and not self.tally.images_processed and (text := no_images(self.tally.counts())):
+            self.warned = True
+            log.warning("batch.no_images", advice=text)
 
 
 class Source(Protocol):

@@ -190,6 +190,7 @@ class Finisher:
         """Write the summary from the parts, through a local file: memory does not grow with the batch."""
         assert self._chunks is not None  # noqa: S101 - checked by the caller; for the type checker
         tally = Tally(creators_total=plan.creators, rows_total=plan.rows, rejects_total=plan.rejects.total)
+        tally.columns = plan.header.columns
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         with tempfile.TemporaryFile(prefix="parts-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
             async for records in self._chunks.parts(batch.id, chunks):

@@ -19,6 +19,9 @@ KEYS_OF = {
     "csv_inline": {"processing_type", "csv_data", "output_prefix", "processing_config"},
     "batch_chunk": {"processing_type", "batch_id", "chunk", "s3_key"},
 }
+METADATA_KEY = "config"
+"""Key of the S3 user metadata in which a dropped object says how it is to be processed."""
+
 MAX_CHUNKS = 10_000_000
 _BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]{1,120}-[0-9a-f]{8}")
 _PREFIX = TypeAdapter(OutputPrefix)
@@ -158,6 +161,22 @@ def config_of(given: object, defaults: ProcessingConfig) -> ProcessingConfig:
     return config
 
 
+def config_in_metadata(metadata: Mapping[str, str], defaults: ProcessingConfig) -> ProcessingConfig:
+    """Return what a dropped object's own metadata asks for (`config`), filled in from the defaults.
+
+    Raises `TerminalError` (`bad_json`, `unknown_key`, `bad_value`) as for a job's `processing_config`.
+    """
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        return defaults
+    what = f"the object's metadata {METADATA_KEY}"
+    try:
+        return config_of(_json_object(text, what), defaults)
+    except TerminalError as error:
+        told = str(error)
+        raise TerminalError(error.reason, told if what in told else f"{what}: {told}") from None
+
+
 def _problem(item: Mapping[str, Any]) -> str:
     if not item["loc"]:  # a relation between several keys: its text names them
         return str(item["msg"]).removeprefix("Value error, ")
@@ -165,8 +184,9 @@ def _problem(item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return f"unknown key {name[:120]}; allowed are {', '.join(ProcessingConfig.model_fields)}"
     got = "null" if item["input"] is None else _shown(item["input"])
+    told = str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
     allowed = allowed_range(ProcessingConfig.model_fields.get(str(item["loc"][0])))
-    return f"{name} is {got}; it should {allowed or str(item['msg']).removeprefix('Input should ')}"
+    return f"{name} is {got}; it should {allowed or told}"
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -204,8 +224,8 @@ def _eventbridge_object(detail: Mapping[str, Any], defaults: JobDefaults) -> Job
 def _created(bucket: object, key: object, version: object, etag: object, defaults: JobDefaults) -> Job | str:
     if bucket != defaults.input_bucket or not isinstance(key, str) or not starts_a_batch(key):
         return (
-            f"{_shown(key)} in {_shown(bucket)}: only csv-files/**.csv and .csv.gz of {defaults.input_bucket} "
-            "start a batch"
+            f"{_shown(key)} in {_shown(bucket)}: only objects under csv-files/ of {defaults.input_bucket} start a "
+            "batch, and of those no folder markers and no *.error.json"
         )
     manifest = S3Manifest(defaults.input_bucket, key, _text(version), _text(etag))
     return Job(manifest, defaults.output_prefix, defaults.config, from_event=True)

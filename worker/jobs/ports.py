@@ -24,6 +24,10 @@ class Head(Protocol):
     def size(self) -> int:
         """Bytes."""
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What whoever stored it wrote beside it, keys in lower case."""
+
 
 class Manifests(Protocol):
     """Where manifests are read from and archived."""

@@ -51,6 +51,7 @@ def report(summary: Mapping[str, Any]) -> str:
             f"<title>{_text(summary['batch_id'])}</title><style>{_STYLE}</style></head><body>",
             f"<h1>{_text(summary['source_csv'] or summary['batch_id'])}</h1>",
             _subtitle(summary),
+            _warnings(summary.get("warnings", ())),
             _tiles(
                 [
                     ("collages", counts["collages_written"]),
@@ -65,6 +66,7 @@ def report(summary: Mapping[str, Any]) -> str:
             _reasons("Why images were not usable", summary["failures_by_reason"]),
             _failed(summary["creators"], counts["creators_failed"]),
             _rejects(summary["rejects"]),
+            _source(summary.get("source", {})),
             "</body></html>",
         ]
     )
@@ -75,6 +77,27 @@ def _subtitle(summary: Mapping[str, Any]) -> str:
         f'<div class="dim">batch <code>{_text(summary["batch_id"])}</code>, {_text(summary["status"])}, '
         f"started {_text(summary['started_at'])}, took {_seconds(summary['durations']['batch_seconds'])}</div>"
     )
+
+
+def _warnings(warnings: Iterable[str]) -> str:
+    return "".join(f'<p class="bad">{_text(warning)}</p>' for warning in warnings)
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    """Tell how the manifest was read."""
+    if not source:
+        return ""
+    told = {
+        "format": source["format"],
+        "encoding": source["encoding"],
+        "delimiter": source["delimiter"] and repr(source["delimiter"]),
+        "creator column": source["creator_column"],
+        "URL column": source["url_column"],
+        "repaired": ", ".join(f"{kind} {count:,}" for kind, count in source["repairs"].items()),
+        "skipped": ", ".join(f"{kind.replace('_', ' ')} {n:,}" for kind, n in source["skipped"].items() if n),
+    }
+    rows = "".join(f'<tr><td class="n">{name}</td><td>{_text(told[name])}</td></tr>' for name in told if told[name])
+    return f"<h2>How the manifest was read</h2><table>{rows}</table>"
 
 
 def _tiles(tiles: Iterable[tuple[str, int]]) -> str:

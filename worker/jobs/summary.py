@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO
 
+from worker.jobs.advice import no_images, nothing_made
 from worker.keys import iso
 from worker.model import Batch, CreatorRecord, CreatorStatus, Mode, Reject
 
@@ -24,6 +25,8 @@ class Tally:
     errors: dict[str, int] = field(default_factory=dict)
     seconds_sum: float = 0.0
     seconds_max: float = 0.0
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    """Names of the columns `creator` and `url`, and of the one that is `likelier` to hold the covers, where one is."""
 
     def add(self, record: CreatorRecord) -> None:
         """Count one creator."""
@@ -59,15 +62,20 @@ class Tally:
             "rows_total": self.rows_total,
             "rejects_total": self.rejects_total,
             "errors": dict(sorted(self.errors.items())),
+            "columns": dict(self.columns),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Rejects:
-    """The lines that could not be used: all counted by reason, the first of them listed."""
+    """The lines that could not be used: all counted by reason, the first of them listed; and how they were read.
+
+    `source` is what `Manifest.told` returns.
+    """
 
     by_reason: Mapping[str, int]
     listed: Sequence[Reject]
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -95,10 +103,13 @@ def summary(
 def head(batch: Batch, tally: Tally, rejects: Rejects, *, finished_at: datetime, worked: float) -> dict[str, Any]:
     """Return what a summary holds besides the lists that grow with the batch."""
     done = tally.creators_completed + tally.creators_failed
+    warnings = [text for text in (no_images(tally.counts()), nothing_made(tally.counts())) if text]
     return {
         "batch_id": batch.id,
         "status": "completed",
         "source_csv": batch.source_csv,
+        "source": dict(rejects.source),
+        "warnings": warnings,
         "message_id": batch.message_id,
         "started_at": iso(batch.started_at),
         "finished_at": iso(finished_at),
@@ -108,7 +119,7 @@ def head(batch: Batch, tally: Tally, rejects: Rejects, *, finished_at: datetime,
             "creator_seconds_mean": round(tally.seconds_sum / done, 3) if done else 0.0,
             "creator_seconds_max": round(tally.seconds_max, 3),
         },
-        "counts": {key: value for key, value in tally.counts().items() if key != "errors"},
+        "counts": {key: value for key, value in tally.counts().items() if key not in {"errors", "columns"}},
         "failures_by_reason": tally.counts()["errors"],
         "rejects": {
             "total": rejects.total,

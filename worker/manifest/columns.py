@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from worker.errors import JobReason, TerminalError
@@ -22,10 +23,8 @@ LONGEST_LIST = 6_000
 _SEPARATORS = dict.fromkeys(map(ord, " \t\r\n_-./:\"'"))
 _NUMBERED = re.compile(r"(.+?)\d*(?:urllist)?\d*")
 _LINK = re.compile(r"https?:|https?\\|//", re.IGNORECASE)
-_LIKELY = {
-    "creator_column": re.compile(r"creat|user|author|name|handle|account|channel|upload|profile|作者|账号|昵称|达人"),
-    "url_column": re.compile(r"cover|thumb|image|img|pic|poster|preview|url|link|src|封面|图|链接"),
-}
+_CREATOR_LIKE = re.compile(r"creat|user|author|name|handle|account|channel|upload|profile|作者|账号|昵称|达人")
+_URL_LIKE = re.compile(r"cover|thumb|image|img|pic|poster|preview|url|link|src|封面|图|链接")
 
 
 class Columns(NamedTuple):
@@ -60,12 +59,12 @@ class Wanted:
         likely: list[int] = []
         if self.with_creator and self._creator(header, sample) is None:
             lacks.append(_lacking("creator", "creator_column", self.creator_column, CREATOR))
-            likely += _likely(header, sample, "creator_column")
+            likely += _likely(header, partial(_creator_points, header, sample))
         if self._url(header, sample) is None:
             pages = [header[at] for at in _candidates(header, URL, None) if _holds_pages(sample, at)]
             told = f" ({_listed(pages)} holds pages of videos, not pictures)" if pages else ""
             lacks.append(_lacking("URL", "url_column", self.url_column, URL) + told)
-            likely += _likely(header, sample, "url_column")
+            likely += _likely(header, partial(_url_points, header, sample))
         order = [*dict.fromkeys(likely), *(at for at in range(len(header)) if at not in set(likely))]
         names = _listed([header[at] for at in order])
         return TerminalError(
@@ -82,6 +81,12 @@ class Wanted:
             return next(iter(found), None)
         found = [at for at in found if not _holds_pages(sample, at)]
         return next((at for at in found if any(map(_LINK.search, _values(sample, at)))), next(iter(found), None))
+
+
+def likelier_url(header: Sequence[str], sample: Sequence[Sequence[str]], used: int) -> str | None:
+    """Return the name of the column that looks most like one of covers; None where it is the one that is used."""
+    best = max(range(len(header)), key=lambda at: (_url_points(header, sample, at), at == used), default=used)
+    return None if best == used else header[best].strip()
 
 
 def plain_name(name: str) -> str:
@@ -132,17 +137,22 @@ def _lacking(role: str, key: str, named: str | None, known: Sequence[ColumnName]
     )
 
 
-def _likely(header: Sequence[str], sample: Sequence[Sequence[str]], key: str) -> list[int]:
-    """Give the columns that might be the one that is looked for, the likeliest first."""
+def _url_points(header: Sequence[str], sample: Sequence[Sequence[str]], at: int) -> int:
+    """Say how much a column looks like one of covers: most for links that are no pages, some for its name."""
+    values = list(_values(sample, at))
+    pictures = sum(1 for value in values if _LINK.match(value) and not is_page(value))
+    return (4 if 2 * pictures > len(values) else 0) + (2 if _URL_LIKE.search(plain_name(header[at])) else 0)
 
-    def points(at: int) -> int:
-        values = list(_values(sample, at))
-        links = sum(1 for value in values if _LINK.match(value)) * 2 > len(values) > 0
-        named = 2 if _LIKELY[key].search(plain_name(header[at])) else 0
-        if key == "url_column":
-            return named + (4 if links and not _holds_pages(sample, at) else 0)
-        return named if not links and (values or not sample) else 0
 
+def _creator_points(header: Sequence[str], sample: Sequence[Sequence[str]], at: int) -> int:
+    """Say how much a column looks like one of creators: by its name, where it has values that are no links."""
+    values = list(_values(sample, at))
+    names = not sample or 2 * sum(1 for value in values if not _LINK.match(value)) > len(values)
+    return 1 if names and _CREATOR_LIKE.search(plain_name(header[at])) else 0
+
+
+def _likely(header: Sequence[str], points: Callable[[int], int]) -> list[int]:
+    """Give the columns that have points, those with most of them first."""
     scored = [(points(at), at) for at in range(min(len(header), SHOWN_NAMES))]
     return [at for score, at in sorted(scored, key=lambda each: (-each[0], each[1])) if score]
 

@@ -33,7 +33,7 @@ class Encoding:
     damaged: bool
 
 
-def detect_encoding(file: BinaryIO, max_bytes: int) -> Encoding:
+def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None) -> Encoding:
     """Tell the encoding: a BOM's, else UTF-8, else GB18030, else UTF-8 with damage.
 
     Reads the whole manifest, once for each candidate, so broken gzip and size are told before anything is planned.
@@ -41,6 +41,8 @@ def detect_encoding(file: BinaryIO, max_bytes: int) -> Encoding:
     """
     head = next(read_pieces(file, max_bytes), b"")
     candidates = [(name, codec) for bom, name, codec in _BOMS if head.startswith(bom)]
+    if named is not None:
+        candidates = candidates or [(codecs.lookup(named).name, named)]
     candidates = candidates or [("utf-8", "utf-8"), ("gb18030", "gb18030")]
     valid = next((each for each in candidates if _is_valid(file, each[1], max_bytes)), None)
     return Encoding(*(valid or candidates[0]), damaged=valid is None)

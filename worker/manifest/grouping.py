@@ -34,7 +34,9 @@ _PRAGMAS = (
 class Grouping:
     """Takes rows and rejects, then gives the creator groups. To be used from one thread at a time, any thread.
 
-    The order of groups is that of their names in UTF-8, so that planning again after a crash makes the same chunks.
+    Rows whose creators' names differ in their Unicode form alone are one group, called as its first row calls it. The
+    order of groups is that of the names' keys (NFKC) in UTF-8, so that planning again after a crash makes the same
+    chunks.
     `rows` and `rejects` (by reason) count what was added; `kept_rejects` are the first `keep_rejects` of them.
     `creators` and `left_out` (rows beyond `max_rows`) are complete when `groups` has come to its end.
     """
@@ -47,6 +49,7 @@ class Grouping:
         self.kept_rejects: list[Reject] = []
         self._keep_rejects = keep_rejects
         self._interrupted = False
+        self._renamed = False
         with _spilling():
             self._database = _open_database()
 
@@ -74,6 +77,11 @@ class Grouping:
             raise Interrupted(JobReason.INTERRUPTED, "planning was interrupted")
         with _spilling():
             self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", batch.entries)
+            if batch.names:
+                self._renamed = True
+                self._database.executemany(
+                    "INSERT OR IGNORE INTO names (key, line, name) VALUES (?, ?, ?)", batch.names
+                )
         self.rows += len(batch.entries)
         self.rejects.update(reject.reason for reject in batch.rejects)
         self.kept_rejects += batch.rejects[: self._keep_rejects - len(self.kept_rejects)]
@@ -89,12 +97,37 @@ class Grouping:
         May be called again, from the start. Raises `Unavailable` where the disk under TMPDIR is full.
         """
         self.creators = self.left_out = 0
-        for name, rows in itertools.groupby(self._sorted_rows(), itemgetter(0)):
-            kept = tuple(Row(line, url) for _, line, url in itertools.islice(rows, max_rows))
+        for key, group in itertools.groupby(self._sorted_rows(), itemgetter(0)):
+            rows = iter(group)
+            kept = _some(rows, max_rows)
             left_out = sum(1 for _ in rows)
             self.creators += 1
             self.left_out += left_out
-            yield CreatorGroup(name, kept), left_out
+            yield CreatorGroup(self._name(key, kept[0].line), kept), left_out
+
+    def pieces(self, *, max_rows: int) -> Iterator[tuple[CreatorGroup, bool]]:
+        """Give all rows of each creator, in file order, in pieces of up to `max_rows`, one piece after the other.
+
+        With each piece comes whether its creator has a further one. Holds two pieces, whatever a creator has. May be
+        called again, from the start. Raises what `groups` raises.
+        """
+        for key, group in itertools.groupby(self._sorted_rows(), itemgetter(0)):
+            rows = iter(group)
+            piece = _some(rows, max_rows)
+            name = self._name(key, piece[0].line)
+            while piece:
+                following = _some(rows, max_rows)
+                yield CreatorGroup(name, piece), bool(following)
+                piece = following
+
+    def _name(self, key: str, line: int) -> str:
+        """Return the name of the group with this key as its first row, on this line, has it."""
+        if not self._renamed:
+            return key
+        with _spilling():
+            query = "SELECT name FROM names WHERE key = ? AND line = ?"
+            found = self._database.execute(query, (key, line)).fetchone()
+        return str(found[0]) if found else key
 
     def _sorted_rows(self) -> Iterator[tuple[str, int, str]]:
         with _spilling():
@@ -110,8 +143,16 @@ def _open_database() -> sqlite3.Connection:
         database.execute(f"PRAGMA {pragma}")
     # the line is the rowid: rows come in its order, so the table only ever grows at its end
     database.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, creator TEXT NOT NULL, url TEXT NOT NULL)")
+    # the first name that is not its group's key itself, where a group has one
+    database.execute(
+        "CREATE TABLE names (key TEXT PRIMARY KEY, line INTEGER NOT NULL, name TEXT NOT NULL) WITHOUT ROWID"
+    )
     database.execute("BEGIN")
     return database
+
+
+def _some(rows: Iterator[tuple[str, int, str]], most: int) -> tuple[Row, ...]:
+    return tuple(Row(line, url) for _, line, url in itertools.islice(rows, most))
 
 
 @contextmanager

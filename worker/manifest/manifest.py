@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from worker.errors import JobReason, RejectReason, TerminalError
 from worker.manifest.bytes import MAX_BYTES, not_csv, read_pieces, refuse_other_formats
-from worker.manifest.columns import Columns, Wanted, plain_name
+from worker.manifest.columns import Columns, Wanted, likelier_url, plain_name
 from worker.manifest.csv_source import open_csv
 from worker.manifest.encodings import detect_encoding
 from worker.manifest.rules import MAX_CREATOR_BYTES, MAX_URL, judge
@@ -90,6 +90,12 @@ class Manifest:
                 "lines_above_the_header": self._source.lines_above_the_header,
             },
         }
+
+    def columns_told(self) -> dict[str, str | None]:
+        """Return the names of the columns `creator` and `url`, and of the one that is `likelier` to hold the covers."""
+        told = self.told()
+        likelier = likelier_url(self._source.header, self._source.sample, self._columns.url)
+        return {"creator": told["creator_column"], "url": told["url_column"], "likelier": likelier}
 
     def batches(self) -> Iterator[LineBlock]:
         """Read the rows and rejects, in file order, a few thousand at a time; may be called again.
@@ -203,28 +209,30 @@ def open_manifest(
     *,
     creator_column: str | None = None,
     url_column: str | None = None,
+    encoding: str | None = None,
     group: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
     """Find out how to read the manifest in `file`, which is seekable and stays open as long as it is read.
 
-    With `group` all rows belong to that one group, and a creator column is neither needed nor looked for. `max_bytes`
-    bounds the manifest's size, decompressed. Reads the whole file to tell its encoding.
+    With `group` all rows belong to that one group, and a creator column is neither needed nor looked for. `encoding` is
+    that of text without a byte order mark, where it is known. `max_bytes` bounds the manifest's size, decompressed.
+    Reads the whole file to tell its encoding.
     Raises `TerminalError`: `manifest_not_csv`, `manifest_too_large`, `manifest_columns`,
     `manifest_empty`.
     """
     wanted = Wanted(creator_column, url_column, with_creator=group is None)
-    source = _open_source(file, wanted, max_bytes)
+    source = _open_source(file, wanted, encoding, max_bytes)
     columns = wanted.find(source.header, source.sample)
     if columns is None:
         raise wanted.missing(source.header, source.sample)
     return Manifest(source, columns, group)
 
 
-def _open_source(file: BinaryIO, wanted: Wanted, max_bytes: int) -> Source:
+def _open_source(file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int) -> Source:
     """Look at the content, never at a name, and open it as what it is."""
     refuse_other_formats(next(read_pieces(file, max_bytes), b""))
-    text = Text(file, detect_encoding(file, max_bytes), max_bytes)
+    text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):
         raise not_csv("JSON; export the table as CSV")
     return open_csv(text, wanted)
