@@ -167,11 +167,11 @@ def test_one_bad_manifest_of_a_message_does_not_keep_the_others_from_being_done(
     assert place.dead_letter(sent).attributes["error_code"] == "manifest_missing"
 
 
-@pytest.mark.parametrize("kind", ["test event", "other prefix", "other suffix", "other bucket", "removal"])
+@pytest.mark.parametrize("kind", ["test event", "other prefix", "an error", "other bucket", "removal"])
 def test_what_asks_for_nothing_is_deleted_with_a_log_line(
     place: Place, shared_worker: Worker, name: str, kind: str
 ) -> None:
-    key = {"other prefix": f"elsewhere/{name}.csv", "other suffix": f"csv-files/{name}.txt"}.get(
+    key = {"other prefix": f"elsewhere/{name}.csv", "an error": f"csv-files/{name}.csv.error.json"}.get(
         kind, f"csv-files/{name}.csv"
     )
     record = s3_record(place, key)
