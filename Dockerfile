@@ -28,9 +28,9 @@ RUN --mount=type=cache,target=/var/cache/pip \
 COPY worker /app/worker
 RUN cd /app/worker/images \
  && include=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
- && for name in jpeg webp; do \
+ && for module in jpeg:jpeg webp:webp lanczos:m; do name=${module%:*}; library=${module#*:}; \
       cc -O3 -Wall -shared -fPIC -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
-        -Wl,-z,relro -Wl,-z,now "-I$include" "_$name.c" "-l$name" -o "_$name.so" || exit 1; \
+        -Wl,-z,relro -Wl,-z,now "-I$include" "_$name.c" "-l$library" -o "_$name.so" || exit 1; \
     done \
  && strip --strip-unneeded _*.so && rm _*.[ch] _*.pyi
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app

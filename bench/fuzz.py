@@ -37,6 +37,7 @@ ODD_SAMPLINGS = (
 )
 
 Asked = tuple[int, int, int, int, int]
+Part = tuple[int, int, int, int]
 
 
 def main(seconds: float) -> None:
@@ -77,12 +78,18 @@ def decoded(data: bytes, size: tuple[int, int], asked: Asked) -> bytes | None:
         mode, pixels, left, top, right, bottom = found
         assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
         return pixels
-    part = _webp.decode(data, *size, *asked[1:])
-    if part is None:
+    return _decoded_webp(data, size, asked[1:], in_planes=asked[0] < 8)
+
+
+def _decoded_webp(data: bytes, size: tuple[int, int], part: Part, *, in_planes: bool) -> bytes | None:
+    found = _webp.decode(data, *size, *part, in_planes)
+    if found is None:
         return None
-    pixels, left, top = part
-    assert len(pixels) == (asked[3] - left) * (asked[4] - top) * 4, "the pixels do not fill the part"
-    return pixels
+    left, top, *memory = found
+    wide, high = part[2] - left, part[3] - top
+    lengths = [wide * high * 4] if len(memory) == 1 else [wide * high, *[(wide + 1) // 2 * ((high + 1) // 2)] * 2]
+    assert [len(each) for each in memory] == lengths, "the samples do not fill the part"
+    return b"".join(memory)
 
 
 def seeds(chance: random.Random) -> list[tuple[tuple[int, int], bytes]]:

@@ -12,10 +12,10 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from worker.images import jpeg, webp
+from worker.images import jpeg, lanczos, webp
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT = {"_jpeg": jpeg.is_built(), "_webp": webp.is_built()}
+BUILT = {"_jpeg": jpeg.is_built(), "_webp": webp.is_built(), "_lanczos": lanczos.is_built()}
 MODULES = [
     pytest.param(name, marks=pytest.mark.skipif(not built, reason="the C code was not built here"))
     for name, built in BUILT.items()

@@ -34,20 +34,40 @@ def pillow_s_fate(data: bytes, monkeypatch: pytest.MonkeyPatch, spec: CellSpec =
 
 
 def assert_same(ours: Cell | ImageReason, theirs: Cell | ImageReason) -> None:
-    """Compare pixels to a level: a filter's weights are rounded a little differently inside a part."""
+    """Compare pixels to a level where the file is decoded to pixels: a filter's weights are rounded differently.
+
+    Where it stays in planes, only what is a block's seam, or lies beside a colour's edge, may be another by more.
+    """
     if isinstance(ours, Cell) and isinstance(theirs, Cell):
         assert replace(ours, pixels=b"") == replace(theirs, pixels=b"")
         pixels = [np.frombuffer(cell.pixels, np.uint8).astype(int) for cell in (ours, theirs)]
-        assert np.abs(pixels[0] - pixels[1]).max() <= 1
+        moved = np.abs(pixels[0] - pixels[1])
+        in_planes = min(ours.width, ours.height) ** 2 * 3 >= webp.IN_PLANES_FROM**2 * len(ours.pixels)
+        if in_planes:
+            assert moved.mean() < 1.5
+            assert np.percentile(moved, 99) <= 10
+        else:
+            assert moved.max() <= 1
     else:
         assert ours == theirs
+
+
+def part_of(data: bytes, size: tuple[int, int], part: tuple[int, int, int, int]) -> tuple[Image.Image, int, int] | None:
+    """Return a part as our decoder makes it of the file, and where it begins."""
+    found = webp._webp.decode(data, *size, *part, False)
+    assert found == webp._webp.decode(data, *size, *part, False)
+    if found is None:
+        assert webp._webp.decode(data, *size, *part, True) is None
+        return None
+    left, top, pixels = found
+    return Image.frombytes("RGBX", (part[2] - left, part[3] - top), pixels), left, top
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(40, 40), (57, 101), (121, 215), (215, 121), (403, 717), (331, 90)], ids=str)
 def test_a_cell_is_the_same_as_pillow_s(size: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(photo(*size), "WEBP", **KINDS[kind])
-    assert webp.decoded_part(data, size, (0, 0, *size)) is not None
+    assert part_of(data, size, (0, 0, *size)) is not None
     assert_same(fate(data), pillow_s_fate(data, monkeypatch))
 
 
@@ -68,14 +88,14 @@ def test_the_cells_of_photographs_are_the_same_as_pillow_s(monkeypatch: pytest.M
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_part_is_that_part_of_the_whole(kind: str) -> None:
     data = encoded(TALL, "WEBP", **KINDS[kind])
-    found = webp.decoded_part(data, TALL.size, WHOLE)
+    found = part_of(data, TALL.size, WHOLE)
     assert found is not None
     whole = np.asarray(found[0])[..., :3]
     chance = random.Random(5)
     for _ in range(60):
         left, right = sorted(chance.sample(range(TALL.width + 1), 2))
         top, bottom = sorted(chance.sample(range(TALL.height + 1), 2))
-        found = webp.decoded_part(data, TALL.size, (left, top, right, bottom))
+        found = part_of(data, TALL.size, (left, top, right, bottom))
         assert found is not None
         picture, x, y = found
         assert left - x in (0, 1)
@@ -91,12 +111,12 @@ def test_any_part_is_that_part_of_the_whole(kind: str) -> None:
     "part", [(0, 0, 0, 215), (0, 0, 121, 0), (0, 0, 122, 215), (0, 0, 121, 216), (90, 0, 80, 215), (0, 0, 2**32 - 1, 9)]
 )
 def test_a_part_outside_of_the_picture_is_not_decoded(part: tuple[int, int, int, int]) -> None:
-    assert webp.decoded_part(encoded(TALL, "WEBP"), TALL.size, part) is None
+    assert part_of(encoded(TALL, "WEBP"), TALL.size, part) is None
 
 
 @pytest.mark.parametrize("size", [(121, 214), (122, 215), (0, 0), (2**32 - 1, 2**32 - 1)], ids=str)
 def test_a_picture_of_another_size_than_was_checked_is_not_decoded(size: tuple[int, int]) -> None:
-    assert webp.decoded_part(encoded(TALL, "WEBP"), size, (0, 0, 1, 1)) is None
+    assert part_of(encoded(TALL, "WEBP"), size, (0, 0, 1, 1)) is None
 
 
 @pytest.mark.parametrize(
@@ -114,19 +134,25 @@ def test_a_picture_of_another_size_than_was_checked_is_not_decoded(size: tuple[i
     ids=["empty", "start", "header", "png", "alpha", "animation", "a byte short", "cut"],
 )
 def test_what_is_odd_is_left_to_pillow(data: bytes) -> None:
-    assert webp.decoded_part(data, TALL.size, WHOLE) is None
+    assert part_of(data, TALL.size, WHOLE) is None
 
 
+@pytest.mark.parametrize("size", [(40, 71), (102, 110)], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_cut_anywhere_is_judged_as_pillow_judges_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(photo(40, 71), "WEBP", **KINDS[kind])
+def test_a_file_cut_anywhere_is_judged_as_pillow_judges_it(
+    kind: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(photo(*size), "WEBP", **KINDS[kind])
     for length in range(0, len(data), 7):
         assert_same(fate(data[:length]), pillow_s_fate(data[:length], monkeypatch))
 
 
+@pytest.mark.parametrize("size", [(40, 71), (102, 110)], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_a_cell_wherever_pillow_makes_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encoded(photo(40, 71), "WEBP", **KINDS[kind])
+def test_a_damaged_file_is_a_cell_wherever_pillow_makes_one(
+    kind: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = encoded(photo(*size), "WEBP", **KINDS[kind])
     chance = random.Random(kind)
     for _ in range(200):
         data = bytearray(whole)

@@ -176,7 +176,9 @@ def _cut(data: bytes, picture: Image.Image, orientation: int, spec: CellSpec) ->
     if scales:
         part = jpeg.decoded_part(data, picture.size, plan.divisor, plan.looked_at)
     elif picture.format == "WEBP" and picture.mode == "RGB":
-        part = webp.decoded_part(data, picture.size, plan.looked_at)
+        cell = webp.cut(data, picture.size, plan.looked_at, plan.box, spec.size)
+        if cell is not None:
+            return cell
     if part is None:
         return _resized(_decoded(picture, plan.divisor, spec), plan.box, spec.size)
     picture, left, top = part

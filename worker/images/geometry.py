@@ -14,6 +14,7 @@ from typing import TypeVar
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 FractionBox = tuple[Fraction, Fraction, Fraction, Fraction]
+FloatBox = tuple[float, float, float, float]
 _Side = TypeVar("_Side", int, Fraction)
 
 UPRIGHT = 1
