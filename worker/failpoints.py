@@ -1,13 +1,14 @@
-"""Failpoints: named places on a message's way at which tests end the process. For tests only.
+"""Failpoints: named places on the way of a message, at which tests end or freeze the process. For tests only.
 
 `failpoint("batch.taken")` does nothing unless the setting FAILPOINTS arms that place, as in
-`FAILPOINTS=batch.taken=kill@2`: at the second pass the process sends itself SIGKILL. Several are divided by commas.
+`FAILPOINTS=batch.taken=kill@2`: when the process comes there for the second time, it sends itself SIGKILL. Commas
+separate several.
 
 ======  =====================================================================================
 kill    SIGKILL, as when the kernel or ECS ends the worker
 stop    SIGSTOP, as when the machine is frozen; SIGCONT lets it go on
-raise   an error that nobody thought of
-trace   a log line for each pass, and on it goes; `*=trace` stands for every place
+raise   an error that no code expects
+trace   a log line for each pass, and the process goes on; `*=trace` traces every place
 ======  =====================================================================================
 
 `docs/crash-matrix.md` lists every place, and what became of a batch whose worker was killed there.
@@ -30,7 +31,7 @@ _reached: Callable[[str], None] | None = None
 
 
 class FailpointReached(Exception):
-    """What `raise` raises; nothing in the worker knows it."""
+    """What the action `raise` raises; no code of the worker knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def parse_failpoints(text: str) -> tuple[Armed, ...]:
 
 
 def arm(points: Iterable[Armed]) -> None:
-    """Arm these failpoints and no others; none makes every one inert again."""
+    """Arm these failpoints and disarm all others; without any, all are disarmed."""
     global _reached  # noqa: PLW0603 -- the one switch of the whole process
     armed = {point.name: point for point in points}
     passes: Counter[str] = Counter()

@@ -16,13 +16,13 @@ class Limiter:
     def __init__(self, limit: int) -> None:
         self._limit = _checked(limit)
         self._in_use = 0
-        # A slot is handed to the first waiter when it comes free, never put up for grabs: nobody jumps the queue.
-        # So while anyone waits, no slot is free.
+        # A slot that comes free goes straight to the first waiter, so that nobody can overtake it. While a task waits,
+        # no slot is free.
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
     def limit(self) -> int:
-        """Slots there are, at least 1."""
+        """How many slots there are; at least 1."""
         return self._limit
 
     @limit.setter
@@ -32,7 +32,7 @@ class Limiter:
 
     @property
     def in_use(self) -> int:
-        """Slots taken; above `limit` for a while after that was lowered."""
+        """How many slots are taken. More than `limit` for a while, after the limit was lowered."""
         return self._in_use
 
     @property
@@ -41,14 +41,14 @@ class Limiter:
         return len(self._waiters)
 
     def enter_now(self) -> bool:
-        """Take a slot if one is free, and tell whether there was; `leave` gives it back."""
+        """Take a slot if one is free; return whether one was. `leave` gives it back."""
         if self._in_use >= self._limit:
             return False
         self._in_use += 1
         return True
 
     def leave(self) -> None:
-        """Give a slot back, to the first who waits."""
+        """Give a slot back; the first waiter gets it."""
         self._in_use -= 1
         self._hand_over()
 
@@ -61,10 +61,10 @@ class Limiter:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                with suppress(ValueError):  # passed over meanwhile
+                with suppress(ValueError):  # `_hand_over` has removed it meanwhile
                     self._waiters.remove(waiter)
             else:
-                self.leave()  # the slot came in the same turn of the loop as the cancellation
+                self.leave()  # the slot and the cancellation came in the same turn of the event loop
             raise
 
     async def __aexit__(
@@ -75,12 +75,12 @@ class Limiter:
     def _hand_over(self) -> None:
         while self._waiters and self._in_use < self._limit:
             waiter = self._waiters.popleft()
-            if not waiter.done():  # a cancelled one stays in the queue until its task runs
+            if not waiter.done():  # a cancelled waiter stays in the queue until its task runs
                 self._in_use += 1
                 waiter.set_result(None)
 
 
 def _checked(limit: int) -> int:
     if limit < 1:
-        raise ValueError(f"a limiter's limit is {limit}; allowed are 1 and more, or its waiters would wait for ever")
+        raise ValueError(f"the limit is {limit}; allowed is 1 or more, because with less all tasks would wait for ever")
     return limit

@@ -1,6 +1,7 @@
 """Structured logs to stderr: JSON in a container, readable at a terminal.
 
-An event is `noun.verb_past` with its values as keys; `batch_id`, `message_id` and `creator` are bound where known.
+An event's name has the form `noun.verb_past`; its values are keys of the line. `batch_id`, `message_id` and `creator`
+are added where they are known.
 """
 
 import logging
@@ -18,7 +19,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "auto") -> None:
-    """Route structlog and the standard library's logging to stderr in one form."""
+    """Send the log lines of structlog and of the standard library to stderr, in one form."""
     readable = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -26,10 +27,10 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        # A traceback that is wrapped at the terminal's width would hide signatures from the mask.
+        # A plain traceback: wrapping at the terminal's width would break signatures in two, and the mask miss them.
         [_visible, _console(), lambda _logger, _method, text: without_signatures(str(text))]
         if readable
-        # What is written out in a string of JSON is the same string to whoever parses it.
+        # Within a JSON string, an escape such as \u001b means the same character: the line may be escaped as a whole.
         else [
             _tracebacks(),
             _mask,
@@ -59,7 +60,7 @@ def configure(level: str = "info", fmt: Literal["auto", "json", "console"] = "au
 
 
 def _watch_for_crashes() -> None:
-    """Tell in the same form what nobody caught: Python's own reports would show texts as they are."""
+    """Log uncaught exceptions in the same form: Python's own reports mask no secrets."""
     sys.excepthook = _tell_crash
     if threading.excepthook is threading.__excepthook__:  # a test runner has its own, and needs it
         threading.excepthook = lambda args: _tell_crash(args.exc_type, args.exc_value, args.exc_traceback)
@@ -78,17 +79,17 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 
 def _visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Write out what would drive the terminal: names and texts of strangers are among the values."""
+    """Escape control characters: values hold names and texts of strangers, which could steer the terminal."""
     return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _tracebacks() -> structlog.processors.ExceptionRenderer:
-    """Tell exceptions as values; without local variables, which may be secrets and are long."""
+    """Log exceptions as structured values, without local variables: these are long, and may be secrets."""
     return structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask every value, and put first what a reader of many lines looks for first."""
+    """Mask every value, and put time, level and event first, where a reader looks for them."""
     order = [key for key in ("timestamp", "level", "event") if key in event]
     return {key: _masked(event[key]) for key in dict.fromkeys([*order, *event])}
 

@@ -1,6 +1,6 @@
-"""What must not be shown: signatures of links, which are keys to somebody's objects, and keys. Pure.
+"""Masks secrets in texts: signatures of links, which open somebody's objects, keys and passwords. Pure.
 
-Nor characters that drive a terminal, or turn the text around them.
+Also escapes characters that steer a terminal or change the direction of the text.
 """
 
 import re
@@ -9,10 +9,10 @@ _NAME = r"(?:signature|sign|token|credential|secret|auth|access_?key|password|pa
 _VALUE = r"[^&\s\"'<>\\\x1b]+"
 
 SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # Signing parameters of links and what follows them, wherever they stand: in a URL, in a piece of one that was cut
-    # out of a broken message, or escaped in JSON or another URL.
+    # Parameters that sign a link, with their values, wherever they stand: in a URL, in a piece of one from a broken
+    # message, or escaped in JSON or in another URL.
     (re.compile(rf"(?i)({_NAME}(?:=|%3d|\\u003d)){_VALUE}"), r"\1***"),
-    # Short names that other stores and CDNs give theirs: too common to be looked for outside of a query.
+    # Short names that other stores and CDNs use. They are common words, so they are masked in a query only.
     (re.compile(rf"(?i)([?&](?:sig|policy|hdn[a-z]{{1,3}}|oh|key|verify|st|s)=){_VALUE}"), r"\1***"),
     (re.compile(rf"(?i)(\"[a-z0-9_.-]{{0,40}}{_NAME}\"\s{{0,9}}:\s{{0,9}}\")[^\"]+"), r"\1***"),
     (re.compile(r"(://)[^/\s@\"'<>\\]{1,300}@"), r"\1***@"),
@@ -21,11 +21,11 @@ SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 """What secrets look like, and what is shown instead."""
 
 _MAY_HOLD_ONE = re.compile(r"[=%\"@\\]|A[KS]IA")
-"""What each of them has at least. Most of what is logged has none, and one look is a fifth of five searches."""
+"""Every secret holds at least one of these. Most texts hold none, so that one search is enough for them."""
 
 
 def without_signatures(text: str) -> str:
-    """Return the text with what is secret in it masked."""
+    """Return the text with its secrets masked."""
     if not _MAY_HOLD_ONE.search(text):
         return text
     for pattern, instead in SECRETS:
@@ -37,5 +37,5 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 
 
 def visible(text: str) -> str:
-    """Return the text with control characters (but tabs and newlines) and marks of direction written out."""
+    """Return the text with control characters (except tabs and newlines) and direction marks as escapes."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

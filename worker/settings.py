@@ -30,7 +30,7 @@ HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*
 
 
 def _with_a_host(url: str) -> str:
-    """Refuse what the SDK and its HTTP client would only trip over later."""
+    """Refuse a URL without a usable host or port here: the SDK would report it later, and less clearly."""
     try:
         usable = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
     except ValueError:
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     mysql_url: MySqlUrl | None = None
     """Where `export-mysql` reads: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, percent-encoded."""
 
-    # what a job gets that does not ask
+    # the defaults of a job
     default_rows: Rows = 5
     default_cols: Cols = 7
     default_quality: Quality = 95
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
             raise ValueError("have at most 256 bytes of UTF-8: S3 keys end at 1,024")
         return value
 
-    # Relations are checked with the second of the two, so that they are told together with everything else.
+    # A relation of two settings is checked with the second of them, so that its error is reported with all others.
     @field_validator("memory_critical_threshold")
     @classmethod
     def _not_below_the_warning(cls, value: float, others: ValidationInfo) -> float:
@@ -168,7 +168,7 @@ class Settings(BaseSettings):
 
     @property
     def default_config(self) -> ProcessingConfig:
-        """What a job gets that names nothing itself."""
+        """The configuration of a job that asks for nothing itself."""
         return ProcessingConfig(
             rows=self.default_rows,
             cols=self.default_cols,
@@ -188,14 +188,14 @@ class Settings(BaseSettings):
         return frozenset({self.input_bucket, *self.allowed_input_buckets})
 
     def effective(self) -> dict[str, Any]:
-        """Every setting in force, for the start log. None of them is a secret but the user part of a URL."""
+        """Return every setting in force, for the start log. The user part of URLs, the only secret, is masked."""
         return {name: _masked(value) for name, value in self.model_dump(mode="json").items()}
 
 
 def load(*, required: tuple[str, ...] = ()) -> Settings:
     """Read the environment.
 
-    `required` names settings that the command at hand cannot do without.
+    `required` are the variables that the command cannot do without.
     Raises `SettingsError` with every bad variable, what it held and what is allowed.
     """
     problems: list[str] = []
@@ -217,7 +217,7 @@ def load(*, required: tuple[str, ...] = ()) -> Settings:
 def _problem(item: Mapping[str, Any]) -> str:
     name = str(item["loc"][0])
     told = str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
-    known = item["type"] != "value_error"  # else it is ours, and says all
+    known = item["type"] != "value_error"  # the other errors are our own, and say what is allowed
     allowed = (allowed_range(Settings.model_fields.get(name)) if known else None) or told
     return f"{name.upper()}: got {_shown(item['input'])}; it should {allowed}"
 
@@ -228,7 +228,7 @@ def _shown(value: object) -> str:
 
 
 def _masked(value: Any) -> Any:
-    """Hide what stands before an @ in a URL."""
+    """Mask the user part of a URL, before the @."""
     if isinstance(value, str) and "://" in value and "@" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://***@{rest.rpartition('@')[2]}"

@@ -155,10 +155,10 @@ async def test_a_task_that_fails_or_is_cancelled_inside_gives_its_slot_back() ->
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_that_would_let_nobody_in_is_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match="allowed are 1 and more"):
+    with pytest.raises(ValueError, match="allowed is 1 or more"):
         Limiter(limit)
     limiter = Limiter(1)
-    with pytest.raises(ValueError, match="allowed are 1 and more"):
+    with pytest.raises(ValueError, match="allowed is 1 or more"):
         limiter.limit = limit
     assert limiter.limit == 1
 

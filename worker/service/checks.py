@@ -20,7 +20,7 @@ CHECK_DEADLINE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. One that is not `required` is told but does not make the whole unwell."""
+    """One check. A failed check that is not `required` is shown, and the whole counts as healthy all the same."""
 
     name: str
     ok: bool
@@ -35,7 +35,7 @@ async def check_all(
 
     `memory_percent` returns the percent of memory in use.
     """
-    # Where private addresses are allowed, images come from the machine itself: the outside is not needed.
+    # Where private addresses are allowed, images come from this machine: the network outside is not required.
     return list(
         await asyncio.gather(
             _checked("memory", _memory(settings, memory_percent)),
@@ -49,7 +49,7 @@ async def check_all(
 
 
 def as_json(checks: list[Check]) -> str:
-    """Write checks for a program."""
+    """Return the checks as JSON, for programs."""
     return json.dumps(
         {
             "healthy": healthy(checks),
@@ -61,7 +61,7 @@ def as_json(checks: list[Check]) -> str:
 
 
 def healthy(checks: list[Check]) -> bool:
-    """Say whether everything that is required is well."""
+    """Return whether all required checks passed."""
     return all(check.ok or not check.required for check in checks)
 
 

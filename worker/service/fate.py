@@ -1,4 +1,4 @@
-"""What happens to a message. The outcome alone decides it; nothing else deletes."""
+"""What happens to a message after its work. Only the outcome decides, and only this code deletes messages."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from worker.model import Outcome, Retryable, Succeeded, Terminal
 log = structlog.get_logger(__name__)
 
 BACKOFF = 10.0
-"""Seconds; doubled for every receive that a message has behind it."""
+"""Seconds; doubled for each receive that the message already had."""
 
 MAX_BACKOFF = 900.0
 
@@ -22,8 +22,8 @@ MAX_BACKOFF = 900.0
 async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
     """Delete the message, send it to the dead-letter queue, or give it back.
 
-    Every order here is one in which a crash between two steps leaves a message too many, never one too few. Where
-    SQS does not answer, the message comes back by itself when its visibility ends: all of its work can be repeated.
+    The steps are ordered so that a crash between two of them leaves one message too many, never one too few. Where SQS
+    does not answer, the message comes back by itself when its visibility ends; its work can be repeated.
     """
     try:
         match outcome:

@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def health_endpoint(port: int, look: Callable[[], tuple[bool, dict[str, Any]]]) -> AsyncIterator[None]:
-    """Serve `/healthz` while the body runs: 200 where `look` says that the worker is well, else 503. Port 0: none."""
+    """Serve `/healthz` while the body runs: 200 where `look` says all is well, else 503. Port 0: not served."""
     if not port:
         yield
         return
@@ -28,7 +28,7 @@ async def health_endpoint(port: int, look: Callable[[], tuple[bool, dict[str, An
     try:
         try:
             await web.TCPSite(runner, port=port).start()
-        except OSError as error:  # a second worker on a laptop: it works as well without
+        except OSError as error:  # for example a second worker on a laptop: it works without
             log.warning("health.port_taken", port=port, error=str(error))
         yield
     finally:

@@ -13,7 +13,7 @@ from worker.errors import HeartbeatLost, Interrupted, JobReason, Unavailable
 log = structlog.get_logger(__name__)
 
 LONGEST_HOLD = 11.5 * 3600
-"""Seconds. SQS lets nobody hold a message longer than 12 hours from its receive."""
+"""Seconds. SQS lets a consumer hold a message for 12 hours from its receive, and no longer."""
 
 MARGIN = 0.1
 """Share of the visibility that is left when a message that could not be extended counts as lost: in that time its work

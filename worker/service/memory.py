@@ -11,20 +11,20 @@ from worker.jobs.gate import Memory
 from worker.service.cgroups import Cgroups, number
 
 READ_EVERY = 0.25
-"""Seconds for which a reading stands: it is asked for at every creator."""
+"""Seconds for which a reading is used again; the gate asks before each creator."""
 
 
 def spare_the_collector() -> None:
-    """Let the garbage collector pass over what is loaded by now, and come by less often.
+    """Leave the objects that exist now out of garbage collection, and collect less often.
 
-    With Python's own settings it takes a twentieth of the worker's process, and stops it for up to 50 ms.
+    With Python's own settings, collections take 5% of the worker's CPU, and stop it for up to 50 ms each.
     """
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
 
 
 class MemoryGauge:
-    """Reads memory; a reading is kept for a moment.
+    """Reads the memory in use; a reading is kept for a moment.
 
     `task_bytes` is the ECS task's limit, which counts where no cgroup of ours shows one.
     """
@@ -65,7 +65,7 @@ class MemoryGauge:
         used = number(self._files.usage) if self._files is not None else None
         if self._files is None or used is None:
             return None
-        # Pages of files that nobody uses are given back before anyone is killed.
+        # The kernel gives up unused pages of files before it kills a process.
         return max(0, used - _inactive_file(self._files.statistics))
 
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from worker.aws.ecs import EcsAgent, Protection
 
 RENEW_EVERY = 2 * 60.0
-"""Seconds; well below how long a protection lasts. A worker that is never idle learns only from its renewal that a
-deployment wants to replace it; until then it takes new messages, and the deployment waits."""
+"""Seconds; much shorter than a protection lasts. A worker that is never idle learns from a renewal that a deployment
+wants to replace it. Until then it takes new messages, and the deployment waits."""
 
 BLOCKED_PAUSE = 60.0
 """Seconds for which no message is asked for after a deployment has refused the protection."""
