@@ -4,7 +4,7 @@ FROM python:3.13-slim-trixie AS build
 
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
-      gcc libc6-dev libjpeg62-turbo-dev liblcms2-dev libwebp-dev zlib1g-dev \
+      gcc libc6-dev libdav1d-dev libde265-dev libjpeg62-turbo-dev liblcms2-dev libwebp-dev zlib1g-dev \
  && rm -rf /var/lib/apt/lists/*
 
 # Dependencies before code: they change seldom, and this is the step that takes minutes.
@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 COPY worker /app/worker
 RUN cd /app/worker/images \
  && include=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
- && for module in jpeg:jpeg webp:webp lanczos:m; do name=${module%:*}; library=${module#*:}; \
+ && for module in jpeg:jpeg webp:webp lanczos:m hevc:de265 av1:dav1d; do name=${module%:*}; library=${module#*:}; \
       cc -O3 -Wall -shared -fPIC -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
         -Wl,-z,relro -Wl,-z,now "-I$include" "_$name.c" "-l$library" -o "_$name.so" || exit 1; \
     done \
@@ -38,10 +38,11 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /ap
 
 FROM python:3.13-slim-trixie
 
-# The libraries that Pillow-SIMD was linked with. Besides, what only an installer needs goes: a worker installs nothing.
+# The libraries that Pillow-SIMD and our own C code were linked with: decoders of HEVC and AV1, and no encoders.
+# Besides, what only an installer needs goes: a worker installs nothing.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
-      ca-certificates libjpeg62-turbo liblcms2-2 libwebp7 libwebpdemux2 libwebpmux3 zlib1g \
+      ca-certificates libdav1d7 libde265-0 libjpeg62-turbo liblcms2-2 libwebp7 libwebpdemux2 libwebpmux3 zlib1g \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* \
       /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip \
       /usr/bin/pip* /usr/lib/python3/dist-packages/pip* \

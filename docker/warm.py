@@ -12,15 +12,19 @@ import platform
 from PIL import Image, ImageCms, __version__, features
 
 import worker
-from worker.images import jpeg, webp
+from worker.images import heif_decoding, jpeg, lanczos, webp
 
 for module in pkgutil.walk_packages(worker.__path__, "worker."):
     if module.name != "worker.__main__":
         importlib.import_module(module.name)
 importlib.import_module("botocore.session")
 
-if not (jpeg.is_built() and webp.is_built()):
-    raise SystemExit("worker/images/_jpeg.c or _webp.c was not built")
+built = {"_jpeg.c": jpeg.is_built(), "_webp.c": webp.is_built(), "_lanczos.c": lanczos.is_built()}
+built |= {"_hevc.c": heif_decoding.is_built("HEIC"), "_av1.c": heif_decoding.is_built("AVIF")}
+if not all(built.values()):
+    raise SystemExit(
+        f"not built, of worker/images: {', '.join(name for name, is_built in built.items() if not is_built)}"
+    )
 Image.init()
 ImageCms.createProfile("sRGB")
 missing = [name for name in ("jpg", "zlib", "webp", "littlecms2") if not features.check(name)]

@@ -75,6 +75,8 @@ def content_type(data: bytes) -> str:
         return "image/gif"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
+    if data[4:12] in (b"ftypheic", b"ftypavif"):
+        return f"image/{data[8:12].decode()}"
     return "application/octet-stream"
 
 

@@ -12,10 +12,16 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
-from worker.images import jpeg, lanczos, webp
+from worker.images import heif_decoding, jpeg, lanczos, webp
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT = {"_jpeg": jpeg.is_built(), "_webp": webp.is_built(), "_lanczos": lanczos.is_built()}
+BUILT = {
+    "_jpeg": jpeg.is_built(),
+    "_webp": webp.is_built(),
+    "_lanczos": lanczos.is_built(),
+    "_hevc": heif_decoding.is_built("HEIC"),
+    "_av1": heif_decoding.is_built("AVIF"),
+}
 MODULES = [
     pytest.param(name, marks=pytest.mark.skipif(not built, reason="the C code was not built here"))
     for name, built in BUILT.items()

@@ -102,6 +102,6 @@ async def watched(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[by
 async def test_no_file_makes_a_decoder_ask_for_what_it_cannot_have(
     watched: Callable[[bytes], Any], family: str
 ) -> None:
-    """Nothing is opened or imported after the sandbox is sealed: the rehearsal has loaded it all."""
+    """Nothing is opened or imported after the sandbox is sealed: `preload` has loaded it all."""
     for name, (data, _) in corpus.FAMILIES[family]():
         assert await watched(data) == [], name

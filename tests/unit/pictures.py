@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PHOTOS = sorted(path for path in (Path(__file__).parents[2] / "samples" / "photos").iterdir() if path.is_file())
+PHOTOS = sorted((Path(__file__).parents[2] / "samples" / "photos").glob("*.[jpgw]*"))
+"""Those that Pillow decodes as well, to compare with."""
 
 BACKGROUND = (250, 120, 10)
 

@@ -1,5 +1,6 @@
 """Every kind of image once, before the sandbox is sealed: Pillow loads many of its modules only when it needs them."""
 
+import base64
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -17,6 +18,7 @@ from PIL import (
 from PIL.ExifTags import Base as ExifTag
 
 from worker.errors import ImageError
+from worker.images import heif_decoding
 from worker.images.cell import Cell, CellSpec
 
 _LOADED = (GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
@@ -24,6 +26,25 @@ _LOADED = (GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, Tiff
 
 _SPEC = CellSpec(size=8, background=(255, 255, 255), min_side=1, max_pixels=10_000, keep_side=800)
 _SIDE = 16
+
+_BY_ENCODERS_THAT_ARE_NOT_HERE = {
+    "HEIC": base64.b64decode(
+        "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAa1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAAA5waXRtAAAA"
+        "AAACAAAAEGlkYXQAAAAAABAAEAAAADhpbG9jAQAAAERAAAIAAQAAAAAAAAHRAAEAAAAAAAAAKAACAAEAAAAAAAAAAQAAAAAAAAAIAAAAOGlpbmYA"
+        "AAAAAAIAAAAVaW5mZQIAAAEAAQAAaHZjMQAAAAAVaW5mZQIAAAAAAgAAZ3JpZAAAAADYaXBycAAAALZpcGNvAAAAdmh2Y0MBA3AAAAAAAAAAAAAe"
+        "8AD8/fj4AAAPAyAAAQAYQAEMAf//A3AAAAMAkAAAAwAAAwAeugJAIQABACpCAQEDcAAAAwCQAAADAAADAB6gIIEFluqumubgQEDAgAAAAwCAAAAD"
+        "AIQiAAEABkQBwXPBiQAAABRpc3BlAAAAAAAAAEAAAABAAAAAFGlzcGUAAAAAAAAAEAAAABAAAAAQcGl4aQAAAAADCAgIAAAAGmlwbWEAAAAAAAAA"
+        "AgABAoECAAICA4QAAAAaaXJlZgAAAAAAAAAOZGltZwACAAEAAQAAADBtZGF0AAAAJCgBrxkhORLvXaW/94j/l6V/N1t8pkqmlwTXiJkLA4GAjZGd"
+        "OA=="
+    ),
+    "AVIF": base64.b64decode(
+        "AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOptZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAAA5waXRtAAAA"
+        "AAABAAAAImlsb2MAAAAAREAAAQABAAAAAAEOAAEAAAAAAAAAHAAAACNpaW5mAAAAAAABAAAAFWluZmUCAAAAAAEAAGF2MDEAAAAAamlwcnAAAABL"
+        "aXBjbwAAABNjb2xybmNseAACAAIABoAAAAAMYXYxQ4EADAAAAAAUaXNwZQAAAAAAAAAQAAAAEAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAA"
+        "AAABAAEEgYIDhAAAACRtZGF0EgAKCRgM/9ggQEDQgDINGwAaaaaEAACTF5SXzA=="
+    ),
+}
+"""Pictures of one colour, 16 px a side."""
 
 
 def preload(make_cell: Callable[[bytes, CellSpec], Cell]) -> None:
@@ -55,7 +76,7 @@ def _samples() -> list[bytes]:
         _file(picture, "WEBP", exif=exif, icc_profile=profile),
         _file(clear, "WEBP", lossless=True),
         _file(picture, "WEBP", save_all=True, append_images=[clear.convert("RGB")]),
-        *([_file(picture, "AVIF")] if "AVIF" in Image.SAVE else []),
+        *(data for name, data in _BY_ENCODERS_THAT_ARE_NOT_HERE.items() if heif_decoding.is_built(name)),
     ]
 
 

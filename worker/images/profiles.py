@@ -1,10 +1,16 @@
-"""Embedded colour profiles, applied to RGB only: Pillow-SIMD lacks fixes for other combinations of modes."""
+"""Embedded colour profiles, applied to RGB and to grey pictures.
+
+RGB goes through littlecms, in that one combination of modes only: Pillow-SIMD lacks fixes for others. What a grey
+profile does to 256 levels is a table that is made from its curve.
+"""
 
 import itertools
 from functools import lru_cache
 from io import BytesIO
 
 from PIL import Image, ImageChops, ImageCms
+
+from worker.images.icc import grey_curve
 
 MAX_PROFILE_BYTES = 1 << 20
 
@@ -13,14 +19,43 @@ TOLERANCE = 2
 
 
 def in_srgb(picture: Image.Image, profile: object) -> Image.Image:
-    """Return an RGB or RGBA picture with its colours brought to sRGB; unchanged if the profile is none, bad or sRGB."""
-    transform = _transform(profile) if isinstance(profile, bytes) and is_rgb_profile(profile) else None
+    """Return an L, RGB or RGBA picture with its colours brought to sRGB.
+
+    It is unchanged if the profile is none, broken, sRGB, or one for other pictures.
+    """
+    if not isinstance(profile, bytes) or len(profile) > MAX_PROFILE_BYTES:
+        return picture
+    if picture.mode in ("L", "LA"):
+        return _grey_in_srgb(picture, profile)
+    transform = _transform(profile) if is_rgb_profile(profile) else None
     if transform is None:
         return picture
     colours = transform.apply(picture.convert("RGB"))
     if picture.mode == "RGBA":
         colours.putalpha(picture.getchannel("A"))
     return colours
+
+
+def _grey_in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    table = _grey_table(profile)
+    if table is None:
+        return picture
+    return picture.point(table + list(range(256)) if picture.mode == "LA" else table)
+
+
+@lru_cache(maxsize=16)
+def _grey_table(profile: bytes) -> list[int] | None:
+    """Return the level of sRGB for each of the 256 that a grey profile speaks of; None if they are much the same."""
+    curve = grey_curve(profile)
+    if curve is None:
+        return None
+    table = [round(255 * _srgb_level(min(max(curve(level / 255), 0.0), 1.0))) for level in range(256)]
+    return table if max(abs(to - level) for level, to in enumerate(table)) > TOLERANCE else None
+
+
+def _srgb_level(light: float) -> float:
+    """Return the level, from 0 to 1, that sRGB shows so much light by; IEC 61966-2-1."""
+    return light * 12.92 if light <= 0.0031308 else float(1.055 * light ** (1 / 2.4)) - 0.055
 
 
 def is_rgb_profile(profile: bytes) -> bool:

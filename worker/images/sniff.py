@@ -2,10 +2,13 @@
 
 import re
 
-ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
-"""What becomes a cell, by Pillow's names; AVIF where the codec is there."""
+ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
+"""What becomes a cell."""
 
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+"""They say that there are pictures, and not how these are coded."""
 
 _FOREIGN_FORMATS = (
     ("TIFF", rb"II[*+]\0|MM\0[*+]"),
@@ -42,11 +45,13 @@ def sniffed_format(head: bytes) -> str | None:
 
 
 def _heif_family(head: bytes) -> str | None:
-    """Tell AVIF, HEIF and what only shares their box (an MP4) apart by the brands; ISO/IEC 14496-12, 4.3."""
-    major, compatible = head[8:12], head[16 : min(int.from_bytes(head[:4]), 256)]
-    if major in (b"avif", b"avis") or (major in (b"mif1", b"msf1") and b"avif" in compatible):
-        return "AVIF"
-    return "HEIF" if major in _HEIF_BRANDS else None
+    """Tell AVIF and HEIC by the brands, also from an MP4, which begins with the same box; ISO/IEC 14496-12, 4.3."""
+    end = min(int.from_bytes(head[:4]), 256)
+    major, others = head[8:12], {head[at : at + 4] for at in range(16, end, 4)}
+    for name, brands in (("AVIF", _AVIF_BRANDS), ("HEIC", _HEIC_BRANDS)):
+        if major in brands or (major in _HEIF_BRANDS and others & brands):
+            return name
+    return "HEIC" if major in _HEIF_BRANDS else None
 
 
 def webp_canvas(head: bytes) -> tuple[int, int] | None:

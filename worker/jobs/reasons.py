@@ -18,7 +18,7 @@ IMAGES = {
     ImageReason.TOO_MANY_PIXELS: "The image has more pixels than MAX_IMAGE_PIXELS.",
     ImageReason.TOO_SMALL: "The image is smaller than MIN_IMAGE_SIZE on a side.",
     ImageReason.NOT_AN_IMAGE: "What came is no image; often it is a web page.",
-    ImageReason.UNSUPPORTED_FORMAT: "The image has a format other than JPEG, PNG, WebP and GIF.",
+    ImageReason.UNSUPPORTED_FORMAT: "The image is none of JPEG, PNG, WebP, GIF, AVIF and HEIC, or of a rare kind.",
     ImageReason.TRUNCATED: "The file is cut short or damaged.",
     ImageReason.DUPLICATE: "The creator has this picture already: the same link, or the same bytes.",
     ImageReason.DECODER_CRASHED: "The file made the decoder crash. It cost this image only.",

@@ -1,0 +1,3 @@
+def decode(
+    data: bytes, most_pixels: int, /
+) -> tuple[tuple[tuple[int, int, bytes], ...], tuple[int, int, int, int]]: ...

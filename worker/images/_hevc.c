@@ -1,0 +1,88 @@
+/* One HEVC picture, as HEIC files hold them, decoded by libde265. worker/images/heif.py tells how it is used.
+ *
+ * libde265 runs in the calling thread: a decoder's sandbox allows no others. A picture with errors is never given out.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+#include <libde265/de265.h>
+
+#include "_planes.h"
+
+/* Return the first picture, or NULL if there is none without errors. */
+static const struct de265_image *first_picture(de265_decoder_context *decoder, const Py_buffer *data) {
+    const struct de265_image *picture = NULL;
+    de265_error status = de265_push_data(decoder, data->buf, (int)data->len, 0, NULL);
+    if (status == DE265_OK)
+        status = de265_flush_data(decoder);
+    for (int more = 1; more && picture == NULL && de265_isOK(status);) {
+        status = de265_decode(decoder, &more);
+        picture = de265_peek_next_picture(decoder);
+    }
+    return picture;
+}
+
+/* Whether libde265 has warned of anything that touches pixels. */
+static int is_damaged(de265_decoder_context *decoder) {
+    for (de265_error warning; (warning = de265_get_warning(decoder)) != DE265_OK;)
+        if (warning != DE265_WARNING_NO_WPP_CANNOT_USE_MULTITHREADING &&
+            warning != DE265_WARNING_SPS_MISSING_CANNOT_DECODE_SEI)
+            return 1;
+    return 0;
+}
+
+static PyObject *as_tuple(const struct de265_image *picture) {
+    struct plane planes[3];
+    int count = de265_get_chroma_format(picture) == de265_chroma_mono ? 1 : 3;
+    for (int i = 0; i < count; i++) {
+        int stride = 0;
+        planes[i].samples = de265_get_image_plane(picture, i, &stride);
+        planes[i].stride = stride;
+        planes[i].width = de265_get_image_width(picture, i);
+        planes[i].height = de265_get_image_height(picture, i);
+        planes[i].depth = de265_get_bits_per_pixel(picture, i);
+    }
+    PyObject *found = planes_as_tuple(planes, count);
+    if (found == NULL)
+        return NULL;
+    return Py_BuildValue("N(iiii)", found, de265_get_image_colour_primaries(picture),
+                         de265_get_image_transfer_characteristics(picture),
+                         de265_get_image_matrix_coefficients(picture), de265_get_image_full_range_flag(picture));
+}
+
+PyDoc_STRVAR(decode_doc, "decode(data)\n--\n\n"
+                         "Decode the first picture of an HEVC stream with start codes (ITU-T H.265, annex B).\n\n"
+                         "Returns its planes, (width, height, bytes) each, Y or Y, Cb and Cr; and what the stream says\n"
+                         "of its colours: (primaries, transfer, matrix, full range). Raises ValueError for a stream\n"
+                         "that is not whole and sound. Memory is taken for a picture of any size: look before.");
+
+static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *argument) {
+    Py_buffer data;
+    PyObject *found = NULL;
+
+    if (PyObject_GetBuffer(argument, &data, PyBUF_SIMPLE) < 0)
+        return NULL;
+    de265_decoder_context *decoder = data.len <= INT_MAX ? de265_new_decoder() : NULL;
+    if (decoder == NULL) {
+        PyErr_NoMemory();
+    } else {
+        de265_set_parameter_bool(decoder, DE265_DECODER_PARAM_SUPPRESS_FAULTY_PICTURES, 1);
+        const struct de265_image *picture = first_picture(decoder, &data);
+        if (picture == NULL || is_damaged(decoder))
+            PyErr_SetString(PyExc_ValueError, "its coded picture is not whole");
+        else
+            found = as_tuple(picture);
+        de265_free_decoder(decoder);
+    }
+    PyBuffer_Release(&data);
+    return found;
+}
+
+static PyMethodDef methods[] = {{"decode", decode, METH_O, decode_doc}, {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_hevc", NULL, 0, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__hevc(void) {
+    return PyModule_Create(&module);
+}
