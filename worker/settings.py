@@ -187,6 +187,15 @@ class Settings(BaseSettings):
         """The buckets that a job may name."""
         return frozenset({self.input_bucket, *self.allowed_input_buckets})
 
+    @property
+    def own_buckets(self) -> dict[str, str]:
+        """The worker's own buckets, and the setting that names each."""
+        return {
+            self.input_bucket: "INPUT_BUCKET",
+            self.output_bucket: "OUTPUT_BUCKET",
+            self.temp_bucket: "TEMP_BUCKET",
+        }
+
     def effective(self) -> dict[str, Any]:
         """Return every setting in force, for the start log. The user part of URLs, the only secret, is masked."""
         return {name: _masked(value) for name, value in self.model_dump(mode="json").items()}

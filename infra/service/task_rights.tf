@@ -64,7 +64,7 @@ locals {
     {
       Sid      = "ExplainDeadLetters"
       Effect   = "Allow"
-      Action   = ["sqs:SendMessage", "sqs:GetQueueUrl"]
+      Action   = ["sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
       Resource = var.data_half.dlq_arn
     },
   ]

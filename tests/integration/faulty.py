@@ -5,9 +5,11 @@ followed by the request's body for SQS and DynamoDB. Faults are told by a regula
 """
 
 import http.client
+import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,9 +42,25 @@ CONFLICT = Answer(
 )
 
 
-def json_error(status: int, code: str) -> Answer:
-    """Return an error as SQS and DynamoDB write them."""
-    return Answer(status, b'{"__type":"%s","message":"injected"}' % code.encode(), "application/x-amz-json-1.0")
+def json_error(status: int, code: str, **more: object) -> Answer:
+    """Return an error as SQS and DynamoDB write them. `more` are further members of it."""
+    body = json.dumps({"__type": code, "message": "injected", **more})
+    return Answer(status, body.encode(), "application/x-amz-json-1.0")
+
+
+def xml_error(status: int, code: str) -> Answer:
+    """Return an error as S3 writes them; where it was asked with HEAD, its body is left out."""
+    body = f"<Error><Code>{code}</Code><Message>injected</Message></Error>"
+    return Answer(status, body.encode(), "application/xml")
+
+
+def cancelled(*codes: str) -> Answer:
+    """Return a cancelled transaction, with a reason for each of its items."""
+    return json_error(
+        400,
+        "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        CancellationReasons=[{"Code": code} for code in codes],
+    )
 
 
 @dataclass(slots=True)
@@ -56,8 +74,22 @@ class Fault:
     """Whether the request is passed on before it goes wrong."""
     held: bool = False
     """Whether it waits for `release` instead of failing."""
+    per_second: float | None = None
+    """How many requests a second are let through; only the others go wrong. None: every one goes wrong."""
+    allowed_at: float = 0.0
+    """When the next request is let through, on the monotonic clock."""
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+
+    def lets_through(self) -> bool:
+        """Say whether a request is within the rate."""
+        if self.per_second is None:
+            return False
+        now = time.monotonic()
+        if now < self.allowed_at:
+            return False
+        self.allowed_at = max(self.allowed_at, now - 1.0) + 1 / self.per_second
+        return True
 
     def release(self) -> None:
         """Let the requests that are held go on."""
@@ -94,6 +126,10 @@ class Faulty:
     def refuse(self, pattern: str, answer: Answer, *, times: int | None = None) -> Fault:
         """Answer instead of the emulator."""
         return self._add(pattern, times, answer=answer)
+
+    def limit(self, pattern: str, answer: Answer, *, per_second: float) -> Fault:
+        """Let so many requests a second through, and answer the others instead of the emulator."""
+        return self._add(pattern, None, answer=answer, per_second=per_second)
 
     def drop(self, pattern: str, *, times: int | None = None) -> Fault:
         """Close the connection before the request is passed on."""
@@ -137,7 +173,7 @@ class Faulty:
         with self._lock:
             self._seen.append(label)
             for fault in self._faults:
-                if fault.times != 0 and fault.matches.search(label):
+                if fault.times != 0 and fault.matches.search(label) and not fault.lets_through():
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None

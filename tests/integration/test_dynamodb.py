@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.integration.faulty import Faulty, json_error
+from tests.integration.faulty import Faulty, cancelled, json_error
 from tests.integration.pictures import token
 from tests.integration.places import Place, plain
+from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.state_table import StateTable
-from worker.errors import JobReason, LeaseLost, Unavailable
+from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError, Unavailable
 from worker.model import (
     WHOLE,
     Batch,
@@ -71,6 +72,12 @@ async def taken(table: StateTable, name: str, owner: str = "first") -> Batch:
 
 def batch_of(record: BatchRecord) -> Batch:
     return Batch(record.id, JOB, record.started_at, record.owner, record.fence, "m-1", record.source_csv)
+
+
+async def taken_chunk(table: StateTable, name: str, owner: str = "first") -> Batch:
+    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE, part="chunk 000001")
+    assert ours
+    return replace(batch_of(record), part="chunk 000001")
 
 
 def done(creator: str, **more: object) -> CreatorRecord:
@@ -240,6 +247,114 @@ async def test_throttling_is_sat_out(shaky_table: StateTable, proxy: Faulty, nam
     slow = json_error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
     proxy.refuse(rf"dynamodb\.UpdateItem.*{name}", slow, times=2)
     assert (await taken(shaky_table, name)).fence == 1
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ReplicatedWriteConflictException"])
+async def test_a_plain_write_that_meets_a_transaction_is_made_again(
+    shaky_table: StateTable, proxy: Faulty, name: str, code: str
+) -> None:
+    conflict = json_error(400, f"com.amazonaws.dynamodb.v20120810#{code}")
+    proxy.refuse(rf"dynamodb\.UpdateItem.*{name}", conflict, times=3)
+    batch = await taken(shaky_table, name)
+    proxy.refuse(rf"dynamodb\.PutItem.*{name}", conflict, times=3)
+    assert await shaky_table.begin_creator(batch, "alice") is None
+
+
+async def test_hundreds_of_throttles_in_a_row_are_no_failure(shaky_table: StateTable, proxy: Faulty, name: str) -> None:
+    """The SDK's own retries draw on a quota, which some dozens of failures use up for every call of the client."""
+    slow = json_error(400, "com.amazon.coral.availability#ThrottlingException")
+    proxy.refuse(r"dynamodb\.", slow, times=300)
+
+    async def take_one(number: int) -> None:
+        assert (await taken(shaky_table, f"{name}-{number}")).fence == 1
+
+    await asyncio.gather(*map(take_one, range(60)))
+
+
+async def test_a_table_that_lets_few_writes_through_slows_the_writers_and_fails_none(
+    shaky_table: StateTable, proxy: Faulty, name: str
+) -> None:
+    batch = await taken(shaky_table, name)
+    slow = json_error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
+    proxy.limit(r"dynamodb\.PutItem", slow, per_second=50)
+    await asyncio.gather(*(shaky_table.finish_creator(batch, done(f"creator {number}")) for number in range(100)))
+    assert proxy.seen(r"dynamodb\.PutItem") > 100
+
+
+async def test_a_lease_is_kept_while_writes_of_creators_wait(shaky_table: StateTable, proxy: Faulty, name: str) -> None:
+    batch = await taken(shaky_table, name)
+    held = proxy.hold(r"dynamodb\.PutItem", times=None)
+    writes = [asyncio.create_task(shaky_table.finish_creator(batch, done(f"creator {n}"))) for n in range(100)]
+    assert await asyncio.to_thread(held.reached.wait, 5)
+    async with asyncio.timeout(5):
+        await shaky_table.extend(batch, lease=LEASE, counts={})
+    proxy.mend()
+    await asyncio.gather(*writes)
+
+
+# --- what closes a chunk --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        ("None", "TransactionConflict"),
+        ("ConditionalCheckFailed", "TransactionConflict"),
+        ("None", "ThrottlingError"),
+        ("ProvisionedThroughputExceeded", "None"),
+        ("None", "InternalServerError"),
+    ],
+)
+async def test_a_chunk_is_closed_and_counted_however_its_transaction_was_put_off(
+    shaky_table: StateTable, proxy: Faulty, name: str, reasons: tuple[str, ...]
+) -> None:
+    await taken(shaky_table, name)
+    chunk = await taken_chunk(shaky_table, name)
+    proxy.refuse(rf"dynamodb\.TransactWriteItems.*{name}", cancelled(*reasons), times=4)
+    await shaky_table.complete_chunk(chunk, counts={"creators_completed": 2}, errors={})
+    whole = await shaky_table.batch(name)
+    assert whole is not None
+    assert (whole.chunks_done, whole.counts["creators_completed"]) == (1, 2)
+
+
+@pytest.mark.parametrize("reasons", [("None", "SomethingNew"), ("None", "None"), ()])
+async def test_a_transaction_cancelled_for_reasons_that_nobody_knows_is_an_error_and_no_success(
+    shaky_table: StateTable, proxy: Faulty, name: str, reasons: tuple[str, ...]
+) -> None:
+    await taken(shaky_table, name)
+    chunk = await taken_chunk(shaky_table, name)
+    proxy.refuse(rf"dynamodb\.TransactWriteItems.*{name}", cancelled(*reasons))
+    with pytest.raises(RetryableError) as caught:
+        await shaky_table.complete_chunk(chunk, counts={}, errors={})
+    assert caught.value.reason is JobReason.AWS_UNKNOWN
+
+
+async def test_a_chunk_that_another_worker_took_over_is_not_closed(table: StateTable, name: str, clock: Clock) -> None:
+    await taken(table, name)
+    chunk = await taken_chunk(table, name)
+    clock.now += LEASE + 1
+    await taken_chunk(table, name, owner="second")
+    with pytest.raises(LeaseLost):
+        await table.complete_chunk(chunk, counts={}, errors={})
+
+
+# --- permanent errors -----------------------------------------------------------------------------------------------
+
+
+async def test_a_record_that_no_item_can_hold_is_terminal(table: StateTable, name: str) -> None:
+    batch = await taken(table, name)
+    keys = tuple(f"collages/by-creator/{'a' * 200}/collage_20250119_120000_p{number}.jpg" for number in range(2_000))
+    with pytest.raises(TerminalError) as caught:
+        await table.finish_creator(batch, done("alice", collage_keys=keys))
+    assert caught.value.reason is JobReason.RECORD_TOO_LARGE
+
+
+async def test_a_table_that_is_not_there_is_waited_for_and_named_by_its_setting(clients: Clients, name: str) -> None:
+    patience = Patience(moment=0.1)
+    table = StateTable(clients.dynamodb, f"not-there-{name}", ttl_days=30, patience=patience)
+    with pytest.raises(Unavailable, match="DYNAMODB_TABLE_NAME") as caught:
+        await taken(table, name)
+    assert caught.value.reason is JobReason.AWS_RESOURCE_MISSING
 
 
 # --- creators -------------------------------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty
+from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty, xml_error
 from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws import s3 as s3_module
+from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.s3 import S3, ObjectHead
 from worker.aws.stores import S3Results
-from worker.errors import JobReason, Postponed, RetryableError, TerminalError, Unavailable
+from worker.errors import Dependency, JobReason, Postponed, RetryableError, TerminalError, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,6 +33,13 @@ def s3(clients: Clients) -> S3:
 @pytest.fixture
 def shaky_s3(shaky_clients: Clients) -> S3:
     return S3(shaky_clients.s3)
+
+
+@pytest.fixture
+def hasty_s3(shaky_clients: Clients, shared_place: Place) -> S3:
+    """One that soon gives up."""
+    patience = Patience(throttle=0.1, outage=0.1, conflict=0.1, moment=0.1)
+    return S3(shaky_clients.s3, settings=shared_place.settings.own_buckets, patience=patience)
 
 
 @pytest.fixture
@@ -144,11 +152,109 @@ async def test_a_manifest_that_may_not_be_read_is_terminal(
     method: str,
     attempt: Callable[[S3, str, str], Awaitable[object]],
 ) -> None:
-    proxy.refuse(rf"s3\.{method} .*{key}", FORBIDDEN)
+    proxy.refuse(rf"s3\.(GET|HEAD) .*{key}", FORBIDDEN)
     with pytest.raises(TerminalError) as caught:
         await attempt(shaky_s3, shared_place.input, key)
     assert caught.value.reason is JobReason.MANIFEST_FORBIDDEN
     assert f"s3://{shared_place.input}/{key}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (403, "AccessDenied", JobReason.AWS_FORBIDDEN),
+        (403, "RequestTimeTooSkewed", JobReason.CLOCK_SKEW),
+        (403, "InvalidAccessKeyId", JobReason.AWS_CREDENTIALS),
+        (400, "ExpiredToken", JobReason.AWS_CREDENTIALS),
+        (400, "KMS.DisabledException", JobReason.AWS_FORBIDDEN),
+        (500, "InternalError", JobReason.AWS_UNAVAILABLE),
+        (503, "SlowDown", JobReason.AWS_UNAVAILABLE),  # a HEAD has no body that could tell
+        (404, "NoSuchBucket", JobReason.AWS_RESOURCE_MISSING),
+    ],
+)
+async def test_what_a_head_without_a_body_means_is_told_by_a_get(
+    hasty_s3: S3, proxy: Faulty, shared_place: Place, key: str, status: int, code: str, reason: JobReason
+) -> None:
+    shared_place.put(key, "12345")
+    proxy.refuse(r"s3\.(GET|HEAD) ", xml_error(status, code))
+    with pytest.raises(Unavailable) as caught:
+        await hasty_s3.head(shared_place.input, key)
+    assert (caught.value.dependency, caught.value.reason) == (Dependency.S3, reason)
+    if code == "NoSuchBucket":
+        assert "INPUT_BUCKET" in str(caught.value)
+
+
+async def test_a_bucket_that_a_job_names_and_that_is_not_there_is_terminal(hasty_s3: S3, key: str) -> None:
+    with pytest.raises(TerminalError) as caught:
+        await hasty_s3.head(f"not-there-{token()}", key)
+    assert caught.value.reason is JobReason.BUCKET_MISSING
+
+
+async def test_a_refusal_that_passes_at_once_is_none(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    etag = shared_place.put(key, "12345")
+    proxy.refuse(r"s3\.HEAD ", FORBIDDEN, times=1)
+    assert await shaky_s3.head(shared_place.input, key) == ObjectHead(etag, None, 5)
+
+
+async def test_an_empty_object_behind_a_refused_head_is_found(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    etag = shared_place.put(key, "")
+    proxy.refuse(r"s3\.HEAD ", FORBIDDEN, times=1)
+    assert await shaky_s3.head(shared_place.input, key) == ObjectHead(etag, None, 0)
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+async def test_an_object_in_an_archive_is_told_by_its_head(
+    s3: S3, shared_place: Place, key: str, storage_class: str
+) -> None:
+    shared_place.aws.s3.put_object(Bucket=shared_place.input, Key=key, Body=b"12345", StorageClass=storage_class)  # type: ignore[arg-type]
+    with pytest.raises(TerminalError, match=storage_class) as caught:
+        await s3.head(shared_place.input, key)
+    assert caught.value.reason is JobReason.MANIFEST_ARCHIVED
+
+
+async def test_an_archived_object_that_was_restored_is_read(s3: S3, shared_place: Place, key: str) -> None:
+    aws = shared_place.aws.s3
+    aws.put_object(Bucket=shared_place.input, Key=key, Body=b"12345", StorageClass="GLACIER")
+    aws.restore_object(Bucket=shared_place.input, Key=key, RestoreRequest={"Days": 1})
+    head = await head_of(s3, shared_place.input, key)
+    assert await downloaded(s3, shared_place.input, key, head) == b"12345"
+
+
+async def test_an_object_whose_archive_only_the_read_tells_is_terminal(
+    hasty_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    shared_place.put(key, "12345")
+    head = await head_of(hasty_s3, shared_place.input, key)
+    proxy.refuse(rf"s3\.GET .*{key}", xml_error(403, "InvalidObjectState"))
+    with pytest.raises(TerminalError) as caught:
+        await downloaded(hasty_s3, shared_place.input, key, head)
+    assert caught.value.reason is JobReason.MANIFEST_ARCHIVED
+
+
+async def test_a_status_of_200_with_an_error_in_the_body_is_no_success(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    shared_place.put(key, "12345")
+    head = await head_of(shaky_s3, shared_place.input, key)
+    proxy.refuse(r"s3\.PUT .*-moved", xml_error(200, "InternalError"), times=2)
+    await shaky_s3.move(shared_place.input, key, head, f"{key}-moved")
+    assert shared_place.read(f"{key}-moved", shared_place.input) == b"12345"
+    assert await shaky_s3.head(shared_place.input, key) is None
+    assert proxy.seen(r"s3\.PUT .*-moved") == 3
+
+
+async def test_an_error_that_nobody_knows_is_no_success_and_is_not_waited_out(
+    shaky_s3: S3, proxy: Faulty, shared_place: Place, key: str
+) -> None:
+    proxy.refuse(r"s3\.PUT ", xml_error(400, "SomethingNew"))
+    with pytest.raises(RetryableError) as caught:
+        await shaky_s3.put(shared_place.input, key, b"12345", "text/csv")
+    assert caught.value.reason is JobReason.AWS_UNKNOWN
+    assert proxy.seen(r"s3\.PUT ") == 1
 
 
 async def test_a_download_that_breaks_off_is_retryable(

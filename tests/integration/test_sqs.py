@@ -1,17 +1,19 @@
 """`worker.aws.sqs` against an emulator."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from tests.integration.emulator import Aws
-from tests.integration.faulty import Faulty, json_error
+from tests.integration.faulty import Answer, Faulty, json_error
 from tests.integration.pictures import token
 from tests.integration.places import Place
+from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.sqs import Message, Queue, dead_letter_url_of, group_id
-from worker.errors import Unavailable
+from worker.errors import HeartbeatLost, JobReason, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -155,10 +157,33 @@ async def test_a_redrive_policy_that_names_a_deleted_queue_is_none(clients: Clie
     assert await dead_letter_url_of(clients.sqs, place.queue_url) is None
 
 
-async def test_a_queue_that_is_not_there_is_retryable(clients: Clients, place: Place) -> None:
-    queue = Queue(clients.sqs, place.queue_url + "-not", None)
-    with pytest.raises(Unavailable, match=re.escape("receiving messages")):
+async def test_a_queue_that_is_not_there_is_waited_for_and_named_by_its_setting(clients: Clients, place: Place) -> None:
+    queue = Queue(clients.sqs, place.queue_url + "-not", None, patience=Patience(moment=0.1))
+    with pytest.raises(Unavailable, match=re.escape("receiving messages")) as caught:
         await queue.receive(1, wait=0, visibility=60)
+    assert caught.value.reason is JobReason.AWS_RESOURCE_MISSING
+    assert "SQS_QUEUE_URL" in str(caught.value)
+
+
+async def test_a_receipt_that_has_expired_is_told_as_such(queue: Queue, place: Place) -> None:
+    place.send({"a": 1})
+    (message,) = await queue.receive(1, wait=2, visibility=60)
+    await queue.delete(message)
+    with pytest.raises(HeartbeatLost) as caught:
+        await queue.change_visibility(message, 60)
+    assert caught.value.reason is JobReason.MESSAGE_LOST
+
+
+async def test_of_many_messages_those_that_sqs_refuses_are_sent_again(
+    shaky_clients: Clients, proxy: Faulty, place: Place
+) -> None:
+    refused = {"Id": "1", "SenderFault": False, "Code": "InternalError", "Message": "injected"}
+    answer = json.dumps({"Successful": [], "Failed": [refused]})
+    proxy.refuse(r"sqs\.SendMessageBatch", Answer(200, answer.encode(), "application/x-amz-json-1.0"), times=1)
+    queue = Queue(shaky_clients.sqs, place.queue_url, place.dlq_url)
+    await queue.send_many(["first", "second", "third"], group="b")
+    (message,) = await queue.receive(10, wait=2, visibility=60)
+    assert message.body == "second"
 
 
 async def test_throttling_of_receives_is_sat_out(shaky_clients: Clients, proxy: Faulty, place: Place) -> None:

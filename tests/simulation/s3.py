@@ -37,6 +37,9 @@ class Body:
     ) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     async def read(self, size: int = -1) -> bytes:
         some, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
         return some
@@ -85,6 +88,7 @@ class Buckets:
         Key: str,  # noqa: N803
         VersionId: str | None = None,  # noqa: N803
         IfMatch: str | None = None,  # noqa: N803
+        **_: Any,
     ) -> Any:
         found = self._find(Bucket, Key, VersionId)
         if found is None:

@@ -86,7 +86,7 @@ class Sqs:
         failed = []
         for entry in Entries:
             if life is not None and life.troubled_at == self._loop.now and self._rng.random() < 0.5:
-                failed.append({"Id": entry["Id"]})  # some are refused when trouble is about
+                failed.append({"Id": entry["Id"], "Code": "InternalError"})  # some are refused when trouble is about
             else:
                 self.send_message(life, QueueUrl=QueueUrl, **{k: v for k, v in entry.items() if k != "Id"})
         return {"Failed": failed}

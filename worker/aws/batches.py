@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from worker.aws.clients import aws_call, code_of
+from worker.aws.calls import cancellation_reasons, code_of, meaning_of_failure
+from worker.aws.failures import Meaning
 from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
 from worker.errors import Dependency, JobReason, LeaseLost, Unavailable
 from worker.model import WHOLE, Batch, BatchRecord, BatchState, Lease, S3Manifest
@@ -24,9 +24,6 @@ COUNT, ERROR = "n_", "e_"
 BORN_WITH = frozenset({"state", "started_at", "lease_owner", "fence", "lease_expires", "source_csv"})
 """What a record holds from its first write on. DynamoDB shows that write whole or not at all; moto shows the key first
 and then one attribute after another. A reader in between has come before the write."""
-
-CONFLICTS = 12
-"""Tries at a transaction that met another one on the same batch; they last milliseconds."""
 
 
 class Batches(Table):
@@ -202,8 +199,10 @@ class Batches(Table):
 
     async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
         """Return what is known of a batch or chunk, or None."""
-        async with aws_call(Dependency.DYNAMODB, f"reading the record of batch {batch_id}"):
-            answer = await self._client.get_item(TableName=self._table, Key=_key(batch_id, part), ConsistentRead=True)
+        async with self._call(f"reading the record of batch {batch_id}", urgent=True) as call:
+            answer = await call(
+                self._client.get_item, TableName=self._table, Key=_key(batch_id, part), ConsistentRead=True
+            )
         return _record(batch_id, from_item(answer["Item"])) if "Item" in answer else None
 
     async def _held(self, batch: Batch | Lease, update: str, values: Mapping[str, Any]) -> None:
@@ -224,9 +223,9 @@ class Batches(Table):
         write = self._write(
             batch_id, part, update, condition, {**values, ":stamp": stamp(now), ":ttl": self.expiry(now)}
         )
-        async with aws_call(Dependency.DYNAMODB, f"writing the record of batch {batch_id}"):
+        async with self._call(f"writing the record of batch {batch_id}", urgent=True) as call:
             try:
-                answer = await self._client.update_item(**write, ReturnValues="ALL_NEW")
+                answer = await call(self._client.update_item, **write, ReturnValues="ALL_NEW")
             except ClientError as error:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
@@ -246,34 +245,22 @@ class Batches(Table):
         }
 
     async def _transact(self, what: str, writes: list[Any], token: str) -> list[str] | None:
-        """Make updates together; returns why each was refused, or None when they were made."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_met_another),
-            wait=wait_random_exponential(multiplier=0.05, max=2),
-            stop=stop_after_attempt(CONFLICTS),
-            reraise=True,
-        )
-        async with aws_call(Dependency.DYNAMODB, what):
+        """Make updates together; returns why each was refused, or None when they were made.
+
+        Refused are only those whose conditions do not hold; conflicts, throttling and outages are waited out.
+        """
+        async with self._call(what, urgent=True) as call:
             try:
-                async for attempt in retrying:
-                    with attempt:
-                        await self._client.transact_write_items(
-                            TransactItems=[{"Update": write} for write in writes], ClientRequestToken=token
-                        )
+                await call(
+                    self._client.transact_write_items,
+                    TransactItems=[{"Update": write} for write in writes],
+                    ClientRequestToken=token,
+                )
             except ClientError as error:
-                if code_of(error) != "TransactionCanceledException" or _met_another(error):
+                if meaning_of_failure(Dependency.DYNAMODB, error) is not Meaning.ANSWER:
                     raise
-                return _reasons(error)
+                return [str(reason.get("Code")) for reason in cancellation_reasons(error)]
         return None
-
-
-def _met_another(error: BaseException) -> bool:
-    return isinstance(error, ClientError) and "TransactionConflict" in _reasons(error)
-
-
-def _reasons(error: ClientError) -> list[str]:
-    found: Any = error.response.get("CancellationReasons", [])
-    return [str(reason.get("Code")) for reason in found]
 
 
 def _key(batch_id: str, part: str) -> Item:

@@ -1,6 +1,5 @@
-"""The AWS clients: one of each for the process, and what their failures mean."""
+"""The AWS clients: one of each for the process."""
 
-import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,23 +10,21 @@ from zlib import crc32
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from aiohttp import ClientError as HttpError
 from aiohttp import ThreadedResolver
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from botocore.handlers import add_expect_header, convert_body_to_file_like_object
 
 from worker import __version__
 from worker.aws.signing import sign_quickly
-from worker.errors import Dependency, JobReason, SettingsError, Unavailable
+from worker.errors import SettingsError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_sqs import SQSClient
 
-CALL_DEADLINE = 60.0
-"""Seconds after which a call counts as lost, its retries included; botocore's own time-outs do not always fire."""
-
+CONNECTIONS = 32
+"""Connections that each client keeps at the most."""
 
 SENT_AT_ONCE = 1 << 20
 """Bytes of a body that aiohttp takes as they are; of more it warns, and has a file sent in pieces."""
@@ -42,13 +39,16 @@ class Clients:
     dynamodb: "DynamoDBClient"
 
 
-def client_config(connections: int = 32) -> AioConfig:
-    """Return time-outs and retries for every client. The longest read is ReceiveMessage's 20 s of waiting."""
+def client_config(connections: int = CONNECTIONS) -> AioConfig:
+    """Return time-outs for every client. The longest read is ReceiveMessage's 20 s of waiting.
+
+    The SDK tries nothing again; `worker.aws.calls` does, and says why.
+    """
     return AioConfig(
         connect_timeout=5,
         read_timeout=30,
         max_pool_connections=connections,
-        retries={"mode": "standard", "total_max_attempts": 6},
+        retries={"mode": "standard", "total_max_attempts": 1},
         user_agent=f"collage-worker/{__version__}",  # the SDK's own is put together anew for each call: 6% of its time
         parameter_validation=False,  # mypy has checked them; another 6%
         # aiohttp would take the resolver that the downloads use: AWS must not wait for names of strangers.
@@ -57,7 +57,9 @@ def client_config(connections: int = 32) -> AioConfig:
 
 
 @asynccontextmanager
-async def open_clients(*, region: str, endpoint_url: str | None, connections: int = 32) -> AsyncIterator[Clients]:
+async def open_clients(
+    *, region: str, endpoint_url: str | None, connections: int = CONNECTIONS
+) -> AsyncIterator[Clients]:
     """Open the clients; the SDK finds credentials as everywhere.
 
     Raises `SettingsError` where the SDK's own configuration cannot be used: its files, a profile, the region.
@@ -98,30 +100,3 @@ def _body_with_checksum(params: dict[str, Any], **_: Any) -> None:
         params["ChecksumCRC32"] = b64encode(crc32(body).to_bytes(4)).decode()
         if len(body) > SENT_AT_ONCE:
             params["Body"] = BytesIO(body)
-
-
-@asynccontextmanager
-async def aws_call(dependency: Dependency, what: str, *, deadline: float = CALL_DEADLINE) -> AsyncIterator[None]:
-    """Put a hard deadline (seconds) around a call, and turn the failures that may pass into `Unavailable`.
-
-    `what` is the doing in words, for the error's text. `ClientError`s that the caller knows are caught by the caller,
-    inside; whatever is left is an outage, throttling, or a right that is missing: each can be mended from outside.
-    """
-    try:
-        async with asyncio.timeout(deadline):
-            yield
-    except TimeoutError as error:
-        told = f"{what}: no answer in {deadline:g} s"
-        raise Unavailable(dependency, JobReason.AWS_UNAVAILABLE, told) from error
-    except (ClientError, BotoCoreError, HttpError, OSError) as error:
-        raise Unavailable(dependency, JobReason.AWS_UNAVAILABLE, f"{what}: {error}") from error
-
-
-def code_of(error: ClientError) -> str:
-    """Return the error code of an AWS answer, for example `NoSuchKey` or `404`."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status_of(error: ClientError) -> int:
-    """Return the HTTP status of an AWS answer, 0 where there is none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

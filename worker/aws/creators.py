@@ -5,9 +5,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from worker.aws.clients import aws_call, code_of
+from worker.aws.calls import code_of
 from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
-from worker.errors import Dependency, JobReason, LeaseLost
+from worker.errors import JobReason, LeaseLost
 from worker.model import Batch, CreatorRecord, CreatorStatus, Mode
 
 
@@ -45,9 +45,10 @@ class Creators(Table):
         """Put a creator's item; returns the item of this batch that stands in the way, or None when it was put."""
         for processing_date in _processing_dates(batch):
             item = self._creator_item(batch, record, processing_date)
-            async with aws_call(Dependency.DYNAMODB, f"writing the record of {record.creator!r}"):
+            async with self._queued, self._call(f"writing the record of {record.creator!r}") as call:
                 try:
-                    await self._client.put_item(
+                    await call(
+                        self._client.put_item,
                         TableName=self._table,
                         Item=to_item(item),
                         ConditionExpression=condition,

@@ -1,20 +1,30 @@
 """S3: manifests in, collages and documents out. Nothing is ever overwritten by `put_new`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
-from worker.aws.clients import aws_call, code_of, status_of
+from worker.aws.calls import (
+    FAILURES,
+    NONE,
+    USUAL,
+    AwsCall,
+    Patience,
+    aws_call,
+    code_of,
+    meaning_of_failure,
+    status_of,
+)
+from worker.aws.failures import Meaning
 from worker.errors import Dependency, JobReason, Postponed, TerminalError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef, HeadObjectOutputTypeDef
 
 READ_SIZE = 1 << 20
 MULTIPART_FROM = 100 * 1024 * 1024
@@ -30,7 +40,14 @@ COPY_PART_SIZE = 1024**3
 CHANGED_DELAY = 2.0
 """Seconds until a manifest is looked at again that changed while it was being read."""
 
-NOT_FOUND, FORBIDDEN, CONFLICT, PRECONDITION_FAILED = 404, 403, 409, 412
+SERVER_ERROR = 500
+
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"})
+"""Storage classes, and tiers of `INTELLIGENT_TIERING`, whose objects must be restored before they can be read.
+`GLACIER_IR` can be read at once."""
+
+PROBED = "csv-files/.probe"
+"""A key where nothing lies. Whoever may read and list a bucket is told so: NoSuchKey; whoever may not: AccessDenied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,73 +62,137 @@ class ObjectHead:
 
 
 class S3:
-    """The few S3 operations that the worker needs."""
+    """The few S3 operations that the worker needs. Each waits out what passes, for as long as `patience`.
 
-    def __init__(self, client: "S3Client") -> None:
+    `settings` says by which setting each of the worker's own buckets is named; any other bucket is one of a job.
+    """
+
+    def __init__(
+        self, client: "S3Client", *, settings: Mapping[str, str] | None = None, patience: Patience = USUAL
+    ) -> None:
         self._client = client
+        self._settings = settings or {}
+        self._patience = patience
 
     async def head(self, bucket: str, key: str, version: str | None = None) -> ObjectHead | None:
         """Return the object's head, or None where there is no such object (or version).
 
-        Raises `TerminalError(manifest_forbidden)` where we may not look.
+        Raises `TerminalError` where it is in an archive, or where this object alone may not be read.
         """
-        async with aws_call(Dependency.S3, f"looking at s3://{bucket}/{key}"):
+        async with self._call(f"looking at s3://{bucket}/{key}", bucket) as call:
             try:
-                found = await self._client.head_object(Bucket=bucket, Key=key, **_version(version))
+                found = await call(self._look, bucket, key, version)
             except ClientError as error:
-                if status_of(error) == FORBIDDEN:
-                    raise _forbidden(bucket, key) from error
-                if status_of(error) in {NOT_FOUND, 405}:  # 405 is a delete marker
+                if meaning_of_failure(Dependency.S3, error) is Meaning.ANSWER:
                     return None
+                await self._judge_refusal(bucket, key, error)
                 raise
+        if archived := archive_of(found):
+            raise _archived(bucket, key, archived)
         version = found.get("VersionId")
         metadata = {key.lower(): _decoded(value) for key, value in found["Metadata"].items()}
         version = None if version == "null" else version
         return ObjectHead(found["ETag"].strip('"'), version, found["ContentLength"], metadata)
+
+    async def _look(self, bucket: str, key: str, version: str | None) -> "HeadObjectOutputTypeDef":
+        """Ask for a head once. Its errors have no body: what they mean is told by a GET of the first byte."""
+        exactly: Any = {"Bucket": bucket, "Key": key, **_version(version)}
+        try:
+            return await self._client.head_object(**exactly)
+        except ClientError as error:
+            if status_of(error) >= SERVER_ERROR:
+                raise
+            try:
+                (await self._client.get_object(**exactly, Range="bytes=0-0"))["Body"].close()
+            except ClientError as told:
+                if code_of(told) == "InvalidRange":  # an empty object: it can be read
+                    return await self._client.head_object(**exactly)
+                raise told from error
+            return await self._client.head_object(**exactly)  # what was in the way is gone
+
+    async def _judge_refusal(self, bucket: str, key: str, error: ClientError) -> None:
+        """Where a read was refused, raise `TerminalError` if it is this object's matter and not the worker's rights."""
+        meaning = meaning_of_failure(Dependency.S3, error)
+        if meaning is Meaning.ARCHIVED:
+            raise _archived(bucket, key, code_of(error)) from error
+        if meaning is Meaning.FORBIDDEN and await self._may_read(bucket):
+            raise TerminalError(
+                JobReason.MANIFEST_FORBIDDEN,
+                f"S3 does not let us read s3://{bucket}/{key}, but other objects of its bucket ({error}); "
+                "grant s3:GetObject and the key's decryption right, and redrive the message",
+            ) from error
+
+    async def _may_read(self, bucket: str) -> bool:
+        """Say whether the worker's rights to a bucket are in order: it is told then that there is no such object."""
+        try:
+            (await self._client.get_object(Bucket=bucket, Key=PROBED))["Body"].close()
+        except ClientError as error:
+            return code_of(error) == "NoSuchKey"
+        return True
+
+    async def probe(self, buckets: Iterable[str]) -> None:
+        """Ask whether S3 answers and lets us read these buckets. Raises as `aws_call`, at once."""
+        for bucket in buckets:
+            doing = f"looking at bucket {bucket}"
+            async with self._call(doing, bucket, deadline=10, patience=NONE) as call:
+                await call(self._client.head_bucket, Bucket=bucket)
 
     async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
         """Stream the object into a file, exactly as `head` saw it.
 
         Raises `Postponed(manifest_changed)` where another upload took its place meanwhile.
         """
-        async with aws_call(Dependency.S3, f"reading s3://{bucket}/{key}", deadline=_deadline(head.size)):
+        async with self._call(f"reading s3://{bucket}/{key}", bucket, deadline=_deadline(head.size)) as call:
             try:
-                found = await self._client.get_object(
-                    Bucket=bucket, Key=key, IfMatch=f'"{head.etag}"', **_version(head.version)
-                )
+                await call(self._stream, bucket, key, head, file)
             except ClientError as error:
-                if status_of(error) == FORBIDDEN:
-                    raise _forbidden(bucket, key) from error
-                if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED}:
+                if meaning_of_failure(Dependency.S3, error) is Meaning.ANSWER:
                     raise Postponed(
                         JobReason.MANIFEST_CHANGED,
                         f"s3://{bucket}/{key} changed while it was being read",
                         delay=CHANGED_DELAY,
                     ) from error
+                await self._judge_refusal(bucket, key, error)
                 raise
-            async with found["Body"] as body:
-                while block := await body.read(READ_SIZE):
-                    file.write(block)
         file.seek(0)
+
+    async def _stream(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
+        file.seek(0)
+        file.truncate()
+        exactly: Any = {"IfMatch": f'"{head.etag}"', **_version(head.version)}
+        found = await self._client.get_object(Bucket=bucket, Key=key, **exactly)
+        async with found["Body"] as body:
+            while block := await body.read(READ_SIZE):
+                file.write(block)
 
     async def get(self, bucket: str, key: str) -> bytes | None:
         """Return the bytes of a small object of our own, or None where there is none."""
-        async with aws_call(Dependency.S3, f"reading s3://{bucket}/{key}"):
-            try:
-                found = await self._client.get_object(Bucket=bucket, Key=key)
-            except ClientError as error:
-                if status_of(error) == NOT_FOUND:
-                    return None
-                raise
+
+        async def read() -> bytes:
+            found = await self._client.get_object(Bucket=bucket, Key=key)
             async with found["Body"] as body:
                 return await body.read()
 
+        async with self._call(f"reading s3://{bucket}/{key}", bucket) as call:
+            try:
+                return await call(read)
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    return None
+                raise
+
     async def put(self, bucket: str, key: str, body: "bytes | BinaryIO", content_type: str) -> None:
         """Write an object that is the same however often it is written: metadata, summaries."""
-        async with aws_call(Dependency.S3, f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
+
+        async def write() -> None:
+            if not isinstance(body, bytes):
+                body.seek(0)
             await self._client.put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType=content_type, ServerSideEncryption="AES256"
             )
+
+        async with self._call(f"writing s3://{bucket}/{key}", bucket, deadline=TRANSFER_DEADLINE) as call:
+            await call(write)
 
     async def put_new(
         self, bucket: str, key: str, body: bytes, *, headers: Mapping[str, Any], only_new: bool = True
@@ -121,54 +202,54 @@ class S3:
         `headers` are arguments of PutObject. Bodies over 100 MB go up in parts. Without `only_new` it is a plain put.
         """
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
-        put = self._put_parts if len(body) > MULTIPART_FROM else self._put_whole
-        async with aws_call(Dependency.S3, f"writing s3://{bucket}/{key}", deadline=TRANSFER_DEADLINE):
-            for pause in (0.1, 0.5, None):
-                try:
-                    await put(bucket, key, body, headers, condition)
-                except ClientError as error:
-                    # An upload that is gone was completed by a try whose answer got lost: the caller looks whose it is.
-                    if status_of(error) == PRECONDITION_FAILED or code_of(error) == "NoSuchUpload":
-                        return False
-                    if status_of(error) != CONFLICT or pause is None:
-                        raise
-                    await asyncio.sleep(pause)  # another put of the same key is under way, and may yet fail
+        async with self._call(f"writing s3://{bucket}/{key}", bucket, deadline=TRANSFER_DEADLINE) as call:
+            try:
+                if len(body) > MULTIPART_FROM:
+                    await self._put_parts(call, bucket, key, body, headers, condition)
                 else:
-                    break
+                    # 409: another put of the same key is under way, and may yet fail. It is waited for.
+                    await call(self._client.put_object, Bucket=bucket, Key=key, Body=body, **headers, **condition)
+            except ClientError as error:
+                # An upload that is gone was completed by a try whose answer got lost: the caller looks whose it is.
+                if code_of(error) in {"PreconditionFailed", "412", "NoSuchUpload"}:
+                    return False
+                raise
         return True
 
-    async def _put_whole(
-        self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
-    ) -> None:
-        await self._client.put_object(Bucket=bucket, Key=key, Body=body, **headers, **condition)
-
     async def _put_parts(
-        self, bucket: str, key: str, body: bytes, headers: Mapping[str, Any], condition: Mapping[str, Any]
+        self,
+        call: AwsCall,
+        bucket: str,
+        key: str,
+        body: bytes,
+        headers: Mapping[str, Any],
+        condition: Mapping[str, Any],
     ) -> None:
-        async with self._upload(bucket, key, headers) as name:
+        async with self._upload(call, bucket, key, headers) as name:
             parts: list[CompletedPartTypeDef] = []
             for number, start in enumerate(range(0, len(body), PART_SIZE), start=1):
-                part = await self._client.upload_part(
+                part = await call(
+                    self._client.upload_part,
                     **name,
                     PartNumber=number,
                     Body=memoryview(body)[start : start + PART_SIZE].tobytes(),
                 )
                 parts.append({"ETag": part["ETag"], "PartNumber": number})
-            await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts}, **condition)
+            await call(self._client.complete_multipart_upload, **name, MultipartUpload={"Parts": parts}, **condition)
 
     async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
         """Return an object's own metadata, or None where there is no such object."""
-        async with aws_call(Dependency.S3, f"looking at s3://{bucket}/{key}"):
+        async with self._call(f"looking at s3://{bucket}/{key}", bucket) as call:
             try:
-                return dict((await self._client.head_object(Bucket=bucket, Key=key))["Metadata"])
+                return dict((await call(self._look, bucket, key, None))["Metadata"])
             except ClientError as error:
-                if status_of(error) == NOT_FOUND:
+                if meaning_of_failure(Dependency.S3, error) is Meaning.ANSWER:
                     return None
                 raise
 
     async def presigned(self, bucket: str, key: str, seconds: int) -> str:
         """Return a link with which anyone may read an object for so many seconds. It is a secret while it lasts."""
-        async with aws_call(Dependency.S3, f"signing a link to s3://{bucket}/{key}"):
+        async with self._call(f"signing a link to s3://{bucket}/{key}", bucket):
             link: str = await self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
@@ -179,11 +260,11 @@ class S3:
 
         Safe to repeat: where the source is gone already, an earlier try moved it.
         """
-        async with aws_call(Dependency.S3, f"archiving s3://{bucket}/{source}", deadline=_deadline(head.size)):
+        async with self._call(f"archiving s3://{bucket}/{source}", bucket, deadline=_deadline(head.size)) as call:
             try:
-                await self._copy(bucket, source, head, target)
+                await self._copy(call, bucket, source, head, target)
             except ClientError as error:
-                if status_of(error) in {NOT_FOUND, PRECONDITION_FAILED} or code_of(error) == "NoSuchVersion":
+                if code_of(error) in {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"}:
                     return
                 raise
             if head.version is None:
@@ -191,12 +272,13 @@ class S3:
                 if now is None or now.etag != head.etag:
                     return
             # With its version named, the delete leaves a newer upload alone; the archive keeps the bytes.
-            await self._client.delete_object(Bucket=bucket, Key=source, **_version(head.version))
+            await call(self._client.delete_object, Bucket=bucket, Key=source, **_version(head.version))
 
-    async def _copy(self, bucket: str, source: str, head: ObjectHead, target: str) -> None:
+    async def _copy(self, call: AwsCall, bucket: str, source: str, head: ObjectHead, target: str) -> None:
         exactly: Any = {"CopySource": _copy_source(bucket, source, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
         if head.size <= COPIED_WHOLE:
-            await self._client.copy_object(
+            await call(
+                self._client.copy_object,
                 Bucket=bucket,
                 Key=target,
                 **exactly,
@@ -204,23 +286,31 @@ class S3:
                 ServerSideEncryption="AES256",
             )
             return
-        async with self._upload(bucket, target, {"ServerSideEncryption": "AES256"}) as name:
+        async with self._upload(call, bucket, target, {"ServerSideEncryption": "AES256"}) as name:
             parts: list[CompletedPartTypeDef] = []
             for number, start in enumerate(range(0, head.size, COPY_PART_SIZE), start=1):
                 span = f"bytes={start}-{min(start + COPY_PART_SIZE, head.size) - 1}"
-                part = await self._client.upload_part_copy(**name, **exactly, PartNumber=number, CopySourceRange=span)
+                part = await call(
+                    self._client.upload_part_copy, **name, **exactly, PartNumber=number, CopySourceRange=span
+                )
                 parts.append({"ETag": part["CopyPartResult"]["ETag"], "PartNumber": number})
-            await self._client.complete_multipart_upload(**name, MultipartUpload={"Parts": parts})
+            await call(self._client.complete_multipart_upload, **name, MultipartUpload={"Parts": parts})
+
+    def _call(self, doing: str, bucket: str, **more: Any) -> AbstractAsyncContextManager[AwsCall]:
+        named = {"setting": self._settings.get(bucket), "patience": self._patience, **more}
+        return aws_call(Dependency.S3, doing, **named)
 
     @asynccontextmanager
-    async def _upload(self, bucket: str, key: str, headers: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _upload(
+        self, call: AwsCall, bucket: str, key: str, headers: Mapping[str, Any]
+    ) -> AsyncIterator[dict[str, Any]]:
         """Begin an upload in parts; gives its names, and takes it back where the body fails."""
-        upload = await self._client.create_multipart_upload(Bucket=bucket, Key=key, **headers)
+        upload = await call(self._client.create_multipart_upload, Bucket=bucket, Key=key, **headers)
         name: dict[str, Any] = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
         try:
             yield name
         except BaseException:
-            with suppress(ClientError):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
+            with suppress(*FAILURES):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
                 await self._client.abort_multipart_upload(**name)
             raise
 
@@ -247,9 +337,15 @@ def _version(version: str | None) -> dict[str, Any]:
     return {"VersionId": version} if version else {}
 
 
-def _forbidden(bucket: str, key: str) -> TerminalError:
+def archive_of(head: "HeadObjectOutputTypeDef") -> str | None:
+    """Return the archive that an object lies in and cannot be read from, by its head; None where it can be read."""
+    if 'ongoing-request="false"' in head.get("Restore", ""):
+        return None  # a copy was restored, and can be read for some days
+    return next((told for told in (head.get("ArchiveStatus"), head.get("StorageClass")) if told in ARCHIVES), None)
+
+
+def _archived(bucket: str, key: str, archive: str) -> TerminalError:
     return TerminalError(
-        JobReason.MANIFEST_FORBIDDEN,
-        f"S3 does not let us read s3://{bucket}/{key} (it is missing and we may not list, or the task role lacks "
-        "s3:GetObject or the key's decryption right); grant it and redrive the message",
+        JobReason.MANIFEST_ARCHIVED,
+        f"s3://{bucket}/{key} is in an archive ({archive}) and cannot be read; restore it, and redrive the message",
     )

@@ -2,19 +2,22 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError as HttpError
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from worker.aws.clients import aws_call
-from worker.errors import Dependency, JobReason, Unavailable
+from worker.aws.calls import NONE, USUAL, AwsCall, Patience, aws_call, code_of, meaning_of_failure
+from worker.aws.failures import Meaning
+from worker.errors import Dependency, HeartbeatLost, JobReason
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
+    from types_aiobotocore_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 MAX_DELAY = 900
 """Seconds; the longest delay that SQS gives a message."""
@@ -25,13 +28,26 @@ POLL_SLACK = 40
 MAX_RECEIVE = 10
 MAX_ERROR_TEXT = 1_000
 
+RECEIPT_GONE = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",  # of the parameters of these calls, only the receipt can become invalid
+    }
+)
+"""How SQS refuses a receipt: the message was received again since, was deleted, or was held for too long."""
+
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """SQS refuses attributes with characters outside of XML 1.0."""
 
 
 @dataclass(slots=True)
 class Message:
-    """One received message. `handle` is the newest receipt handle; `told` are its sender's attributes."""
+    """One received message. `handle` is the newest receipt handle; `told` are its sender's attributes.
+
+    `received` and `extended` are seconds of the monotonic clock: when it came, and when its visibility was last set.
+    """
 
     id: str
     body: str
@@ -40,21 +56,27 @@ class Message:
     sent_at: float
     attributes: Mapping[str, Any] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
+    received: float = field(default_factory=time.monotonic)
+    extended: float = field(default_factory=time.monotonic)
 
 
 class Queue:
-    """The operations on one queue and its dead-letter queue."""
+    """The operations on one queue and its dead-letter queue. Each waits out what passes, for as long as `patience`."""
 
-    def __init__(self, client: "SQSClient", url: str, dead_letter_url: str | None) -> None:
+    def __init__(
+        self, client: "SQSClient", url: str, dead_letter_url: str | None, *, patience: Patience = USUAL
+    ) -> None:
         self._client = client
         self.url = url
         self.dead_letter_url = dead_letter_url
+        self._patience = patience
 
     async def receive(self, limit: int, *, wait: int, visibility: float) -> list[Message]:
         """Wait up to `wait` seconds for up to `limit` messages, invisible to others for `visibility` seconds."""
         # A poll that never comes back makes a worker silently deaf: the deadline is a little above what SQS waits.
-        async with aws_call(Dependency.SQS, "receiving messages", deadline=wait + POLL_SLACK):
-            answer = await self._client.receive_message(
+        async with self._call("receiving messages", deadline=wait + POLL_SLACK, patience=self._poll_patience) as call:
+            answer = await call(
+                self._client.receive_message,
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(limit, MAX_RECEIVE),
                 WaitTimeSeconds=wait,
@@ -65,22 +87,34 @@ class Queue:
         return [_message(found) for found in answer.get("Messages", [])]
 
     async def delete(self, message: Message) -> None:
-        """Delete a message for good: the last step of everything."""
-        async with aws_call(Dependency.SQS, "deleting the message"):
-            await self._client.delete_message(QueueUrl=self.url, ReceiptHandle=message.handle)
+        """Delete a message for good: the last step of everything.
+
+        Raises `HeartbeatLost` where the receipt has expired: the message will come again, or was deleted already.
+        """
+        async with self._call("deleting the message") as call:
+            with _receipt_known(message):
+                await call(self._client.delete_message, QueueUrl=self.url, ReceiptHandle=message.handle)
 
     async def change_visibility(self, message: Message, seconds: float) -> None:
-        """Make a message visible again in `seconds` from now."""
-        async with aws_call(Dependency.SQS, "changing the message's visibility", deadline=20):
-            await self._client.change_message_visibility(
-                QueueUrl=self.url, ReceiptHandle=message.handle, VisibilityTimeout=max(0, min(43_200, round(seconds)))
-            )
+        """Make a message visible again in `seconds` from now.
+
+        Raises `HeartbeatLost` where the receipt has expired: the message may be with another worker.
+        """
+        async with self._call("changing the message's visibility", deadline=20, patience=self._patience.urgent) as call:
+            with _receipt_known(message):
+                await call(
+                    self._client.change_message_visibility,
+                    QueueUrl=self.url,
+                    ReceiptHandle=message.handle,
+                    VisibilityTimeout=max(0, min(43_200, round(seconds))),
+                )
 
     async def send_copy(self, message: Message, *, delay: float) -> None:
         """Send a fresh copy of a message, with a receive count of its own."""
         group = message.attributes.get("MessageGroupId")
-        async with aws_call(Dependency.SQS, "sending the message anew"):
-            await self._client.send_message(
+        async with self._call("sending the message anew") as call:
+            await call(
+                self._client.send_message,
                 QueueUrl=self.url,
                 MessageBody=message.body,
                 DelaySeconds=max(0, min(MAX_DELAY, round(delay))),
@@ -90,19 +124,23 @@ class Queue:
     async def send_many(self, bodies: list[str], *, group: str) -> None:
         """Send up to ten messages; `group` lets SQS treat one big batch and many small ones fairly.
 
-        Raises `Unavailable` where one of them was refused; sending all of them again is safe.
+        What SQS refuses of them is sent again. Raises as `aws_call`; sending all of them again is safe.
         """
-        async with aws_call(Dependency.SQS, "sending messages"):
-            answer = await self._client.send_message_batch(
-                QueueUrl=self.url,
-                Entries=[
-                    {"Id": str(number), "MessageBody": body, "MessageGroupId": group_id(group)}
-                    for number, body in enumerate(bodies)
-                ],
-            )
-        if answer.get("Failed"):
-            refused = f"SQS refused {len(answer['Failed'])} messages"
-            raise Unavailable(Dependency.SQS, JobReason.AWS_UNAVAILABLE, refused)
+        left: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "MessageBody": body, "MessageGroupId": group_id(group)}
+            for number, body in enumerate(bodies)
+        ]
+
+        async def send_what_is_left() -> None:
+            answer = await self._client.send_message_batch(QueueUrl=self.url, Entries=left)
+            if refused := {entry["Id"]: entry for entry in answer.get("Failed", [])}:
+                left[:] = [entry for entry in left if entry["Id"] in refused]
+                first = next(iter(refused.values()))
+                told: Any = {"Code": first.get("Code", ""), "Message": first.get("Message", "")}
+                raise ClientError({"Error": told}, "SendMessageBatch")
+
+        async with self._call("sending messages") as call:
+            await call(send_what_is_left)
 
     async def send_dead_letter(
         self, message: Message, *, code: str, text: str, batch_id: str | None, failed_at: datetime
@@ -115,8 +153,9 @@ class Queue:
             "failed_at": failed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "message_id": message.id,
         }
-        async with aws_call(Dependency.SQS, "sending to the dead-letter queue"):
-            await self._client.send_message(
+        async with self._call("sending to the dead-letter queue", setting="SQS_DLQ_URL") as call:
+            await call(
+                self._client.send_message,
                 QueueUrl=self.dead_letter_url or self.url,
                 MessageBody=message.body,
                 MessageAttributes={
@@ -124,18 +163,44 @@ class Queue:
                 },
             )
 
+    async def probe(self) -> None:
+        """Ask whether SQS answers and knows the queue. Raises as `aws_call`, at once."""
+        async with self._call("looking at the queue", deadline=10, patience=NONE) as call:
+            await call(self._client.get_queue_attributes, QueueUrl=self.url, AttributeNames=["QueueArn"])
+
+    @property
+    def _poll_patience(self) -> Patience:
+        """A poll that fails is followed by another: short of that, only a moment is waited out."""
+        return replace(self._patience, throttle=self._patience.moment, outage=self._patience.moment)
+
+    def _call(self, doing: str, **more: Any) -> AbstractAsyncContextManager[AwsCall]:
+        return aws_call(Dependency.SQS, doing, **{"setting": "SQS_QUEUE_URL", "patience": self._patience, **more})
+
+
+@contextmanager
+def _receipt_known(message: Message) -> Iterator[None]:
+    """Tell a receipt that SQS does not take any more."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) not in RECEIPT_GONE:
+            raise
+        raise HeartbeatLost(JobReason.MESSAGE_LOST, f"the receipt of message {message.id} has expired") from error
+
 
 async def dead_letter_url_of(client: "SQSClient", url: str) -> str | None:
     """Return the URL of the queue that `url`'s redrive policy names, or None."""
-    async with aws_call(Dependency.SQS, "reading the queue's redrive policy"):
-        answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    async with aws_call(Dependency.SQS, "reading the queue's redrive policy", setting="SQS_QUEUE_URL") as call:
+        answer = await call(client.get_queue_attributes, QueueUrl=url, AttributeNames=["RedrivePolicy"])
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
         name = str(policy.get("deadLetterTargetArn", "")).rpartition(":")[2]
         if not name:
             return None
         try:
-            return (await client.get_queue_url(QueueName=name))["QueueUrl"]
-        except (ClientError, BotoCoreError, HttpError):
+            return (await call(client.get_queue_url, QueueName=name))["QueueUrl"]
+        except ClientError as error:
+            if meaning_of_failure(Dependency.SQS, error) not in {Meaning.MISSING, Meaning.FORBIDDEN}:
+                raise
             return None  # its absence is reported with everything else that is missing at start
 
 

@@ -73,7 +73,9 @@ def _to_s3(settings: Settings, query: str, target: str) -> int:
 
 async def _upload(settings: Settings, bucket: str, key: str, file: BinaryIO) -> None:
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        await S3(clients.s3).put(bucket, key, file, "application/gzip" if key.endswith(".gz") else "text/csv")
+        await S3(clients.s3, settings=settings.own_buckets).put(
+            bucket, key, file, "application/gzip" if key.endswith(".gz") else "text/csv"
+        )
 
 
 def _write(settings: Settings, query: str, file: BinaryIO, *, zipped: bool) -> int:

@@ -24,7 +24,7 @@ LINK = re.compile(r'(href|src)="\.\./\.\./([^"]*)"')
 async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *, opened: bool) -> int:
     """Write the report to a file, with links that work from there; returns the exit code."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        s3 = S3(clients.s3)
+        s3 = S3(clients.s3, settings=settings.own_buckets)
         table = open_table(settings, clients)
         record = await table.batch(batch_id)
         # A record is forgotten after STATE_TTL_DAYS; the report may still be there.

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.aws.clients import Clients, aws_call, open_clients
+from worker.aws.calls import aws_call
+from worker.aws.clients import Clients, open_clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import open_table
 from worker.cli.status import follow
@@ -27,7 +28,7 @@ HEADER = ("creator_name", "cover_url")
 async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
     """Submit a manifest of the creators that a retry may help; returns the exit code."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        s3, table = S3(clients.s3), open_table(settings, clients)
+        s3, table = S3(clients.s3, settings=settings.own_buckets), open_table(settings, clients)
         record = await table.batch(batch_id)
         if record is None or record.state is BatchState.RUNNING:
             said = "is still running" if record else "is not known"
@@ -67,8 +68,9 @@ async def _helped(
         "ExpressionAttributeValues": {":batch": {"S": batch_id}, ":none": {"N": "0"}},
     }
     while True:
-        async with aws_call(Dependency.DYNAMODB, f"looking for the creators of batch {batch_id}"):
-            page = await clients.dynamodb.query(**query)
+        doing = f"looking for the creators of batch {batch_id}"
+        async with aws_call(Dependency.DYNAMODB, doing, setting="DYNAMODB_TABLE_NAME") as call:
+            page = await call(clients.dynamodb.query, **query)
         for item in page["Items"]:
             if MAY_CHANGE & item["errors"]["M"].keys():
                 key = metadata_key(prefix, batch_id, item["creator_name"]["S"])

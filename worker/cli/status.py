@@ -29,7 +29,9 @@ async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch
         if watch:
             return await follow(table, batch_id)
         record = await table.batch(batch_id)
-        opened = await _links(settings, S3(clients.s3), record) if record and links else {}
+        opened = (
+            await _links(settings, S3(clients.s3, settings=settings.own_buckets), record) if record and links else {}
+        )
     if record is None:
         stderr.print(f"there is no batch {batch_id}: it waits in the queue, or the id is wrong", markup=False)
         return 1

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from worker.aws.clients import Clients, aws_call, open_clients
+from worker.aws.calls import aws_call
+from worker.aws.clients import Clients, open_clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import open_table
 from worker.cli.status import follow
@@ -26,7 +27,7 @@ async def submit_manifest(
 ) -> int:
     """Upload where needed, send the job, print the batch id; returns the exit code."""
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        found = await _in_s3(settings, S3(clients.s3), manifest, again=again)
+        found = await _in_s3(settings, S3(clients.s3, settings=settings.own_buckets), manifest, again=again)
         if isinstance(found, str):
             typer.echo(found, err=True)
             return 2
@@ -75,8 +76,8 @@ async def send_job(
     job: dict[str, Any] = {"processing_type": "csv_s3", "s3_bucket": manifest.bucket, "s3_key": manifest.key}
     job |= {"output_prefix": prefix} if prefix is not None else {}
     job |= {"processing_config": config} if config else {}
-    async with aws_call(Dependency.SQS, "sending the job"):
-        await clients.sqs.send_message(QueueUrl=str(settings.sqs_queue_url), MessageBody=json.dumps(job))
+    async with aws_call(Dependency.SQS, "sending the job", setting="SQS_QUEUE_URL") as call:
+        await call(clients.sqs.send_message, QueueUrl=str(settings.sqs_queue_url), MessageBody=json.dumps(job))
 
 
 def _stamped(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from worker import __version__
+from worker.aws.calls import Patience
 from worker.aws.clients import open_clients
 from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
@@ -89,7 +90,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     stack.callback(metrics.flush)
     share = await own_share(settings.ecs_container_metadata_uri_v4)
     gauge = share.gauge
-    s3 = S3(clients.s3)
+    s3 = S3(clients.s3, settings=settings.own_buckets, patience=Patience.within(settings.visibility_timeout))
     results = S3Results(
         s3,
         bucket=settings.output_bucket,
@@ -143,7 +144,8 @@ async def _queue(settings: Settings, client: Any) -> Queue:
             "SQS_DLQ_URL: it is not set, and the queue has no redrive policy that names a dead-letter queue; "
             "set one of them, so that what fails can be explained"
         )
-    return Queue(client, settings.sqs_queue_url, dead_letters)
+    patience = Patience.within(settings.visibility_timeout)
+    return Queue(client, settings.sqs_queue_url, dead_letters, patience=patience)
 
 
 @asynccontextmanager

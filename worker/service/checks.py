@@ -5,8 +5,11 @@ import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from worker.aws.clients import Clients, aws_call
+from worker.aws.calls import NONE, aws_call
+from worker.aws.clients import Clients
+from worker.aws.sqs import dead_letter_url_of
 from worker.decode.pool import DecodePool
 from worker.errors import Dependency, WorkerError
 from worker.settings import Settings
@@ -16,6 +19,9 @@ OUTSIDE = ("p16-sign-va.tiktokcdn.com", 443)
 
 CHECK_DEADLINE = 5.0
 """Seconds for one check."""
+
+ONCE: Any = {"deadline": CHECK_DEADLINE, "patience": NONE}
+"""A check asks once: whoever looks wants to see what is wrong now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +107,34 @@ async def _sandbox(settings: Settings) -> str:
 
 
 async def _buckets(settings: Settings, clients: Clients) -> str:
-    names = (settings.input_bucket, settings.output_bucket, settings.temp_bucket)
-    for name in names:
-        async with aws_call(Dependency.S3, f"looking at bucket {name}", deadline=CHECK_DEADLINE):
-            await clients.s3.head_bucket(Bucket=name)
-    return ", ".join(names)
+    for name, setting in settings.own_buckets.items():
+        async with aws_call(Dependency.S3, f"looking at bucket {name}", setting=setting, **ONCE) as call:
+            await call(clients.s3.head_bucket, Bucket=name)
+    return ", ".join(settings.own_buckets)
 
 
 async def _queue(settings: Settings, clients: Clients) -> str:
     if settings.sqs_queue_url is None:
         raise LookupError("SQS_QUEUE_URL is not set")
-    async with aws_call(Dependency.SQS, "looking at the queue", deadline=CHECK_DEADLINE):
-        answer = await clients.sqs.get_queue_attributes(
-            QueueUrl=settings.sqs_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+    waiting = await _depth(clients, settings.sqs_queue_url, "SQS_QUEUE_URL")
+    dead_letters = settings.sqs_dlq_url or await dead_letter_url_of(clients.sqs, settings.sqs_queue_url)
+    if dead_letters is None:
+        return f"{waiting} messages waiting; no dead-letter queue is known: set SQS_DLQ_URL"
+    return f"{waiting} messages waiting, {await _depth(clients, dead_letters, 'SQS_DLQ_URL')} dead letters"
+
+
+async def _depth(clients: Clients, url: str, setting: str) -> str:
+    async with aws_call(Dependency.SQS, f"looking at the queue {url}", setting=setting, **ONCE) as call:
+        answer = await call(
+            clients.sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
         )
-    return f"{answer['Attributes']['ApproximateNumberOfMessages']} messages waiting"
+    return answer["Attributes"]["ApproximateNumberOfMessages"]
 
 
 async def _table(settings: Settings, clients: Clients) -> str:
-    async with aws_call(Dependency.DYNAMODB, "looking at the table", deadline=CHECK_DEADLINE):
-        answer = await clients.dynamodb.describe_table(TableName=settings.dynamodb_table_name)
+    setting = "DYNAMODB_TABLE_NAME"
+    async with aws_call(Dependency.DYNAMODB, "looking at the table", setting=setting, **ONCE) as call:
+        answer = await call(clients.dynamodb.describe_table, TableName=settings.dynamodb_table_name)
     return f"{settings.dynamodb_table_name} is {answer['Table']['TableStatus']}"
 
 

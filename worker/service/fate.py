@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from worker.aws.sqs import Message, Queue
-from worker.errors import Unavailable
+from worker.errors import HeartbeatLost, JobError
 from worker.failpoints import failpoint
 from worker.model import Outcome, Retryable, Succeeded, Terminal
 
@@ -64,7 +64,7 @@ async def settle(queue: Queue, message: Message, outcome: Outcome) -> None:
                     delay=round(delay, 1),
                     receives=message.receives,
                 )
-    except Unavailable as error:
+    except (JobError, HeartbeatLost) as error:
         log.warning("message.fate_failed", error=str(error))
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from worker.aws.sqs import Message, Queue
-from worker.errors import HeartbeatLost, Interrupted, JobReason, Unavailable
+from worker.errors import HeartbeatLost, Interrupted, JobError, JobReason
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ async def _beat(queue: Queue, message: Message, visibility: float) -> None:
             async with asyncio.timeout(min(visibility / 3, lost_at - asked)):
                 await queue.change_visibility(message, visibility)
             extended, pause = asked, visibility / 3
-        except (Unavailable, TimeoutError) as error:
+        except (JobError, TimeoutError) as error:  # whatever it is: it says nothing of the work
             log.warning("heartbeat.failed", error=str(error) or "no answer in time")
             left = lost_at - time.monotonic()
             if left <= 0:
