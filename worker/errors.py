@@ -90,6 +90,7 @@ class JobReason(StrEnum):
     BUCKET_MISSING = "bucket_missing"
     MANIFEST_TOO_LARGE = "manifest_too_large"
     MANIFEST_NOT_CSV = "manifest_not_csv"
+    MANIFEST_ENCODING = "manifest_encoding"
     MANIFEST_COLUMNS = "manifest_columns"
     MANIFEST_EMPTY = "manifest_empty"
     MANIFEST_CHANGED = "manifest_changed"

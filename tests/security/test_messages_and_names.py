@@ -165,13 +165,16 @@ def test_a_million_columns_are_read_or_refused_and_not_quoted() -> None:
     assert [reject.reason for reject in rejects] == [RejectReason.EXTRA_FIELDS]
 
 
+GOOD = "王小明,http://1\n李娜,http://1\n".encode()
+
+
 @pytest.mark.parametrize(
     "raw",
     [
         HEAD + b"a\0nn,http://1\nbob,http://2\n",
-        HEAD + "张,http://1\n".encode("gb18030") + b"b\xff\xfe,http://1\nbob,http://2\n",
-        HEAD + "é,http://1\n".encode("latin-1") + b"bob,http://2\n",
-        HEAD + b"\xef\xbb\xbfx,http://1\n\xff\xfea\0,http://2\nbob,http://2\n",
+        HEAD + GOOD + "张,http://1\n".encode("gb18030") + b"b\xff\xfe,http://1\nbob,http://2\n",
+        HEAD + GOOD + "é,http://1\n".encode("latin-1") + b"bob,http://2\n",
+        HEAD + GOOD + b"\xef\xbb\xbfx,http://1\n\xff\xfea\0,http://2\nbob,http://2\n",
         HEAD + b'"a\n"b",http://1\n"\nbob,http://2\n',
     ],
 )

@@ -30,12 +30,18 @@ def opened(
     *,
     creator_column: str | None = None,
     url_column: str | None = None,
+    encoding: str | None = None,
     group: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
     raw = content.encode() if isinstance(content, str) else content
     return open_manifest(
-        io.BytesIO(raw), creator_column=creator_column, url_column=url_column, group=group, max_bytes=max_bytes
+        io.BytesIO(raw),
+        creator_column=creator_column,
+        url_column=url_column,
+        encoding=encoding,
+        group=group,
+        max_bytes=max_bytes,
     )
 
 
@@ -165,7 +171,7 @@ def test_characters_and_line_ends_may_straddle_the_pieces_that_are_read(encoding
     raw = text.encode(encoding)
     assert len(raw) > 2 * PIECE
     expected = [Entry(name, index, url) for index, (name, url) in enumerate(rows, 2)]
-    assert read(raw) == (expected, [])
+    assert read(raw, encoding=encoding) == (expected, [])
 
 
 def test_a_gzip_of_several_members_is_read_through() -> None:
@@ -207,7 +213,6 @@ def test_a_zip_bomb_ends_at_the_size_that_is_allowed() -> None:
         ("creator,url\nann,http://x".encode("utf-32"), "UTF-32"),
         (b"crea\0tor,url\nann,http://x\n", "binary"),
         (b"creator\x01,url\nann,http://x\n", "control"),
-        (b"\x9f\xff\xff\xfe\x81\n\xff\xff", "binary"),
         (gzip.compress(gzip.compress(b"creator,url\n")), "twice"),
         (b"creator" * 200_000, "first line"),
     ],
@@ -235,10 +240,10 @@ def test_a_manifest_without_a_usable_row_counts_its_rejects_by_reason() -> None:
 def test_bytes_that_are_no_text_cost_their_lines_only() -> None:
     raw = (
         b"creator,url,title\nann,http://a,\xff\xff\nb\xff\xffb,http://b,t\ncai,http://c\xff,t\n"
-        + "张,http://d,t\n".encode()
+        + "张三,http://d,李娜美食\n".encode()
     )
     entries, rejects = read(raw)
-    assert entries == [Entry("张", 5, "http://d")]
+    assert entries == [Entry("张三", 5, "http://d")]
     assert [(reject.line, reject.reason) for reject in rejects] == [
         (line, RejectReason.BAD_ENCODING) for line in (2, 3, 4)
     ]
@@ -523,13 +528,8 @@ def test_what_the_csv_module_writes_is_read_back(
         writer.writerow([title, name, f"https://h/{path}"])
     text = out.getvalue() if last_newline else out.getvalue().removesuffix(newline)
     raw = text.encode(encoding)
-    if encoding == "gb18030":
-        raw += b'"\xce\xd2"' + newline.encode()  # what makes sure that it is not UTF-8 by chance: one short row
-        if not last_newline:
-            raw = out.getvalue().encode(encoding) + b"\xce\xd2"
-    entries, rejects = read(gzip.compress(raw) if zipped else raw)
-    assert entries == expected
-    assert len(rejects) == (encoding == "gb18030")
+    named = encoding if encoding == "gb18030" else None
+    assert read(gzip.compress(raw) if zipped else raw, encoding=named) == (expected, [])
 
 
 @settings(max_examples=300, deadline=None)
@@ -555,4 +555,10 @@ def test_arbitrary_bytes_are_read_or_refused_with_a_reason(raw: bytes) -> None:
             list(opened(content).batches())
         except TerminalError as error:
             reason = error.reason
-        assert reason in {None, JobReason.MANIFEST_NOT_CSV, JobReason.MANIFEST_COLUMNS, JobReason.MANIFEST_EMPTY}
+        assert reason in {
+            None,
+            JobReason.MANIFEST_NOT_CSV,
+            JobReason.MANIFEST_COLUMNS,
+            JobReason.MANIFEST_EMPTY,
+            JobReason.MANIFEST_ENCODING,
+        }

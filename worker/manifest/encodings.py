@@ -2,11 +2,14 @@
 
 import codecs
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+from worker.errors import JobReason, TerminalError
 from worker.manifest.bytes import read_pieces
+from worker.manifest.plausibility import plausibility
 
 BAD = "\udcff"
 """What stands in the text for bytes that are no character: half a surrogate pair, which no valid text can hold."""
@@ -18,6 +21,7 @@ _BOMS: tuple[tuple[bytes, str, str], ...] = (
     (codecs.BOM_UTF8, "utf-8", "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16"),
+    (b"\x84\x31\x95\x33", "gb18030", "gb18030"),
 )
 
 
@@ -33,19 +37,134 @@ class Encoding:
     damaged: bool
 
 
-def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None) -> Encoding:
-    """Tell the encoding: a BOM's, else UTF-8, else GB18030, else UTF-8 with damage.
+class Candidate(NamedTuple):
+    """An encoding that a manifest may have: its usual name, Python's codec, whose ideographs it holds, and a weight.
 
-    Reads the whole manifest, once for each candidate, so broken gzip and size are told before anything is planned.
-    Raises what `read_pieces` raises.
+    The weight is a natural logarithm: how much rarer it is met than the commonest.
+    """
+
+    name: str
+    codec: str
+    language: str
+    weight: float
+
+
+CANDIDATES = (
+    Candidate("gb18030", "gb18030", "zh-Hans", 0.0),
+    Candidate("big5", "big5hkscs", "zh-Hant", 0.0),
+    Candidate("shift-jis", "cp932", "ja", 0.0),
+    Candidate("euc-kr", "cp949", "ko", 0.0),
+    Candidate("cp1252", "cp1252", "", 0.0),
+    Candidate("cp1251", "cp1251", "", -0.7),
+    Candidate("cp1250", "cp1250", "", -2.3),
+    Candidate("cp1254", "cp1254", "", -2.3),
+    Candidate("cp1253", "cp1253", "", -1.6),
+    Candidate("cp1256", "cp1256", "", -1.6),
+    Candidate("cp1255", "cp1255", "", -1.6),
+    Candidate("cp874", "cp874", "", -1.6),
+    Candidate("cp1257", "cp1257", "", -3.0),
+)
+"""What a manifest may have that is not UTF-8: of two that read it alike, the first counts."""
+
+CERTAIN = 4.0
+"""How much costlier the next best reading has to be: e to this power is how much likelier the best one is then."""
+
+ODD_SHARE = 0.1
+"""Share of characters that nobody would write there, up to which a reading is plausible."""
+
+BROKEN_SHARE = 0.02
+"""Share of lines that may be broken in the encoding that is chosen."""
+
+
+SAMPLE_BYTES = 256 * 1024
+LONGEST_LINE = 16 * 1024
+"""Bytes of different lines by which an encoding is told, from the beginning of a file, and of each of them."""
+
+
+def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None) -> Encoding:
+    """Tell the encoding: a BOM's, else the one that is `named`, else UTF-8, else the most plausible of `CANDIDATES`.
+
+    A file most of whose characters beyond ASCII are valid UTF-8 is UTF-8 with some damage. Reads the whole manifest, so
+    broken gzip and size are told before anything is planned.
+    Raises `TerminalError` (`manifest_encoding`) where no candidate is plausible, or two are; and what `read_pieces`
+    raises.
     """
     head = next(read_pieces(file, max_bytes), b"")
-    candidates = [(name, codec) for bom, name, codec in _BOMS if head.startswith(bom)]
-    if named is not None:
-        candidates = candidates or [(codecs.lookup(named).name, named)]
-    candidates = candidates or [("utf-8", "utf-8"), ("gb18030", "gb18030")]
-    valid = next((each for each in candidates if _is_valid(file, each[1], max_bytes)), None)
-    return Encoding(*(valid or candidates[0]), damaged=valid is None)
+    given = next(((name, codec) for bom, name, codec in _BOMS if head.startswith(bom)), None)
+    if given is None and named is not None:
+        given = (codecs.lookup(named).name, named)
+    name, codec = given or ("utf-8", "utf-8")
+    if _is_valid(file, codec, max_bytes):
+        return Encoding(name, codec, damaged=False)
+    if given is not None or _is_mostly_valid(file, max_bytes):
+        return Encoding(name, codec, damaged=True)
+    chosen = most_plausible(_sample(file, max_bytes))
+    return Encoding(chosen.name, chosen.codec, damaged=not _is_valid(file, chosen.codec, max_bytes))
+
+
+def most_plausible(lines: Sequence[bytes]) -> Candidate:
+    """Return the candidate in which these lines look most like what people write.
+
+    Raises `TerminalError` (`manifest_encoding`) where none is plausible, and where two are that read them differently.
+    """
+    readings: dict[tuple[str, ...], tuple[float, Candidate]] = {}
+    for candidate in CANDIDATES:
+        texts = [text for text in (_decoded(line, candidate.codec) for line in lines) if text is not None]
+        if len(texts) < len(lines) * (1 - BROKEN_SHARE):
+            continue
+        found = plausibility(texts, candidate.language)
+        if found.odd_share <= ODD_SHARE:
+            readings.setdefault(tuple(texts), (found.cost - candidate.weight, candidate))
+    best = sorted(readings.values(), key=lambda reading: reading[0])
+    if not best:
+        raise _undecided("in none that is looked for does it look like what people write")
+    if len(best) > 1 and best[1][0] - best[0][0] < CERTAIN:
+        raise _undecided(f"it may be {best[0][1].name} as well as {best[1][1].name}")
+    return best[0][1]
+
+
+def _undecided(why: str) -> TerminalError:
+    return TerminalError(
+        JobReason.MANIFEST_ENCODING,
+        f"the manifest is not UTF-8, and its encoding cannot be told: {why}. Save it as UTF-8, or name the encoding: "
+        'key encoding in processing_config of the message or in the object\'s metadata (config={"encoding": "…"}), '
+        "DEFAULT_ENCODING in the settings, --set encoding=… at the command line",
+    )
+
+
+def _decoded(line: bytes, codec: str) -> str | None:
+    try:
+        return line.decode(codec)
+    except UnicodeDecodeError:
+        return None
+
+
+def _sample(file: BinaryIO, max_bytes: int) -> list[bytes]:
+    """Return different lines of the whole file that are not ASCII, as many as are enough to judge by."""
+    found: dict[bytes, None] = {}
+    size, rest = 0, b""
+    for piece in read_pieces(file, max_bytes):
+        *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
+        if size < SAMPLE_BYTES:
+            new = dict.fromkeys(line for line in lines if len(line) <= LONGEST_LINE and not line.isascii())
+            size += sum(map(len, new.keys() - found.keys()))
+            found |= new
+        rest = rest[: LONGEST_LINE + 1]
+    if len(rest) <= LONGEST_LINE and not rest.isascii():
+        found[rest] = None
+    return list(found)
+
+
+def _is_mostly_valid(file: BinaryIO, max_bytes: int) -> bool:
+    """Say whether most of the characters beyond ASCII are valid UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")(_ON_ERROR)
+    valid = bad = 0
+    for piece in itertools.chain(read_pieces(file, max_bytes), [b""]):
+        text = decoder.decode(piece, final=not piece)
+        wrong = text.count(BAD)
+        bad += wrong
+        valid += len(text) - len(text.encode("ascii", "ignore")) - wrong
+    return valid > bad
 
 
 def _is_valid(file: BinaryIO, codec: str, max_bytes: int) -> bool:
