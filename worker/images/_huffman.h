@@ -38,6 +38,9 @@ struct jpeg_entropy_decoder {
 
 enum { LOOK = 10, LONGEST = 16, PAD = 256, BLOCK_ENDS = 64 };
 
+/* What a table's symbols stand for. Those of progressive scans may end a run of blocks, and tell its length. */
+enum kind { DC, AC, AC_WITH_RUNS };
+
 /* What is known of the next bits: how many the code and its value take, how many the code, how many the value; and how
  * many zeros stand before that value, BLOCK_ENDS for the symbol that ends a block. 0 where LOOK bits do not tell. */
 typedef uint32_t symbol;
@@ -57,7 +60,8 @@ struct huffman_table {
     unsigned end[LONGEST + 1];   /* behind the last code of so many bits */
     unsigned shift[LONGEST + 1]; /* added to such a code, it is where its symbol stands (modulo 2^32) */
     const UINT8 *symbols;
-    int is_ac, is_built;
+    enum kind kind;
+    int is_built;
 };
 
 struct bits {
@@ -84,29 +88,29 @@ static const uint8_t natural_order[DCTSIZE2] = {
 /* --- the tables ------------------------------------------------------------------------------------------------- */
 
 /* Of one byte of a file's table; 0 for one that 8-bit JPEG does not have. */
-static symbol symbol_of(unsigned byte, unsigned code_bits, int is_ac) {
-    if (!is_ac)
+static symbol symbol_of(unsigned byte, unsigned code_bits, enum kind kind) {
+    if (kind == DC)
         return byte <= 11 ? made_symbol(code_bits, byte, 0) : 0;
     unsigned zeros = byte >> 4, value_bits = byte & 15;
     if (value_bits == 0 && zeros != 15)
-        zeros = BLOCK_ENDS;
+        return made_symbol(code_bits, kind == AC_WITH_RUNS ? zeros : 0, BLOCK_ENDS);
     return value_bits <= 10 ? made_symbol(code_bits, value_bits, zeros) : 0;
 }
 
 /* From a table that libjpeg has looked through; false if it has symbols that 8-bit JPEG does not have. */
-static int build(struct huffman_table *it, const JHUFF_TBL *theirs, int is_ac) {
+static int build(struct huffman_table *it, const JHUFF_TBL *theirs, enum kind kind) {
     if (it->is_built)
         return 1;
     memset(it->next, 0, sizeof it->next);
     it->symbols = theirs->huffval;
-    it->is_ac = is_ac;
+    it->kind = kind;
     unsigned code = 0, index = 0;
     for (unsigned length = 1; length <= LONGEST; length++, code <<= 1) {
         it->shift[length] = index - code;
         for (unsigned left = theirs->bits[length]; left > 0; left--, code++, index++) {
             if (index >= sizeof theirs->huffval || code >= 1u << length)
                 return 0;
-            symbol found = symbol_of(theirs->huffval[index], length, is_ac);
+            symbol found = symbol_of(theirs->huffval[index], length, kind);
             if (found == 0)
                 return 0;
             if (length <= LOOK)
@@ -144,7 +148,7 @@ __attribute__((noinline, cold)) static symbol long_symbol(j_decompress_ptr jpeg,
     for (unsigned length = LOOK + 1; length <= LONGEST; length++) {
         unsigned code = (unsigned)(next >> (64 - length));
         if (code < table->end[length])
-            return symbol_of(table->symbols[code + table->shift[length]], length, table->is_ac);
+            return symbol_of(table->symbols[code + table->shift[length]], length, table->kind);
     }
     fail(jpeg);
 }
@@ -216,6 +220,9 @@ static boolean read_mcu_anywhere(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
 }
 
 #ifdef __x86_64__
+#ifndef HAS_BMI2 /* a fuzzer has both tried */
+#define HAS_BMI2 __builtin_cpu_supports("bmi2")
+#endif
 /* Shifts by a number of bits that is not known before are what there is most of; BMI2 has them in one step. */
 __attribute__((target("bmi2"))) static boolean read_mcu_bmi2(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
     return read_mcu(jpeg, blocks);
@@ -225,42 +232,40 @@ __attribute__((target("bmi2"))) static boolean read_mcu_bmi2(j_decompress_ptr jp
 static void call_ours(j_decompress_ptr jpeg) {
     jpeg->entropy->decode_mcu = read_mcu_anywhere;
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("bmi2"))
+    if (HAS_BMI2)
         jpeg->entropy->decode_mcu = read_mcu_bmi2;
 #endif
 }
 
 /* --- the scan ---------------------------------------------------------------------------------------------------- */
 
-/* Copy the scan without its escapes; false if it does not go on to the file's end marker without another. */
-static int copy_scan(struct scan *it, unsigned char *to, const unsigned char *from, size_t length) {
+/* Copy the scan without its escapes, and return where the marker is that ends it; NULL if there is none. */
+static const unsigned char *copy_scan(struct scan *it, unsigned char *to, const unsigned char *from, size_t length) {
     const unsigned char *const end = from + length;
     it->bits.at = to;
     for (;;) {
         const unsigned char *marker = memchr(from, 0xff, (size_t)(end - from));
         if (marker == NULL || end - marker < 2)
-            return 0;
+            return NULL;
         size_t before = (size_t)(marker - from);
         memcpy(to, from, before);
         to += before;
         from = marker + 2;
-        if (marker[1] == JPEG_EOI)
-            break;
-        if (marker[1] != 0)
-            return 0;
+        if (marker[1] != 0) {
+            memset(to, 0, PAD);
+            it->end = to;
+            return marker;
+        }
         *to++ = 0xff;
     }
-    memset(to, 0, PAD);
-    it->end = to;
-    return 1;
 }
 
 static int build_tables(struct scan *it, j_decompress_ptr jpeg) {
     for (int i = 0; i < jpeg->blocks_in_MCU; i++) {
         const jpeg_component_info *component = jpeg->cur_comp_info[jpeg->MCU_membership[i]];
         int dc = component->dc_tbl_no, ac = component->ac_tbl_no;
-        if (!build(&it->tables[0][dc], jpeg->dc_huff_tbl_ptrs[dc], 0) ||
-            !build(&it->tables[1][ac], jpeg->ac_huff_tbl_ptrs[ac], 1))
+        if (!build(&it->tables[0][dc], jpeg->dc_huff_tbl_ptrs[dc], DC) ||
+            !build(&it->tables[1][ac], jpeg->ac_huff_tbl_ptrs[ac], AC))
             return 0;
         it->dc_table[i] = &it->tables[0][dc];
         it->ac_table[i] = &it->tables[1][ac];
@@ -282,7 +287,8 @@ static int read_scan_ourselves(j_decompress_ptr jpeg) {
     memset(scan->dc, 0, sizeof scan->dc);
     for (int i = 0; i < NUM_HUFF_TBLS; i++)
         scan->tables[0][i].is_built = scan->tables[1][i].is_built = 0;
-    if (!copy_scan(scan, copy, jpeg->src->next_input_byte, length) || !build_tables(scan, jpeg))
+    const unsigned char *marker = copy_scan(scan, copy, jpeg->src->next_input_byte, length);
+    if (marker == NULL || marker[1] != JPEG_EOI || !build_tables(scan, jpeg))
         return 0;
     jpeg->client_data = scan;
     call_ours(jpeg);

@@ -1,11 +1,11 @@
 /* One JPEG, and of it only what a cell shows: scaled while it is decoded, without the inverse transform of what lies
  * above the part that is asked for, and without reading on below it. worker/images/jpeg.py tells how it is used.
  *
- * Everything odd is left to Pillow: `decode` returns None for whatever is not one scan of 8-bit grey, YCbCr or RGB in
- * Huffman's code, for what libjpeg warns of, and for a file that does not end as one should. So it is Pillow alone
- * that refuses files, and fewer ways through libjpeg are open to a hostile one than there are through Pillow. The one
- * thing that is refused here is a picture of another size than Pillow saw in its header: Pillow would have libjpeg write
- * rows of the one width into a buffer of the other (CVE-2026-112403).
+ * Everything odd is left to Pillow: `decode` returns None for whatever is not 8-bit grey, YCbCr or RGB in Huffman's
+ * code, baseline in one scan or progressive, for what libjpeg warns of, and for a file that does not end as one should.
+ * So it is Pillow alone that refuses files, and fewer ways through libjpeg are open to a hostile one than there are
+ * through Pillow. The one thing that is refused here is a picture of another size than Pillow saw in its header: Pillow
+ * would have libjpeg write rows of the one width into a buffer of the other (CVE-2026-112403).
  *
  * For whoever changes this: libjpeg's errors come back by longjmp. Whatever changes after `setjmp` and is used behind
  * it lies in `struct reading`, and no reference of Python's is taken or dropped where a jump could pass over it.
@@ -20,8 +20,16 @@
 #include <jpeglib.h>
 
 #include "_huffman.h"
+#include "_progressive.h"
 
 #define MOST_BYTES ((size_t)1 << 30)
+
+/* Before libjpeg-turbo 2.1.4 rows of files with several scans could not be skipped reliably. */
+#if defined(LIBJPEG_TURBO_VERSION_NUMBER) && LIBJPEG_TURBO_VERSION_NUMBER >= 2001004
+#define READS_PROGRESSIVE 1
+#else
+#define READS_PROGRESSIVE 0
+#endif
 
 struct box {
     unsigned left, top, right, bottom;
@@ -29,6 +37,7 @@ struct box {
 
 struct reading {
     struct jpeg_error_mgr errors; /* first: libjpeg hands its address out */
+    struct jpeg_progress_mgr progress;
     struct jpeg_decompress_struct jpeg;
     jmp_buf odd;
     struct box part;
@@ -73,7 +82,8 @@ static int has_common_sampling(const struct jpeg_decompress_struct *jpeg) {
 }
 
 static int is_plain(struct jpeg_decompress_struct *jpeg) {
-    if (jpeg->data_precision != 8 || jpeg->arith_code || jpeg->progressive_mode || jpeg_has_multiple_scans(jpeg))
+    if (jpeg->data_precision != 8 || jpeg->arith_code ||
+        (jpeg->progressive_mode ? !READS_PROGRESSIVE : jpeg_has_multiple_scans(jpeg)))
         return 0;
     if (jpeg->num_components == 1)
         return jpeg->jpeg_color_space == JCS_GRAYSCALE;
@@ -126,17 +136,52 @@ static int is_as_seen(struct jpeg_decompress_struct *jpeg, unsigned width, unsig
     return 0;
 }
 
-/* Set the scale and the colours. */
-static int begin(struct jpeg_decompress_struct *jpeg, unsigned width, unsigned height, unsigned eighths) {
+/* The MCUs of which the part is made, and one more on each side: colours are taken from beyond a part's edge. */
+static struct area mcus_of(const struct jpeg_decompress_struct *jpeg, const struct box *part) {
+    unsigned wide = (unsigned)(jpeg->max_h_samp_factor * jpeg->min_DCT_scaled_size);
+    unsigned high = (unsigned)(jpeg->max_v_samp_factor * jpeg->min_DCT_scaled_size);
+    unsigned left = part->left / wide, top = part->top / high;
+    return (struct area){left > 0 ? left - 1 : 0, top > 0 ? top - 1 : 0, part->right / wide + 2,
+                         part->bottom / high + 2};
+}
+
+/* libjpeg reports progress before it reads on in its first scan, of a file that has several: when all that the reader
+ * of scans needs is there. */
+static void read_progressively(j_common_ptr jpeg) {
+    struct reading *it = (struct reading *)jpeg->err;
+    if (it->jpeg.client_data == NULL)
+        read_scans_ourselves(&it->jpeg, mcus_of(&it->jpeg, &it->part));
+}
+
+/* Whether no bit of the low coefficients is left out: libjpeg would smooth what is made of the others. */
+static int has_all_bits(const struct jpeg_decompress_struct *jpeg) {
+    for (int component = 0; component < jpeg->num_components; component++)
+        for (int k = 0; k < 10; k++)
+            if (jpeg->coef_bits[component][k] != 0)
+                return 0;
+    return 1;
+}
+
+static void begin_progressively(struct reading *it) {
+    it->progress.progress_monitor = read_progressively;
+    it->jpeg.progress = &it->progress;
+    it->jpeg.do_block_smoothing = FALSE;
+}
+
+/* Set the scale and the colours; the part is known. */
+static int begin(struct reading *it, unsigned width, unsigned height, unsigned eighths) {
+    struct jpeg_decompress_struct *jpeg = &it->jpeg;
     if (!is_plain(jpeg))
         return 0;
+    if (jpeg->progressive_mode)
+        begin_progressively(it);
     jpeg->scale_num = eighths;
     jpeg->scale_denom = 8;
     if (eighths < 8) /* then it is chroma only that is transformed in full blocks, and some is averaged after that */
         jpeg->dct_method = JDCT_IFAST;
     jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_EXT_RGBX;
     return jpeg_start_decompress(jpeg) && jpeg->output_width == scaled(width, eighths) &&
-           jpeg->output_height == scaled(height, eighths);
+           jpeg->output_height == scaled(height, eighths) && (!jpeg->progressive_mode || has_all_bits(jpeg));
 }
 
 PyDoc_STRVAR(decode_doc,
@@ -149,7 +194,7 @@ PyDoc_STRVAR(decode_doc,
 static int decoded(struct reading *it, const Py_buffer *data, unsigned width, unsigned height, unsigned eighths) {
     create(it);
     open_header(it, data->buf, (unsigned long)data->len);
-    if (!is_as_seen(&it->jpeg, width, height) || !begin(&it->jpeg, width, height, eighths) ||
+    if (!is_as_seen(&it->jpeg, width, height) || !begin(it, width, height, eighths) ||
         !widen(&it->jpeg, &it->part))
         return 0;
     size_t size = (size_t)(it->part.bottom - it->part.top) * it->jpeg.output_width * (size_t)it->jpeg.output_components;
@@ -158,7 +203,7 @@ static int decoded(struct reading *it, const Py_buffer *data, unsigned width, un
     it->pixels = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (it->pixels == NULL)
         return 0;
-    int known_as_whole = read_scan_ourselves(&it->jpeg);
+    int known_as_whole = it->jpeg.progressive_mode || read_scan_ourselves(&it->jpeg);
     return read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)) &&
            (known_as_whole || is_whole(&it->jpeg));
 }

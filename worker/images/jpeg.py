@@ -1,7 +1,7 @@
 """The part of a JPEG that a cell shows, decoded by `_jpeg.c`: half of the time that Pillow takes for all of it.
 
 Pillow decodes whole pictures; of a portrait in a square cell, nearly half of that is cropped away. What the C code
-does not take (progressive, CMYK, damaged or odd in any other way), and everything where it was not built, is Pillow's.
+does not take (CMYK, damaged or odd in any other way), and everything where it was not built, is Pillow's.
 """
 
 from PIL import Image
