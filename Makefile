@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system test-crash test-simulation test-soak up down image lint format lock clean
+.PHONY: help setup demo test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -53,6 +53,12 @@ test-simulation: setup ## thousands of seeds of the simulation, beyond those of 
 
 test-soak: setup ## a thousand messages through one worker: memory must stay flat (some minutes)
 	@$(PY) -m pytest tests/integration -m soak
+
+test-image-python: ## the unit and security tests on the image's Python, in a plain container, as an ordinary user
+	@scripts/test_image_python
+
+test-nightly: setup ## what takes hours: the whole crash matrix, more seeds, chaos, all mutations, the soak; PART=chaos for one
+	@scripts/nightly $(PART)
 
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade

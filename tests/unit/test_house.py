@@ -2,6 +2,7 @@
 
 import ast
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,3 +144,24 @@ def test_no_two_reasons_of_a_record_have_the_same_code() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(HOUSE)))
 def test_no_module_grows_too_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+TESTS = HOUSE.parent / "tests"
+LISTED = dict(
+    re.findall(r"^\| `(worker/[^`]+)` \| (.+) \|$", (TESTS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize(
+    "name", [str(path.relative_to(HOUSE.parent)) for path in MODULES if path.name != "__init__.py"]
+)
+def test_each_module_has_a_test_file_of_its_name_or_a_line_that_says_where_it_is_tested(name: str) -> None:
+    of_its_name = list(TESTS.rglob(f"test_{Path(name).stem}.py"))
+    assert of_its_name or name in LISTED, (
+        f"add a test file, or a line to tests/README.md: | `{name}` | `unit/test_….py` |"
+    )
+
+
+def test_the_list_of_where_modules_are_tested_names_what_is_there() -> None:
+    files = {f"tests/{name}" for told in LISTED.values() for name in re.findall(r"`([^`]+)`", told)}
+    assert [name for name in sorted(files | set(LISTED)) if not (HOUSE.parent / name).is_file()] == []
