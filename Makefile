@@ -6,7 +6,7 @@ PY := .venv/bin/python
 COMPOSE := docker compose
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: ## make .venv/ with everything the other targets use; nothing is done when it is current
 	@scripts/setup

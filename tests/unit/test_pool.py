@@ -351,6 +351,11 @@ async def test_what_confines_a_decoder_is_told_as_a_metric_at_each_start(
     )
 
 
+async def test_a_decoder_is_the_first_to_go_when_memory_runs_out(one: DecodePool) -> None:
+    (child,) = decoders()
+    assert (Path("/proc") / str(child.pid) / "oom_score_adj").read_text() == "1000\n"
+
+
 async def test_a_decoder_leaves_it_to_its_parent_when_to_stop(one: DecodePool) -> None:
     before = decoders()
     for number in (signal.SIGINT, signal.SIGTERM):

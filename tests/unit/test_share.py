@@ -84,6 +84,18 @@ async def test_a_limit_of_the_cgroup_comes_first(tmp_path: Path, own: str, files
     assert share.gauge.limit_bytes == 768 * MIB
 
 
+async def test_the_lower_limit_counts(tmp_path: Path) -> None:
+    async with metadata(task(memory=512)) as uri:
+        share = await own_share(uri, cgroups(tmp_path, V2, UNLIMITED_V2 | {"memory.max": 4096 * MIB}))
+    assert share.gauge.limit_bytes == 512 * MIB
+
+
+async def test_a_task_as_large_as_its_machine_has_its_own_limit(tmp_path: Path) -> None:
+    async with metadata(task(memory=8 * 1024)) as uri:
+        share = await own_share(uri, cgroups(tmp_path, V2, UNLIMITED_V2))
+    assert share.gauge.limit_bytes == 8 << 30
+
+
 async def test_a_task_whose_groups_tell_nothing_counts_what_its_machine_uses(tmp_path: Path) -> None:
     async with metadata(task(memory=6 * 1024)) as uri:
         share = await own_share(uri, cgroups(tmp_path, None, {}))

@@ -26,7 +26,7 @@ def spare_the_collector() -> None:
 class MemoryGauge:
     """Reads the memory in use; a reading is kept for a moment.
 
-    `task_bytes` is the ECS task's limit, which counts where no cgroup of ours shows one.
+    `task_bytes` is the ECS task's limit: it counts where no cgroup of ours shows a lower one.
     """
 
     def __init__(
@@ -44,8 +44,9 @@ class MemoryGauge:
     @property
     def limit_bytes(self) -> int | None:
         """What the worker may use; None where nobody tells, so that it is the whole machine's memory."""
-        limit = number(self._files.limit) if self._files is not None and self._files.limit is not None else None
-        return limit if limit is not None and limit < psutil.virtual_memory().total else self._task_bytes
+        cgroup = number(self._files.limit) if self._files is not None and self._files.limit is not None else None
+        told = [limit for limit in (cgroup, self._task_bytes) if limit is not None]
+        return min((limit for limit in told if limit < psutil.virtual_memory().total), default=self._task_bytes)
 
     def read(self) -> Memory:
         """Return the memory in use now, or a moment ago."""
