@@ -36,6 +36,7 @@ def test_a_job_that_asks_for_nothing_gets_the_contracts_defaults() -> None:
         "format": "jpeg",
         "creator_column": None,
         "url_column": None,
+        "encoding": None,
     }
 
 
