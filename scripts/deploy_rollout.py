@@ -10,6 +10,9 @@ from deploy_terraform import DeployError
 
 LOOK_EVERY = 10.0
 
+OF_A_REVISION = {"taskDefinitionArn", "revision", "status", "registeredAt", "registeredBy", "deregisteredAt"}
+"""What tells two revisions apart that are otherwise the same."""
+
 FAILED_IN_A_ROW = 3
 """Tasks that end before they are well, after which a revision is given up where ECS does not do so itself."""
 
@@ -28,16 +31,16 @@ class Service:
         services = self.ecs.describe_services(cluster=self.cluster, services=[self.name])["services"]
         return next((each for each in services if each["status"] == "ACTIVE"), None)
 
-    def image_tag(self) -> str | None:
-        """Return the tag of the image that the service runs now, or None before the first deployment."""
+    def task(self) -> dict[str, Any] | None:
+        """Return what the service's tasks are made of now, without its revision; None before the first deployment."""
         try:
             service = self.found()
         except self.ecs.exceptions.ClusterNotFoundException:
             return None
         if service is None:
             return None
-        definition = self.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-        return str(definition["containerDefinitions"][0]["image"].rpartition(":")[2])
+        found = self.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+        return {name: value for name, value in found.items() if name not in OF_A_REVISION}
 
     @contextmanager
     def kept_awake(self) -> Iterator[None]:

@@ -108,16 +108,17 @@ def peers_table(runs: dict[str, Outcome]) -> str:
 
 
 def choices_table() -> str:
-    """Return why the backlog aimed at is what it is: task hours of each pattern, by messages for each task."""
+    """Return what each acceptable latency costs: task hours of each pattern, and how long messages waited."""
     rows = []
-    for messages in (8, 16, 32, 64):
-        row = [str(messages) + (" (default)" if messages == Policy().messages_per_task else "")]
+    for minutes in (4, 8, 15, 30):
+        policy = replace(Policy(), acceptable_latency_seconds=60.0 * minutes)
+        row = [f"{minutes} min" + (" (default)" if policy == Policy() else ""), str(policy.messages_per_task)]
         for arrivals in scenarios().values():
-            run = Simulation(arrivals, replace(Policy(), messages_per_task=messages), World()).run()
+            run = Simulation(arrivals, policy, World()).run()
             hours = sum(run.task_hours.values())
             row.append(f"{hours:.0f} h, {100 * run.idle_hours / hours:.0f}% idle, waits {duration(run.oldest)}")
         rows.append(row)
-    return table(["messages for each task", *scenarios()], rows)
+    return table(["acceptable latency", "messages for each task", *scenarios()], rows)
 
 
 def written(text: str, parts: dict[str, str]) -> str:

@@ -26,6 +26,8 @@ class World:
     start_up: tuple[int, int] = (40, 90)  # from desired to polling: placing, pulling, starting
     figures_late: int = 60  # CloudWatch shows a minute's figure a minute later
     tasks_late: int = 120  # Container Insights is slower
+    partial_share: float = 0.02  # of minutes: SQS publishes the waiting messages, and the rest is missing; assumed
+    missing_share: float = 0.01  # of minutes: nothing is published at all; assumed
     wakes_late: int = 900  # SQS takes up to 15 minutes to publish again for a queue that slept for six hours
     spot_share: float = 0.8
     spot_interruptions_an_hour: float = 0.05
@@ -86,6 +88,9 @@ class Outcome:
     oldest: float = 0.0
     tasks: list[int] = field(default_factory=list)
     backlog: list[int] = field(default_factory=list)
+    running: list[int] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+    """Each minute as CloudWatch had it in the end."""
 
 
 class Simulation:
@@ -94,6 +99,7 @@ class Simulation:
     def __init__(self, arrivals: list[tuple[float, int, int]], policy: Policy, world: World, *, seed: int = 1) -> None:
         self.world, self.policy = world, policy
         self.random = random.Random(seed)  # noqa: S311 - a repeatable run, no secret
+        self.figures_random = random.Random(seed + 1)  # noqa: S311 - apart, so that a share changes no other luck
         self.scaling = Scaling(policy)
         self.arrivals = deque(sorted(arrivals))
         self.visible: deque[Chunk] = deque()
@@ -256,13 +262,25 @@ class Simulation:
         # Container Insights says nothing of a service of which no task runs.
         running = any(task.ready_at <= now for task in self.tasks)
         tasks = self.desired if running else None
-        self.figures.append((now, Shown(len(self.visible), in_flight, 0, tasks, received=self.polls)))
+        shown = self._whole_or_not(Shown(len(self.visible), in_flight, 0, tasks, received=self.polls))
+        self.figures.append((now, shown))
+        self.out.shown.append(replace(NOTHING, tasks=shown.tasks) if now < self.asleep_until else shown)
+        self.out.running.append(sum(task.ready_at <= now for task in self.tasks))
         self.polls = 0
         queue = self._published(now, self.world.figures_late)
         both = self._published(now, max(self.world.figures_late, self.world.tasks_late))
         self.desired = self.scaling.desired(int(now // MINUTE), queue, both, self.desired)
         self.out.tasks.append(len(self.tasks))
         self.out.backlog.append(len(self.visible) + in_flight + len(self.sending))
+
+    def _whole_or_not(self, shown: Shown) -> Shown:
+        """Leave out what CloudWatch happens not to have for a minute."""
+        luck = self.figures_random.random()
+        if luck < self.world.missing_share:
+            return NOTHING
+        if luck < self.world.missing_share + self.world.partial_share:
+            return replace(NOTHING, visible=shown.visible, tasks=shown.tasks)
+        return shown
 
     def _published(self, now: float, late: int) -> Shown:
         """Return the newest minute whose figures are so many seconds old."""

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     debug_capture: bool = False
     metrics_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./#:-]{1,255}$")] = "TikTokImageProcessor"
 
+    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")] = "collage-worker"
+    """The deployment's own name: the dimension `Service` of every metric, so that staging and production never mix."""
+
     # memory, in percent of the container's limit
     memory_warning_threshold: Annotated[float, Field(gt=0, le=100)] = 80.0
     memory_critical_threshold: Annotated[float, Field(gt=0, le=100)] = 90.0

@@ -2,8 +2,12 @@ resource "aws_s3_bucket" "input" {
   #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256), as the worker's contract says; see keys.tf
   #checkov:skip=CKV_AWS_144:manifests are exports of a database that its owners keep; a second region would double them
   #checkov:skip=CKV_AWS_18:access logs are written where access_log_bucket is set; by default they would cost as much as the requests
-  bucket        = var.buckets.input
+  bucket        = local.names.input
   force_destroy = var.force_destroy
+
+  lifecycle {
+    prevent_destroy = true # scripts/deploy.py lifts it where it is told to
+  }
 }
 
 resource "aws_s3_bucket" "output" {
@@ -11,8 +15,12 @@ resource "aws_s3_bucket" "output" {
   #checkov:skip=CKV_AWS_144:a collage can be made again from its manifest; replication would double the storage bill
   #checkov:skip=CKV_AWS_18:access logs are written where access_log_bucket is set; by default they would cost as much as the requests
   #checkov:skip=CKV2_AWS_62:nothing waits for collages; whoever does can subscribe to the bucket's EventBridge events
-  bucket        = var.buckets.output
+  bucket        = local.names.output
   force_destroy = var.force_destroy
+
+  lifecycle {
+    prevent_destroy = true # scripts/deploy.py lifts it where it is told to
+  }
 }
 
 resource "aws_s3_bucket" "temp" {
@@ -21,8 +29,12 @@ resource "aws_s3_bucket" "temp" {
   #checkov:skip=CKV_AWS_18:scratch space that only the worker's role may touch
   #checkov:skip=CKV_AWS_21:versions of scratch files would outlive the seven days they are kept
   #checkov:skip=CKV2_AWS_62:nothing waits for scratch files
-  bucket        = var.buckets.temp
+  bucket        = local.names.temp
   force_destroy = var.force_destroy
+
+  lifecycle {
+    prevent_destroy = true # scripts/deploy.py lifts it where it is told to
+  }
 }
 
 locals {

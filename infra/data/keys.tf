@@ -48,9 +48,13 @@ resource "aws_kms_key" "main" {
       },
     ]
   })
+
+  lifecycle {
+    prevent_destroy = true # what it encrypts could not be read any more
+  }
 }
 
 resource "aws_kms_alias" "main" {
-  name          = "alias/collage-worker-${var.environment}"
+  name          = "alias/collage-worker-${local.suffix}"
   target_key_id = aws_kms_key.main.key_id
 }

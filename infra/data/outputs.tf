@@ -20,7 +20,7 @@ output "for_service" {
   }
 
   precondition {
-    condition     = endswith(aws_sqs_queue.jobs.url, "/${var.queue_name}") && endswith(aws_sqs_queue.dead_letters.url, "/${var.dlq_name}")
+    condition     = endswith(aws_sqs_queue.jobs.url, "/${local.names.queue}") && endswith(aws_sqs_queue.dead_letters.url, "/${local.names.dead_letters}")
     error_message = "SQS gave the queues URLs that do not end in their names; the worker could not find them."
   }
 }
@@ -52,5 +52,15 @@ output "manifest_drop" {
   precondition {
     condition     = anytrue([for rule in aws_s3_bucket_notification.manifests.queue : rule.filter_prefix == "csv-files/"])
     error_message = "The input bucket no longer tells the queue of what is dropped under csv-files/."
+  }
+}
+
+output "commands_environment" {
+  description = "The environment variables that the commands need (submit, list, status, dlq …): `make env ENV=…` writes them for a shell."
+  value       = local.commands_environment
+
+  precondition {
+    condition     = alltrue([for value in values(local.commands_environment) : length(value) > 0])
+    error_message = "Each variable must have a value: an empty one would let a command fall back to a default of another deployment."
   }
 }

@@ -1,17 +1,18 @@
 resource "aws_sqs_queue" "dead_letters" {
   #checkov:skip=CKV2_AWS_73:encrypted by SQS itself (SSE-SQS); a key of our own would need rights for S3 and every redriver
-  name                      = var.dlq_name
+  name                      = local.names.dead_letters
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
 
   lifecycle {
-    ignore_changes = [max_message_size] # message_size.tf sets it
+    ignore_changes  = [max_message_size] # message_size.tf sets it
+    prevent_destroy = true
   }
 }
 
 resource "aws_sqs_queue" "jobs" {
   #checkov:skip=CKV2_AWS_73:encrypted by SQS itself (SSE-SQS); with a key of our own, S3 would need a right to it to notify
-  name                       = var.queue_name
+  name                       = local.names.queue
   message_retention_seconds  = 1209600
   visibility_timeout_seconds = 900
   receive_wait_time_seconds  = 20
@@ -23,7 +24,8 @@ resource "aws_sqs_queue" "jobs" {
   })
 
   lifecycle {
-    ignore_changes = [max_message_size] # message_size.tf sets it
+    ignore_changes  = [max_message_size] # message_size.tf sets it
+    prevent_destroy = true
   }
 }
 

@@ -1,5 +1,5 @@
 resource "aws_dynamodb_table" "state" {
-  name                        = var.table_name
+  name                        = local.names.table
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "creator_name"
   range_key                   = "processing_date"
@@ -39,5 +39,9 @@ resource "aws_dynamodb_table" "state" {
   server_side_encryption {
     enabled     = true
     kms_key_arn = aws_kms_key.main.arn
+  }
+
+  lifecycle {
+    prevent_destroy = true
   }
 }

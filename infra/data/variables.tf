@@ -1,10 +1,10 @@
 variable "environment" {
-  description = "Name of the environment, for tags: for example staging or production."
+  description = "Name of the environment, for example staging or production. Every name and tag carries it."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,19}$", var.environment))
-    error_message = "environment must be 2 to 20 lower-case letters, digits or hyphens, beginning with a letter."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,13}[a-z0-9]$", var.environment))
+    error_message = "environment must be 2 to 15 lower-case letters, digits or hyphens, beginning with a letter: longer, the names of buckets would not fit."
   }
 }
 
@@ -38,5 +38,16 @@ variable "force_destroy" {
   validation {
     condition     = !(var.force_destroy && var.environment == "production")
     error_message = "force_destroy is refused in production: it would let one command delete every collage."
+  }
+}
+
+variable "allowed_account_ids" {
+  description = "AWS accounts that this may be made in; with other credentials Terraform stops before it changes anything. Empty: any."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.allowed_account_ids : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids must be account numbers of twelve digits, in quotes."
   }
 }

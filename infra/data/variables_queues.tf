@@ -1,21 +1,21 @@
 variable "queue_name" {
-  description = "Name of the queue that jobs come from."
+  description = "Name of the queue that jobs come from; null for tiktok-image-processing-queue-<environment>-<region>."
   type        = string
-  default     = "tiktok-image-processing-queue"
+  default     = null
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,80}$", var.queue_name))
+    condition     = var.queue_name == null || can(regex("^[A-Za-z0-9_-]{1,80}$", var.queue_name))
     error_message = "queue_name must be 1 to 80 letters, digits, underscores or hyphens (a standard queue, not .fifo)."
   }
 }
 
 variable "dlq_name" {
-  description = "Name of the dead-letter queue."
+  description = "Name of the dead-letter queue; null for tiktok-image-processing-dlq-<environment>-<region>."
   type        = string
-  default     = "tiktok-image-processing-dlq"
+  default     = null
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,80}$", var.dlq_name)) && var.dlq_name != var.queue_name
+    condition     = var.dlq_name == null || (can(regex("^[A-Za-z0-9_-]{1,80}$", var.dlq_name)) && var.dlq_name != var.queue_name)
     error_message = "dlq_name must be 1 to 80 letters, digits, underscores or hyphens, and not the queue's own name."
   }
 }

@@ -1,22 +1,27 @@
 variable "buckets" {
-  description = "Names of the three buckets. Bucket names are shared by all of AWS, so the defaults are free for one account only."
+  description = "Names of the three buckets; those left out are called tiktok-image-input-<environment>-<region>-<account>, and so on."
   type = object({
-    input  = optional(string, "tiktok-image-input")
-    output = optional(string, "tiktok-image-output")
-    temp   = optional(string, "tiktok-image-temp")
+    input  = optional(string)
+    output = optional(string)
+    temp   = optional(string)
   })
   default = {}
 
   validation {
     condition = alltrue([
-      for name in values(var.buckets) : can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", name))
+      for name in values(var.buckets) : name == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", name))
     ])
     error_message = "Each bucket name must be 3 to 63 lower-case letters, digits or hyphens (dots break TLS to the bucket)."
   }
 
   validation {
-    condition     = length(distinct(values(var.buckets))) == 3
+    condition     = length(distinct(compact(values(var.buckets)))) == length(compact(values(var.buckets)))
     error_message = "The three buckets must have three different names."
+  }
+
+  validation {
+    condition     = !anytrue([for name in compact(values(var.buckets)) : strcontains(name, "example")])
+    error_message = "buckets: a name with `example` in it is a placeholder, and somebody else's. Leave buckets out for names that are free, or give names of your own."
   }
 }
 
@@ -37,18 +42,18 @@ variable "access_log_bucket" {
   default     = null
 
   validation {
-    condition     = var.access_log_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket))
-    error_message = "access_log_bucket must be a bucket's name, or null."
+    condition     = var.access_log_bucket == null || (can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket)) && !strcontains(coalesce(var.access_log_bucket, "-"), "example"))
+    error_message = "access_log_bucket must be the name of a bucket of yours (one with `example` in it is a placeholder), or null."
   }
 }
 
 variable "table_name" {
-  description = "Name of the DynamoDB table with the state of creators and batches."
+  description = "Name of the DynamoDB table with the state of creators and batches; null for tiktok-creator-processing-state-<environment>-<region>."
   type        = string
-  default     = "tiktok-creator-processing-state"
+  default     = null
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.table_name))
+    condition     = var.table_name == null || can(regex("^[A-Za-z0-9_.-]{3,255}$", var.table_name))
     error_message = "table_name must be 3 to 255 letters, digits, underscores, dots or hyphens."
   }
 }

@@ -10,5 +10,5 @@ resource "aws_ecs_cluster" "main" {
 
 resource "aws_ecs_cluster_capacity_providers" "main" {
   cluster_name       = aws_ecs_cluster.main.name
-  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+  capacity_providers = var.capacity.spot_weight > 0 ? ["FARGATE", "FARGATE_SPOT"] : ["FARGATE"]
 }

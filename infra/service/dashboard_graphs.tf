@@ -12,6 +12,9 @@ locals {
   )
   cost_of_a_thousand = "1000 * tasks * ${format("%.8f", local.task_hour / 60)} / made + ${format("%.4f", var.prices.requests_a_thousand)}" # no point where nothing was made
 
+  # A message of a large batch is a chunk of so many creators.
+  creators_per_message = tonumber(lookup(var.settings, "CHUNK_CREATORS", "50"))
+
   graphs = [
     {
       title = "Backlog and in flight", unit = "messages"
@@ -94,6 +97,14 @@ locals {
         [{ expression = local.cost_of_a_thousand, label = "dollars", id = "cost" }],
         concat(["ECS/ContainerInsights", "RunningTaskCount"], local.of_service, [{ id = "tasks", stat = "Average", visible = false }]),
         concat([local.metrics_namespace, "CollagesWritten"], local.of_worker, [{ id = "made", stat = "Sum", visible = false }]),
+      ]
+    },
+    {
+      title = "Task seconds for a message (${local.creators_per_message} creators): the variable message_seconds", unit = "seconds"
+      metrics = [
+        [{ expression = "IF(creators > 0, 60 * tasks * ${local.creators_per_message} / creators)", label = "task seconds", id = "took" }],
+        concat(["ECS/ContainerInsights", "RunningTaskCount"], local.of_service, [{ id = "tasks", stat = "Average", visible = false }]),
+        concat([local.metrics_namespace, "ProcessingDuration"], local.of_worker, [{ id = "creators", stat = "SampleCount", visible = false }]),
       ]
     },
     {

@@ -33,8 +33,23 @@ output "image" {
   value       = local.container.image
 
   precondition {
-    condition     = endswith(local.container.image, ":${var.image_tag}")
-    error_message = "The image must be the one of image_tag."
+    condition     = endswith(local.container.image, coalesce(var.image_digest, ":${var.image_tag}"))
+    error_message = "The image must be the one of image_digest, or of image_tag."
+  }
+}
+
+output "deployment" {
+  description = "What is deployed, as a roll-back needs it: the image, the commit of this code, and the variables that went with it."
+  value = {
+    image_tag    = var.image_tag
+    image_digest = coalesce(var.image_digest, "-") == "-" ? "" : var.image_digest
+    commit       = var.deployment_record.commit
+    variables    = var.deployment_record.variables
+  }
+
+  precondition {
+    condition     = var.image_digest != null || var.deployment_record.commit == ""
+    error_message = "A deployment that is written down names its image by digest."
   }
 }
 

@@ -5,6 +5,13 @@ resource "aws_appautoscaling_target" "tasks" {
   min_capacity       = var.min_tasks
   max_capacity       = var.max_tasks
 
+  # Scheduled minimums move min_capacity by day and by night, and an apply in between must not. Another min_tasks makes
+  # the target anew, with its policies; the tasks run on meanwhile.
+  lifecycle {
+    ignore_changes       = [min_capacity]
+    replace_triggered_by = [terraform_data.min_tasks]
+  }
+
   # scripts/deploy.py suspends scale-in while it proves a revision. Were it killed then, the next apply lets it go again.
   suspended_state {
     dynamic_scaling_in_suspended  = false
@@ -13,16 +20,39 @@ resource "aws_appautoscaling_target" "tasks" {
   }
 }
 
+resource "terraform_data" "min_tasks" {
+  input = var.min_tasks
+}
+
+resource "aws_appautoscaling_scheduled_action" "minimum" {
+  for_each = var.scheduled_minimums
+
+  name               = "${local.name}-${each.key}"
+  service_namespace  = aws_appautoscaling_target.tasks.service_namespace
+  resource_id        = aws_appautoscaling_target.tasks.resource_id
+  scalable_dimension = aws_appautoscaling_target.tasks.scalable_dimension
+  schedule           = each.value.schedule
+  timezone           = each.value.timezone
+
+  scalable_target_action {
+    min_capacity = each.value.min_tasks
+    max_capacity = var.max_tasks
+  }
+}
+
 locals {
+  # How many messages a task does in the time that one may take. AWS calls it the acceptable backlog for each instance.
+  messages_per_task = max(1, floor(var.acceptable_latency_seconds / var.message_seconds))
+
   # In-flight messages count: with the waiting ones alone, the last messages would be taken and their tasks ended.
   # No task shows as being on target: nothing is divided by zero, and from none the wake policy starts
   # (scaling_edges.tf). A minute that lacks a figure gives no point, so nothing is scaled on a guess. It is not FILLed:
   # Container Insights is a minute or two behind SQS, so the newest minutes would always show the filler, and an alarm
   # that wants three points in a row would never go off. scripts/scale_policy.py simulates this very formula.
-  backlog_per_task = "IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), ${var.messages_per_task})"
+  backlog_per_task = "IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), ${local.messages_per_task})"
 }
 
-# 1 → max_tasks → 1: as many tasks as backlog / messages_per_task. Out after three minutes above the target, in after
+# 1 → max_tasks → 1: as many tasks as backlog / local.messages_per_task. Out after three minutes above the target, in after
 # fifteen below nine tenths of it: both are how AWS does target tracking.
 resource "aws_appautoscaling_policy" "backlog_per_task" {
   name               = "${local.name}-backlog-per-task"
@@ -32,7 +62,7 @@ resource "aws_appautoscaling_policy" "backlog_per_task" {
   scalable_dimension = aws_appautoscaling_target.tasks.scalable_dimension
 
   target_tracking_scaling_policy_configuration {
-    target_value       = var.messages_per_task
+    target_value       = local.messages_per_task
     disable_scale_in   = false
     scale_out_cooldown = 180 # the figures have to show the last step before the next one
     scale_in_cooldown  = 120

@@ -7,9 +7,9 @@ locals {
 
   # The first tasks for a backlog: what target tracking would ask for a few minutes later anyway.
   wake_steps = [
-    { from = 0, to = 2 * var.messages_per_task, tasks = min(1, var.max_tasks) },
-    { from = 2 * var.messages_per_task, to = 20 * var.messages_per_task, tasks = min(5, var.max_tasks) },
-    { from = 20 * var.messages_per_task, to = null, tasks = min(20, var.max_tasks) },
+    { from = 0, to = 2 * local.messages_per_task, tasks = min(1, var.max_tasks) },
+    { from = 2 * local.messages_per_task, to = 20 * local.messages_per_task, tasks = min(5, var.max_tasks) },
+    { from = 20 * local.messages_per_task, to = null, tasks = min(20, var.max_tasks) },
   ]
 }
 
@@ -20,10 +20,12 @@ resource "aws_appautoscaling_policy" "wake" {
   resource_id        = aws_appautoscaling_target.tasks.resource_id
   scalable_dimension = aws_appautoscaling_target.tasks.scalable_dimension
 
+  # It adds, and never sets: whatever its alarm thinks it sees, it cannot end a task. While the cooldown lasts, what was
+  # added counts as part of what is asked for, so an alarm that goes on adds nothing twice before the first tasks are up.
   step_scaling_policy_configuration {
-    adjustment_type         = "ExactCapacity"
+    adjustment_type         = "ChangeInCapacity"
     metric_aggregation_type = "Maximum"
-    cooldown                = 60
+    cooldown                = 300
 
     dynamic "step_adjustment" {
       for_each = local.wake_steps
@@ -42,7 +44,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   alarm_description   = "Messages wait and nobody asks for them: starts the first tasks. No cause for concern."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  evaluation_periods  = 1
+  evaluation_periods  = 2 # a single minute of which SQS published only a part looks deserted, too
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.wake.arn]
 
@@ -64,7 +66,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
 
   # That nobody is there is told by SQS itself: nothing is in flight and nobody has polled. Container Insights says
   # nothing at all of a service without tasks, and is late otherwise: seen through it, a busy fleet's newest minute would
-  # look deserted, and this policy would set 50 tasks to 20.
+  # look deserted.
   metric_query {
     id          = "waiting_for_nobody"
     label       = "Messages that wait while nobody polls"
@@ -101,7 +103,7 @@ resource "aws_cloudwatch_metric_alarm" "rest" {
   threshold           = 1
   evaluation_periods  = var.idle_minutes
   treat_missing_data  = "ignore" # no figures are no reason to end tasks
-  alarm_actions       = [aws_appautoscaling_policy.rest.arn]
+  alarm_actions       = concat([aws_appautoscaling_policy.rest.arn], aws_appautoscaling_policy.fallback_in[*].arn)
 
   dynamic "metric_query" {
     for_each = { for id in ["visible", "in_flight", "delayed"] : id => local.series[id] }

@@ -7,6 +7,8 @@ resource "aws_ecs_service" "worker" {
   platform_version = "LATEST"
   propagate_tags   = "SERVICE"
 
+  enable_execute_command = var.execute_command
+
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
   availability_zone_rebalancing      = "DISABLED" # it would stop tasks in the middle of their work
@@ -24,9 +26,13 @@ resource "aws_ecs_service" "worker" {
     weight            = var.capacity.on_demand_weight
   }
 
-  capacity_provider_strategy {
-    capacity_provider = "FARGATE_SPOT"
-    weight            = var.capacity.spot_weight
+  dynamic "capacity_provider_strategy" {
+    for_each = var.capacity.spot_weight > 0 ? [var.capacity.spot_weight] : []
+
+    content {
+      capacity_provider = "FARGATE_SPOT"
+      weight            = capacity_provider_strategy.value
+    }
   }
 
   deployment_circuit_breaker {

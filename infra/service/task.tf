@@ -1,12 +1,12 @@
 locals {
   container = {
     name                   = "worker"
-    image                  = "${var.data_half.repository_url}:${var.image_tag}"
+    image                  = var.image_digest == null ? "${var.data_half.repository_url}:${var.image_tag}" : "${var.data_half.repository_url}@${var.image_digest}"
     essential              = true
     memory                 = var.memory # without it the cgroup shows no limit on Fargate, and the worker would guess
     command                = ["run"]
     environment            = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
-    readonlyRootFilesystem = true
+    readonlyRootFilesystem = !var.execute_command # ECS Exec writes its agent into the container
     user                   = "10001"
     stopTimeout            = 120
     versionConsistency     = "enabled"
@@ -53,7 +53,7 @@ resource "aws_ecs_task_definition" "worker" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = "X86_64" # Pillow-SIMD is compiled for AVX2
+    cpu_architecture        = var.cpu_architecture # Pillow-SIMD is compiled for AVX2, on X86_64 only
   }
 
   # The task's ephemeral storage: Fargate has no tmpfs, and manifests are sorted on disk. The image declares

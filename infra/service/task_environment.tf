@@ -21,6 +21,7 @@ locals {
     DYNAMODB_TABLE_NAME = var.data_half.table_name
     AWS_REGION          = local.region
     METRICS_NAMESPACE   = local.metrics_namespace
+    SERVICE_NAME        = local.name
     STOP_GRACE_SECONDS  = "100" # of the 120 that ECS gives
     LOG_FORMAT          = "json"
     HEALTH_PORT         = "8080"

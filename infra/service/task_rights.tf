@@ -10,7 +10,15 @@ locals {
     [for name in sort(var.allowed_input_buckets) : "arn:${local.partition}:s3:::${name}"],
   )
 
-  task_statements = concat(local.storage_statements, local.state_statements)
+  task_statements = concat(local.storage_statements, local.state_statements, var.execute_command ? local.shell_statements : [])
+
+  # ECS Exec: the agent in the task speaks to Systems Manager, which knows no resources for it.
+  shell_statements = [{
+    Sid      = "ShellForPeople"
+    Effect   = "Allow"
+    Action   = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+    Resource = "*"
+  }]
 
   storage_statements = [
     {

@@ -43,6 +43,28 @@ variable "image_tag" {
   }
 }
 
+variable "image_digest" {
+  description = "Digest of the image's bytes (sha256:…). scripts/deploy.py gives it, so that tasks run what was scanned and proved; null takes whatever has the tag."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.image_digest == null || can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    error_message = "image_digest must be sha256: and 64 hexadecimal digits, or null."
+  }
+}
+
+variable "deployment_record" {
+  description = "What scripts/deploy.py writes down to be able to go back: the commit of this code, and the text of the variables that were applied."
+  type        = object({ commit = string, variables = string })
+  default     = { commit = "", variables = "" }
+
+  validation {
+    condition     = length(var.deployment_record.variables) <= 100000
+    error_message = "deployment_record: variables of more than 100,000 characters are no service.tfvars."
+  }
+}
+
 variable "tags" {
   description = "Further tags for every resource, for example a cost centre."
   type        = map(string)
@@ -51,5 +73,16 @@ variable "tags" {
   validation {
     condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
     error_message = "tags must not begin with aws:, which AWS keeps for itself."
+  }
+}
+
+variable "allowed_account_ids" {
+  description = "AWS accounts that this may be made in; with other credentials Terraform stops before it changes anything. Empty: any."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.allowed_account_ids : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids must be account numbers of twelve digits, in quotes."
   }
 }

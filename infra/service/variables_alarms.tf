@@ -24,6 +24,8 @@ variable "thresholds" {
   description = "When alarms go off. Ages in seconds, the error ratio from 0 to 1, memory in percent."
   type = object({
     oldest_message_age = optional(number, 7200)
+    retention_age      = optional(number, 864000)
+    dlq_age            = optional(number, 259200)
     error_ratio        = optional(number, 0.5)
     error_ratio_images = optional(number, 200)
     memory_percent     = optional(number, 90)
@@ -33,6 +35,11 @@ variable "thresholds" {
   validation {
     condition     = var.thresholds.oldest_message_age >= 300 && var.thresholds.oldest_message_age <= 1209600
     error_message = "thresholds.oldest_message_age must be from 300 to 1209600 seconds (14 days, when SQS drops messages)."
+  }
+
+  validation {
+    condition     = var.thresholds.retention_age >= 86400 && var.thresholds.dlq_age >= 3600 && var.thresholds.retention_age + var.thresholds.dlq_age <= 1123200
+    error_message = "thresholds: retention_age (a day or more) and dlq_age (an hour or more) must be at most 1123200 seconds (13 days) together: a message that SQS moves to the dead-letter queue ends 14 days after it was first sent."
   }
 
   validation {

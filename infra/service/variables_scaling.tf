@@ -20,14 +20,45 @@ variable "max_tasks" {
   }
 }
 
-variable "messages_per_task" {
-  description = "Backlog per task that scaling aims at: messages waiting or in flight. A task works on four at a time, so 32 are about a quarter of an hour's work: less makes tasks that idle more than they work (docs/scale.md)."
+variable "acceptable_latency_seconds" {
+  description = "Seconds that a message may take from being sent to being done, once tasks run. Scaling aims at the backlog for each task that is done in this time; shorter makes tasks that idle more than they work (docs/scale.md)."
   type        = number
-  default     = 32
+  default     = 900
 
   validation {
-    condition     = var.messages_per_task >= 1 && var.messages_per_task <= 1000
-    error_message = "messages_per_task must be from 1 to 1000."
+    condition     = var.acceptable_latency_seconds >= 60 && var.acceptable_latency_seconds <= 43200
+    error_message = "acceptable_latency_seconds must be from 60 to 43200: scaling itself takes some minutes."
+  }
+}
+
+variable "message_seconds" {
+  description = "Measured seconds of one task that one message takes; a task that does four messages in 100 s takes 25. The dashboard shows it (\"Task seconds for a message\")."
+  type        = number
+  default     = 25
+
+  validation {
+    condition     = var.message_seconds > 0 && var.message_seconds <= var.acceptable_latency_seconds
+    error_message = "message_seconds must be above 0 and not above acceptable_latency_seconds: a task cannot be faster than one message."
+  }
+}
+
+variable "scheduled_minimums" {
+  description = "Tasks that run at least, from a time on, by name: for example { morning = { schedule = \"cron(0 7 ? * MON-FRI *)\", min_tasks = 2 }, evening = { schedule = \"cron(0 19 ? * MON-FRI *)\", min_tasks = 0 } }."
+  type = map(object({
+    schedule  = string
+    min_tasks = number
+    timezone  = optional(string, "UTC")
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for each in values(var.scheduled_minimums) : can(regex("^(cron|rate|at)\\(.+\\)$", each.schedule))])
+    error_message = "scheduled_minimums: each schedule must be cron(…), rate(…) or at(…), as Application Auto Scaling reads them."
+  }
+
+  validation {
+    condition     = alltrue([for each in values(var.scheduled_minimums) : each.min_tasks >= 0 && each.min_tasks <= var.max_tasks && floor(each.min_tasks) == each.min_tasks])
+    error_message = "scheduled_minimums: each min_tasks must be a whole number from 0 to max_tasks."
   }
 }
 
@@ -43,11 +74,12 @@ variable "idle_minutes" {
 }
 
 variable "capacity" {
-  description = "Tasks that always run on demand (base), and the shares of on-demand and Spot among the others."
+  description = "Tasks that always run on demand (base), the shares of on-demand and Spot among the others, and how many further tasks may run on demand where Spot has none (0: wait for Spot). spot_weight = 0 does without Spot, for regions that have none."
   type = object({
     on_demand_base   = optional(number, 1)
     on_demand_weight = optional(number, 1)
     spot_weight      = optional(number, 4)
+    fallback_tasks   = optional(number, 20)
   })
   default = {}
 

@@ -65,3 +65,25 @@ variable "log_retention_days" {
     error_message = "log_retention_days must be a span that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
   }
 }
+
+variable "execute_command" {
+  description = "Whether people may open a shell in a running task (ECS Exec). It needs a writable root file system and further rights of the task: leave it off but for a search."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !(var.execute_command && var.data_half.environment == "production")
+    error_message = "execute_command stays off in production: its tasks could be changed by hand. Look for it in staging."
+  }
+}
+
+variable "cpu_architecture" {
+  description = "X86_64, or ARM64: a fifth cheaper by the hour, but Pillow takes the place of Pillow-SIMD (docs/first-deployment.md has what that costs). The image is built for it."
+  type        = string
+  default     = "X86_64"
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
+    error_message = "cpu_architecture must be X86_64 or ARM64."
+  }
+}

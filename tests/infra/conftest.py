@@ -1,15 +1,14 @@
 """What the infrastructure tests share: both halves as they would be made, on a mocked provider."""
 
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.infra.emulator import NAMES, client, moto
-from tests.infra.terraform import ROOT, Half, Rendered, rendered
-
-sys.path.insert(0, str(ROOT / "scripts"))  # scripts import each other by name
+from tests.infra.emulator import NAMES, TERRAFORM_NAMES, client, moto
+from tests.infra.terraform import Half, Rendered, applied_half, rendered
 
 
 @pytest.fixture(scope="session")
@@ -39,19 +38,36 @@ def without_tls(applied: str) -> str:
     return applied
 
 
+@dataclass(frozen=True)
+class Applied:
+    """The data half's real code, applied to emulators over HTTP."""
+
+    url: str
+    """An emulator with the names of the worker's own defaults."""
+    half: Half
+    shared_url: str
+    """One with two environments side by side, as in one account."""
+    environments: dict[str, Half]
+
+
 @pytest.fixture(scope="session")
-def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Apply the data half, its real code, to an emulator over HTTP; gives the emulator's URL."""
+def everything_applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
+    """Apply all of it at the same time: most of an apply is waiting for queues to be known everywhere."""
     place = tmp_path_factory.mktemp("applied")
-    half = Half("data", place)
-    # Nothing but where the state is kept, and how buckets are addressed, differs from what goes to AWS.
-    (half.folder / "test_override.tf").write_text(
-        'terraform {\n  backend "local" {}\n}\n\nprovider "aws" {\n  s3_use_path_style = true\n}\n'
-    )
-    half.init()
-    with moto(place / "moto.log") as url:
-        variables = ("-var", "environment=test", "-var", f"python={sys.executable}")
-        half.run("apply", "-auto-approve", "-input=false", *variables, AWS_ENDPOINT_URL=url)
-        again = half.run("plan", "-input=false", *variables, AWS_ENDPOINT_URL=url)
-        assert "No changes." in again, again[-2000:]
-        yield url
+    for name in ("defaults", "staging", "production"):
+        (place / name).mkdir()
+    with moto(place / "moto.log") as url, moto(place / "shared.log") as shared, ThreadPoolExecutor(3) as pool:
+        half = pool.submit(applied_half, place / "defaults", url, environment="test", **TERRAFORM_NAMES)
+        others = {
+            name: pool.submit(applied_half, place / name, shared, environment=name)
+            for name in ("staging", "production")
+        }
+        yield Applied(url, half.result(), shared, {name: each.result() for name, each in others.items()})
+
+
+@pytest.fixture(scope="session")
+def applied(everything_applied: Applied) -> str:
+    """Return the URL of an emulator that the data half was applied to; a second plan changes nothing."""
+    again = everything_applied.half.run("plan", "-input=false")
+    assert "No changes." in again, again[-2000:]
+    return everything_applied.url

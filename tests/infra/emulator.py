@@ -24,6 +24,14 @@ NAMES = {
     "SQS_DLQ_URL": "{url}/123456789012/tiktok-image-processing-dlq",
     "DYNAMODB_TABLE_NAME": "tiktok-creator-processing-state",
 }
+TERRAFORM_NAMES = {
+    "buckets": {key: NAMES[f"{key.upper()}_BUCKET"] for key in ("input", "output", "temp")},
+    "queue_name": "tiktok-image-processing-queue",
+    "dlq_name": "tiktok-image-processing-dlq",
+    "table_name": NAMES["DYNAMODB_TABLE_NAME"],
+    "repository_name": "collage-worker",
+}
+"""The same as Terraform's variables: without them the names would carry environment, region and account."""
 
 
 @contextmanager

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deploy_guard import lifted, protected
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = (Path("/opt"), Path("/usr/local/share"), Path("/usr/share/terraform"), Path.home() / ".terraform.d")
@@ -53,6 +55,7 @@ class Half:
             pytest.skip("NO TERRAFORM on this machine: nothing of infra/ was tested")
         shutil.copytree(ROOT / "infra", place / "infra", ignore=shutil.ignore_patterns(".terraform", "*.tfstate*"))
         (place / "scripts").mkdir()
+        self.environment: dict[str, str] = {}
         shutil.copy(ROOT / "scripts" / "infra_message_size.py", place / "scripts")
 
     def init(self, *arguments: str) -> None:
@@ -73,12 +76,28 @@ class Half:
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=environment(**further),
+            env=environment(**self.environment, **further),
             capture_output=True,
             text=True,
             check=False,
             timeout=280,
         )
+
+
+def applied_half(place: Path, url: str, **variables: object) -> Half:
+    """Apply the data half, its real code, to an emulator; returns it, ready for further commands.
+
+    Nothing but where the state is kept, and how buckets are addressed, differs from what goes to AWS.
+    """
+    half = Half("data", place)
+    (half.folder / "test_override.tf").write_text(
+        'terraform {\n  backend "local" {}\n}\n\nprovider "aws" {\n  s3_use_path_style = true\n}\n'
+    )
+    (half.folder / "test.auto.tfvars.json").write_text(json.dumps({"python": sys.executable, **variables}))
+    half.init()
+    half.environment = {"AWS_ENDPOINT_URL": url}
+    half.run("apply", "-auto-approve", "-input=false")
+    return half
 
 
 class Rendered:
@@ -104,8 +123,13 @@ def rendered(half: Half, environment_name: str) -> Rendered:
     source = next(
         path for path in sorted((half.folder / "tests").glob("*.tftest.hcl")) if not path.name.startswith("refused")
     )
-    mocks = source.read_text().partition('\nrun "')[0]
+    mocks = source.read_text().partition('\nrun "')[0].replace("override_during = plan", "")
     (half.folder / "tests" / "rendered.tftest.hcl").write_text(mocks + '\nrun "rendered" {}\n')
+    with lifted(half.folder, protected(half.folder)):  # or Terraform's test could not clear away what it made
+        return _rendered(half, environment_name)
+
+
+def _rendered(half: Half, environment_name: str) -> Rendered:
     variables = half.folder.parent / "env" / environment_name / f"{half.folder.name}.tfvars"
     out = half.run("test", "-json", "-verbose", f"-var-file={variables}", "-filter=tests/rendered.tftest.hcl")
     lines = [json.loads(line) for line in out.splitlines()]

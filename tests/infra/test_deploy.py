@@ -1,14 +1,13 @@
 """The deployment tells success from failure, and goes back where it failed."""
 
 import io
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import deploy
-import deploy_image
 import pytest
+from deploy_image import Image
+from deploy_record import Deployment
 from deploy_rollout import Service, steady
 from deploy_smoke import s3_client, smoke
 from deploy_terraform import DeployError, Half, NothingChanged, confirmed
@@ -161,53 +160,185 @@ def test_links_to_the_smoke_batchs_photos_name_the_regions_own_host(monkeypatch:
     assert link.startswith("https://temp.s3.eu-west-1.amazonaws.com/a?X-Amz-Algorithm=")
 
 
+DIGESTS = {tag: "sha256:" + letter * 64 for tag, letter in (("aaaaaaa", "a"), ("bbbbbbb", "b"))}
+
+
+class FakeRepository:
+    """A registry with two images."""
+
+    url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage"
+
+    def __init__(self) -> None:
+        self.proved: list[str] = []
+
+    def tagged(self, tag: str) -> Image | None:
+        return Image(tag, DIGESTS[tag]) if tag in DIGESTS else None
+
+    def reference(self, image: Image) -> str:
+        return f"{self.url}@{image.digest}"
+
+    def prove(self, image: Image) -> None:
+        self.proved.append(image.tag)
+
+
+class World:
+    """Deploys on nothing: remembers what Terraform would have applied, with which variables."""
+
+    def __init__(self) -> None:
+        self.applied: list[Any] = []
+        self.repository = FakeRepository()
+        self.earlier: Deployment | None = Deployment("aaaaaaa", DIGESTS["aaaaaaa"], "unknown", "cpu = 512\n")
+        self.names = {"region": "us-east-1", "environment": "staging", "repository_arn": "arn:aws:ecr:::repository/c"}
+        self.tasks = [{"cpu": "512"}, {"cpu": "512"}]
+
+    def outputs(self, half: Half) -> dict[str, Any]:
+        found = {"for_service": self.names | {"environment": half.environment}, "disposable": False}
+        found |= {"task_definition_arn": NEW, "dashboard_url": "shown"}
+        return found | ({"deployment": self.earlier.written()} if self.earlier else {})
+
+    def apply(self, half: Half, variables: dict[str, Any], *, yes: bool) -> None:
+        self.applied.append((half.name, variables.get("image_tag"), half.variables_text))
+
+
 @pytest.fixture
-def applied_tags(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Deploy on nothing: remembers what Terraform would have applied."""
-    applied: list[Any] = []
-    names = {"region": "us-east-1", "environment": "staging", "repository_arn": "arn:aws:ecr:::repository/collage"}
-    outputs = {"for_service": names, "disposable": False, "task_definition_arn": NEW}
-
-    def apply(half: Half, variables: dict[str, Any], *, yes: bool) -> None:
-        applied.append((half.name, variables.get("image_tag")))
-
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
     monkeypatch.setattr(Half, "init", lambda _half: None)
-    monkeypatch.setattr(Half, "apply", apply)
-    monkeypatch.setattr(Half, "destroy", lambda half, *_, **__: applied.append((half.name, "destroyed")))
-    monkeypatch.setattr(Half, "output", lambda _half, name: outputs.get(name, "shown"))
-    monkeypatch.setattr(deploy, "_image", lambda *_, **__: None)
-    monkeypatch.setattr(Service, "image_tag", lambda _service: "aaaaaaa")
+    monkeypatch.setattr(Half, "apply", lambda half, *given, yes: made.apply(half, *given, yes=yes))
+    monkeypatch.setattr(Half, "destroy", lambda half, *_, **__: made.applied.append((half.name, "destroyed", None)))
+    monkeypatch.setattr(Half, "outputs", lambda half: made.outputs(half))  # noqa: PLW0108 -- some tests replace it
+    monkeypatch.setattr(deploy, "_repository", lambda _names: made.repository)
+    monkeypatch.setattr(deploy, "scanned", lambda *_: [])
+    monkeypatch.setattr(deploy, "_commit", lambda: "cafecafecafe")
+    monkeypatch.setattr(Service, "task", lambda _service: made.tasks.pop(0))
     monkeypatch.setattr(deploy.boto3, "client", lambda *_, **__: FakeEcs([deployment(NEW)]))
-    return applied
+    return made
 
 
-def test_a_proved_deployment_stays(applied_tags: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proved_deployment_stays_and_its_image_is_noted_as_proved(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(deploy, "_prove", lambda *_: None)
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes"]) == 0
-    assert applied_tags == [("data", None), ("service", "bbbbbbb")]
+    assert (tmp_path / "output").read_text() == f"image={FakeRepository.url}@{DIGESTS['bbbbbbb']}\n"
+    assert world.applied == [("data", None, None), ("service", "bbbbbbb", None)]
+    assert world.repository.proved == ["bbbbbbb"]
 
 
-def test_a_deployment_that_proves_nothing_goes_back(applied_tags: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise DeployError("the smoke batch failed")
+def fail(*_: Any) -> None:
+    raise DeployError("the smoke batch failed")
 
+
+@pytest.mark.parametrize("fails", ["start", "smoke batch"])
+def test_a_deployment_that_fails_goes_back_with_the_variables_of_before(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str
+) -> None:
+    states = [[deployment(NEW, 0, state="FAILED")]] if fails == "start" else []
+    ecs = FakeEcs(*states, [deployment(NEW)])
+    monkeypatch.setattr(deploy.boto3, "client", lambda *_, **__: ecs)
+    monkeypatch.setattr(deploy, "smoke", fail)
+    assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes"]) == 1
+    assert world.applied == [("data", None, None), ("service", "bbbbbbb", None), ("service", "aaaaaaa", "cpu = 512\n")]
+    assert world.repository.proved == []
+    assert "aaaaaaa runs again, its task definition as before" in capsys.readouterr().err
+
+
+def test_a_deployment_of_the_same_image_with_other_variables_goes_back_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "_prove", fail)
+    monkeypatch.setattr(deploy, "steady", lambda *_, **__: None)
+    assert deploy.main(["deploy", "staging", "--tag", "aaaaaaa", "--yes"]) == 1
+    assert world.applied[-1] == ("service", "aaaaaaa", "cpu = 512\n")
+
+
+def test_a_task_definition_that_is_not_what_it_was_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.tasks = [{"cpu": "512", "memory": "1024"}, {"cpu": "512", "memory": "2048"}]
+    monkeypatch.setattr(deploy, "_prove", fail)
+    monkeypatch.setattr(deploy, "steady", lambda *_, **__: None)
+    assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes"]) == 1
+    assert "the task definition is not what it was: memory" in capsys.readouterr().err
+
+
+def test_the_first_deployment_has_nothing_to_go_back_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.earlier = None
     monkeypatch.setattr(deploy, "_prove", fail)
     assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes"]) == 1
-    assert applied_tags == [("data", None), ("service", "bbbbbbb"), ("service", "aaaaaaa")]
+    assert len(world.applied) == 2
+    assert "nothing to go back to" in capsys.readouterr().err
 
 
-def test_a_plan_that_is_not_agreed_to_changes_nothing(applied_tags: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_critical_finding_stops_the_deployment_before_the_service_is_touched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "scanned", fail)
+    assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes"]) == 1
+    assert world.applied == [("data", None, None)]
+
+
+def test_production_takes_what_staging_runs_and_builds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def promoted(reference: str, *_: Any) -> Image:
+        asked.append(reference)
+        return Image("aaaaaaa", DIGESTS["aaaaaaa"])
+
+    monkeypatch.setattr(deploy, "promote", promoted)
+    monkeypatch.setattr(deploy, "build_and_push", fail)
+    monkeypatch.setattr(deploy, "_prove", lambda *_: None)
+    assert deploy.main(["deploy", "production", "--yes"]) == 0
+    assert asked == [f"{FakeRepository.url}@{DIGESTS['aaaaaaa']}"]
+
+
+def test_a_state_of_another_environment_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.outputs = lambda _half: {"for_service": world.names}  # type: ignore[method-assign]
+    assert deploy.main(["deploy", "production", "--tag", "bbbbbbb", "--yes"]) == 1
+    assert "the state of production holds staging" in capsys.readouterr().err
+
+
+def test_the_variables_of_the_commands_are_written_for_a_shell(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"commands_environment": {"INPUT_BUCKET": "in put"}}
+    outputs = world.outputs
+    world.outputs = lambda half: outputs(half) | names  # type: ignore[method-assign]
+    assert deploy.main(["env", "staging"]) == 0
+    assert capsys.readouterr().out == "export INPUT_BUCKET='in put'\n"
+
+
+def test_outputs_are_asked_of_the_environment_that_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deploy.main(["output", "staging", "dashboard_url"]) == 0
+    assert capsys.readouterr().out == "shown\n"
+    assert deploy.main(["output", "staging", "dashbord_url"]) == 1
+    assert "it has dashboard_url" in capsys.readouterr().err
+
+
+def test_an_address_that_names_nothing_is_refused_before_anything_happens(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb", "--yes", "--allow-replace", "aws_sqs_queue.job"]) == 1
+    assert world.applied == []
+    assert "aws_sqs_queue.job" in capsys.readouterr().err
+
+
+def test_a_plan_that_is_not_agreed_to_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Going back would apply, unasked, the very changes that were declined."""
 
     def decline(half: Half, variables: dict[str, Any], *, yes: bool) -> None:
         if half.name == "service":
             confirmed("apply this plan", yes=yes)
-            applied_tags.append((half.name, variables["image_tag"]))
+            world.applied.append((half.name, variables["image_tag"], None))
 
     monkeypatch.setattr(Half, "apply", decline)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert deploy.main(["deploy", "staging", "--tag", "bbbbbbb"]) == 1
-    assert applied_tags == []
+    assert world.applied == []
 
 
 def test_a_plan_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,56 +347,32 @@ def test_a_plan_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
         Half("service", "staging").apply({}, yes=True)
 
 
-def test_the_data_half_is_thrown_away_only_where_it_may_be(
-    applied_tags: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_data_half_is_thrown_away_only_where_it_may_be(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """Terraform would first take away all that it can: the queue with its messages, the buckets' policies."""
     assert deploy.main(["destroy", "production", "--data", "--yes"]) == 1
-    assert applied_tags == []
+    assert world.applied == []
     assert "force_destroy" in capsys.readouterr().err
     assert deploy.main(["destroy", "production", "--yes"]) == 0
-    assert applied_tags == [("service", "destroyed")]
+    assert world.applied == [("service", "destroyed", None)]
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a repository with one commit, in place of this one."""
-    monkeypatch.setattr(deploy_image, "ROOT", tmp_path)
-    (tmp_path / "worker").mkdir()
-    (tmp_path / "worker" / "__init__.py").write_text('__version__ = "1.2.3"\n')
-    me = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    for command in (("init", "-q"), ("add", "."), (*me, "commit", "-q", "-m", "first")):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    return tmp_path
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_placeholder_for_the_states_bucket_is_refused_before_aws_is_asked(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Half, "_terraform", fail)
+    assert deploy.main(["deploy", name, "--tag", "bbbbbbb", "--yes"]) == 1
+    assert f"infra/env/{name}/backend.hcl names the bucket 'example-terraform-state'" in capsys.readouterr().err
 
 
-def test_an_image_is_named_after_a_commit_that_holds_everything(repository: Path) -> None:
-    named = deploy_image.commit()
-    assert re.fullmatch("[0-9a-f]{12}", named)
-    (repository / "worker" / "new.py").write_text("")
-    with pytest.raises(DeployError, match="has changes"):
-        deploy_image.commit()
-
-
-def test_the_image_says_what_it_is_and_is_pushed_as_one(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[tuple[list[str], dict[str, Any]]] = []
-
-    def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-        ran.append((command, options))
-        return subprocess.CompletedProcess(command, 0)
-
-    class FakeEcr:
-        def get_authorization_token(self) -> Any:
-            return {"authorizationData": [{"authorizationToken": "QVdTOnNlY3JldA=="}]}
-
-    monkeypatch.setattr(deploy_image.subprocess, "run", run)
-    deploy_image.build_and_push(FakeEcr(), "1.dkr.ecr.example.com/worker", "0123abc")
-    (build, _), (login, given), (push, _) = ran
-    assert [build[3], build[5], build[7]] == ["linux/amd64", "VERSION=1.2.3", "REVISION=0123abc"]
-    assert given["input"] == "secret"
-    assert "secret" not in login
-    assert push == ["docker", "push", "1.dkr.ecr.example.com/worker:0123abc"]
-    assert {options["env"]["BUILDX_NO_DEFAULT_ATTESTATIONS"] for _, options in ran} == {"1"}
+def test_variables_of_another_environment_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy_terraform.ROOT", tmp_path)
+    folder = tmp_path / "infra" / "env" / "qa"
+    folder.mkdir(parents=True)
+    (folder / "backend.hcl").write_text('bucket = "ours"\n')
+    (folder / "data.tfvars").write_text('environment = "staging"\n')
+    with pytest.raises(DeployError, match=r"it must be 'qa'"):
+        Half("data", "qa").init()
 
 
 def test_an_environment_that_is_none_is_refused_before_anything_happens(capsys: pytest.CaptureFixture[str]) -> None:

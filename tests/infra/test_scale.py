@@ -3,12 +3,13 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import scale_cost as cost
-from scale_policy import NOTHING, Policy, Scaling, Shown, backlog, backlog_per_task, waiting_for_nobody
+from scale_cloudwatch import reckon
+from scale_policy import NOTHING, WAKE_POINTS, Policy, Scaling, Shown, backlog, backlog_per_task, waiting_for_nobody
 from scale_report import hours_of_a_million
 from scale_simulation import Simulation, World, scenarios
 
@@ -59,20 +60,54 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 def test_figures_that_are_missing_scale_nothing() -> None:
-    assert backlog_per_task(NOTHING, 32) is None
+    assert backlog_per_task(NOTHING, 36) is None
     assert waiting_for_nobody(NOTHING) is None
     assert backlog(NOTHING) is None
     scaling = Scaling(Policy())
     assert {scaling.desired(minute, NOTHING, NOTHING, 7) for minute in range(60)} == {7}
 
 
+BUSY = Shown(visible=5_000, in_flight=200, delayed=0, tasks=None, received=100, empty=0)
+ONLY_VISIBLE = Shown(visible=5_000, in_flight=None, delayed=None, tasks=50)
+DESERTED = Shown(visible=5_000, in_flight=0, delayed=0, tasks=None, received=0, empty=0)
+
+
 def test_a_busy_fleet_is_not_taken_for_nobody_where_its_task_count_is_late() -> None:
-    """Seen through a count that is missing, fifty busy tasks would be set to the twenty of the wake policy."""
     scaling = Scaling(Policy())
-    busy = Shown(visible=5_000, in_flight=200, delayed=0, tasks=None, received=100, empty=0)
-    assert {scaling.desired(minute, busy, NOTHING, 50) for minute in range(10)} == {50}
-    deserted = Shown(visible=5_000, in_flight=0, delayed=0, tasks=None, received=0, empty=0)
-    assert Scaling(Policy()).desired(0, deserted, NOTHING, 0) == 20
+    assert {scaling.desired(minute, BUSY, NOTHING, 50) for minute in range(10)} == {50}
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 10])
+def test_minutes_with_only_waiting_messages_never_shrink_a_fleet(minutes: int) -> None:
+    """A policy that set a count made 20 of 50 busy tasks here."""
+    scaling, desired, seen = Scaling(Policy()), 50, []
+    for minute, shown in enumerate([BUSY] * 5 + [ONLY_VISIBLE] * minutes + [BUSY] * 5):
+        desired = scaling.desired(minute, shown, shown, desired)
+        seen.append(desired)
+    assert set(seen) == {50}
+
+
+def test_one_such_minute_does_not_enlarge_it_either() -> None:
+    scaling, desired = Scaling(Policy()), 7
+    for minute, shown in enumerate([BUSY] * 5 + [ONLY_VISIBLE] + [BUSY] * 5):
+        desired = scaling.desired(minute, shown, NOTHING, desired)
+    assert desired == 7
+
+
+def test_a_queue_with_nobody_at_it_gets_its_first_tasks_once_while_they_start() -> None:
+    scaling, desired, seen = Scaling(Policy()), 0, []
+    for minute in range(9):
+        desired = scaling.desired(minute, DESERTED, NOTHING, desired)
+        seen.append(desired)
+    assert seen == [0, 20, 20, 20, 20, 20, 40, 40, 40], "after the cooldown, nobody came: some more are asked for"
+
+
+def test_minutes_that_are_partial_or_missing_cost_little() -> None:
+    tidy = World(partial_share=0.0, missing_share=0.0)
+    for name, arrivals in scenarios().items():
+        one, other = (Simulation(arrivals, Policy(), world).run() for world in (World(), tidy))
+        hours = [sum(run.task_hours.values()) for run in (one, other)]
+        assert hours[0] == pytest.approx(hours[1], rel=0.25), name
 
 
 def test_a_million_collages_cost_what_they_may() -> None:
@@ -120,12 +155,14 @@ def test_the_policy_is_terraforms(service: Rendered) -> None:
     deployed = Policy(
         min_tasks=target["min_capacity"],
         max_tasks=target["max_capacity"],
-        messages_per_task=tracking["target_value"],
+        acceptable_latency_seconds=tracking["target_value"] * Policy().message_seconds,
+        wake_cooldown=service.one("aws_appautoscaling_policy.wake")["step_scaling_policy_configuration"][0]["cooldown"],
         idle_minutes=rest["evaluation_periods"],
         out_cooldown=tracking["scale_out_cooldown"],
         in_cooldown=tracking["scale_in_cooldown"],
     )
     assert deployed == Policy()
+    assert service.one("aws_cloudwatch_metric_alarm.wake")["evaluation_periods"] == WAKE_POINTS
 
 
 def test_the_first_tasks_are_terraforms(service: Rendered) -> None:
@@ -169,29 +206,8 @@ SHOWN = [
 
 
 def evaluate(expression: str, shown: Shown) -> float | None:
-    """Reckon a CloudWatch expression of FILL, IF, AND, comparisons and arithmetic for one point.
-
-    None where a metric that is not filled has none: there is no point then.
-    """
-
-    def value(name: str) -> float | None:
-        found = getattr(shown, name)
-        return None if found is None else float(found)
-
-    def fill(found: float | None, otherwise: float) -> float:
-        return otherwise if found is None else found
-
-    def choose(condition: bool, yes: float, no: float) -> float:
-        return yes if condition else no
-
-    bare = set(re.findall(r"[a-z_]+", re.sub(r"FILL\(\w+, 0\)", "", expression)))
-    if any(value(name) is None for name in bare):
-        return None
-    text = re.sub(r"FILL\((\w+), 0\)", r'fill(value("\1"), 0)', expression)
-    text = text.replace("IF(", "choose(").replace(" AND ", " and ")
-    names = {"fill": fill, "choose": choose, "value": value, "__builtins__": {}} | {name: value(name) for name in bare}
-    result: float | None = eval(text, names)
-    return result
+    (point,) = reckon(expression, {name: [value] for name, value in asdict(shown).items()})
+    return point
 
 
 def test_the_formulas_are_terraforms(service: Rendered) -> None:
@@ -203,14 +219,15 @@ def test_the_formulas_are_terraforms(service: Rendered) -> None:
     wake = service.one("aws_cloudwatch_metric_alarm.wake")
     (waking,) = [each["expression"] for each in wake["metric_query"] if each["return_data"]]
     for shown in SHOWN:
-        assert evaluate(expression, shown) == pytest.approx(backlog_per_task(shown, 32)), shown
+        assert evaluate(expression, shown) == pytest.approx(backlog_per_task(shown, Policy().messages_per_task)), shown
         assert evaluate(waking, shown) == waiting_for_nobody(shown), shown
 
 
-def test_fewer_messages_for_each_task_mean_more_idle_hours() -> None:
-    """Why 32: the table of choices in docs/scale.md."""
+def test_a_shorter_latency_means_more_idle_hours() -> None:
+    """Why a quarter of an hour: the table of choices in docs/scale.md."""
     idle = {}
-    for messages in (8, 32):
-        run = Simulation(scenarios()["steady"], replace(Policy(), messages_per_task=messages), World()).run()
-        idle[messages] = run.idle_hours / sum(run.task_hours.values())
-    assert idle[8] > 2 * idle[32]
+    for minutes in (4, 15):
+        policy = replace(Policy(), acceptable_latency_seconds=60.0 * minutes)
+        run = Simulation(scenarios()["steady"], policy, World()).run()
+        idle[minutes] = run.idle_hours / sum(run.task_hours.values())
+    assert idle[4] > 2 * idle[15]

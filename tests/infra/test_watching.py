@@ -1,17 +1,19 @@
 """Alarms, dashboard and queries speak of what the worker really says."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from tests.infra.terraform import ROOT, Rendered
-from worker.aws.emf import METRICS
+from worker.aws.emf import METRICS, Metrics
 from worker.errors import CreatorReason, ImageReason
 
 NAMESPACE = "TikTokImageProcessor"
-DIMENSIONS = {"Service": "collage-worker"}
-SCALING = {"wake", "rest"}
+DIMENSIONS = {"Service": "collage-worker-staging-us-east-1"}
+SCALING = {"wake", "rest", "spot-short", "spot-back"}
+EVENTS = {"deployment-failed", "placement-failed"}
 
 
 def dashboard_metrics(service: Rendered) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -50,10 +52,17 @@ def test_the_dashboard_shows_every_metric_that_the_worker_emits(service: Rendere
     assert shown == set(METRICS)
 
 
-def test_the_dimensions_are_those_of_the_emitter() -> None:
-    text = (ROOT / "worker" / "aws" / "emf.py").read_text()
-    assert '"Dimensions": [["Service"]]' in text
-    assert '"Service": "collage-worker"' in text
+def test_the_dimensions_are_those_of_the_emitter(service: Rendered) -> None:
+    containers = json.loads(service.one("aws_ecs_task_definition.worker")["container_definitions"])
+    environment = {each["name"]: each["value"] for each in containers[0]["environment"]}
+    out = io.StringIO()
+    metrics = Metrics(environment["METRICS_NAMESPACE"], out, service=environment["SERVICE_NAME"])
+    metrics.record("ImagesProcessed", 1)
+    metrics.flush()
+    line = json.loads(out.getvalue())
+    assert {
+        name: line[name] for each in line["_aws"]["CloudWatchMetrics"] for (name,) in each["Dimensions"]
+    } == DIMENSIONS
 
 
 def test_the_worker_is_told_the_namespace_that_is_looked_at(service: Rendered) -> None:
@@ -128,13 +137,15 @@ def test_every_alarm_stands_in_the_runbook_and_the_other_way_round(service: Rend
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     headings = set(re.findall(r"^## ([a-z-]+)$", runbook, re.MULTILINE))
     names = {
-        alarm["alarm_name"].removeprefix("collage-worker-staging-")
+        alarm["alarm_name"].removeprefix("collage-worker-staging-us-east-1-")
         for _, alarm in service.all("aws_cloudwatch_metric_alarm")
     }
-    assert headings - {"deployment-failed"} == names - SCALING
+    assert headings - EVENTS == names - SCALING
+    rules = service.all("aws_cloudwatch_event_rule")
+    assert {rule["name"].removeprefix("collage-worker-staging-us-east-1-") for _, rule in rules} == EVENTS
     for _, alarm in service.all("aws_cloudwatch_metric_alarm"):
         link = re.search(r"#([a-z-]+)$", alarm["alarm_description"])
-        assert (link is None) == (alarm["alarm_name"].rpartition("-")[2] in SCALING)
+        assert (link is None) == (alarm["alarm_name"].removeprefix("collage-worker-staging-us-east-1-") in SCALING)
         if link is not None:
             assert alarm["alarm_name"].endswith(link[1])
 

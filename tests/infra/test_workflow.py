@@ -11,6 +11,10 @@ from tests.infra.terraform import ROOT
 
 PATH = ROOT / ".github" / "workflows" / "deploy.yml"
 DEPLOYING = {"staging": "staging", "production": "production"}
+RUNS = {
+    "staging": 'make deploy ENV="$ENVIRONMENT" AUTO=1',
+    "production": 'make deploy ENV="$ENVIRONMENT" IMAGE="$IMAGE" AUTO=1',
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +45,14 @@ def test_nothing_is_deployed_that_was_not_linted_and_tested(workflow: Any) -> No
     infra = next(step for step in steps(workflow, "check") if step.get("run") == "make test-infra")
     assert infra["env"]["INFRA_REQUIRED"] == "1"
     for name in DEPLOYING:
-        assert workflow["jobs"][name]["needs"] == "check"
+        assert workflow["jobs"][name]["needs"] == {"staging": "check", "production": "staging"}[name]
         assert "github.ref == 'refs/heads/main'" in workflow["jobs"][name]["if"]
 
 
 @pytest.mark.parametrize("job", sorted(DEPLOYING))
 def test_a_deployment_is_the_one_of_make_and_is_not_cut_off_by_the_next(workflow: Any, job: str) -> None:
     (run,) = [step for step in steps(workflow, job) if "run" in step]
-    assert run["run"] == 'make deploy ENV="$ENVIRONMENT" AUTO=1'
+    assert run["run"] == RUNS[job]
     assert run["env"]["ENVIRONMENT"] == DEPLOYING[job]
     assert workflow["jobs"][job]["concurrency"] == f"deploy-{job}"
 
@@ -62,3 +66,20 @@ def test_actions_are_named_by_commit(workflow: Any) -> None:
 def test_values_reach_the_shell_through_the_environment_only(workflow: Any) -> None:
     for job in workflow["jobs"]:
         assert not any("${{" in step.get("run", "") for step in steps(workflow, job))
+
+
+def test_production_runs_the_image_that_staging_proved_in_the_same_run(workflow: Any) -> None:
+    (image,) = [step["env"]["IMAGE"] for step in steps(workflow, "production") if "run" in step]
+    assert image == "${{ needs.staging.outputs.image }}"
+    assert workflow["jobs"]["production"]["needs"] == "staging"
+    assert workflow["jobs"]["production"]["if"].startswith("github.event_name == 'workflow_dispatch'")
+    assert workflow["jobs"]["staging"]["outputs"] == {"image": "${{ steps.deploy.outputs.image }}"}
+    assert [step["id"] for step in steps(workflow, "staging") if "run" in step] == ["deploy"]
+    assert (ROOT / "infra" / "env" / "production" / "promote_from").read_text() == "staging\n"
+    assert not (ROOT / "infra" / "env" / "staging" / "promote_from").exists()
+
+
+@pytest.mark.parametrize("job", sorted(DEPLOYING))
+def test_a_deployment_has_the_history_to_go_back_in(workflow: Any, job: str) -> None:
+    (checkout,) = [step for step in steps(workflow, job) if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkout["with"]["fetch-depth"] == 0

@@ -20,7 +20,9 @@ UNITS = {"Seconds", "Bytes", "Percent", "Count", "None"}
 class Sink:
     def __init__(self) -> None:
         self.out = io.StringIO()
-        self.metrics = Metrics("TikTokImageProcessor", self.out, clock=lambda: 1_737_288_000.1234)
+        self.metrics = Metrics(
+            "TikTokImageProcessor", self.out, service="collage-worker-test", clock=lambda: 1_737_288_000.1234
+        )
 
     def lines(self) -> list[dict[str, Any]]:
         self.metrics.flush()
@@ -81,7 +83,7 @@ def test_the_dimensions_are_never_a_creator_or_a_batch() -> None:
         sink.metrics.record(name, 1)
     (line,) = sink.lines()
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Service"]]
-    assert line["Service"] == "collage-worker"
+    assert line["Service"] == "collage-worker-test"
 
 
 def test_counts_are_summed_and_measurements_are_kept_apart() -> None:

@@ -31,11 +31,19 @@ MAX_VALUES = 100
 class Metrics:
     """Collects values and writes them as EMF lines when flushed; counts are summed, the others kept apart.
 
-    The only dimension is `Service`: never a creator or a batch, which would make a metric of each.
+    The only dimension is `Service`, the deployment's name. A creator or a batch would make a metric of each: never one.
     """
 
-    def __init__(self, namespace: str, out: TextIO, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        out: TextIO,
+        *,
+        service: str = "collage-worker",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._namespace = namespace
+        self._service = service
         self._out = out
         self._clock = clock
         self._values: dict[str, list[float]] = defaultdict(list)
@@ -66,7 +74,7 @@ class Metrics:
                     }
                 ],
             },
-            "Service": "collage-worker",
+            "Service": self._service,
         } | {name: values if len(values) > 1 else values[0] for name, values in names.items()}
         self._out.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._out.flush()

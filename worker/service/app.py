@@ -86,7 +86,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
     )
     queue = await _queue(settings, clients.sqs)
-    metrics = Metrics(settings.metrics_namespace, sys.stdout)
+    metrics = Metrics(settings.metrics_namespace, sys.stdout, service=settings.service_name)
     stack.callback(metrics.flush)
     share = await own_share(settings.ecs_container_metadata_uri_v4)
     gauge = share.gauge

@@ -12,6 +12,36 @@ run "environment_with_capitals" {
   variables { environment = "Production" }
 }
 
+run "environment_too_long_for_its_buckets" {
+  command         = plan
+  expect_failures = [var.environment]
+  variables { environment = "integration-test" }
+}
+
+run "account_by_name" {
+  command         = plan
+  expect_failures = [var.allowed_account_ids]
+  variables { allowed_account_ids = ["my-account"] }
+}
+
+run "reader_by_name" {
+  command         = plan
+  expect_failures = [var.image_readers]
+  variables { image_readers = ["production"] }
+}
+
+run "placeholder_for_a_bucket" {
+  command         = plan
+  expect_failures = [var.buckets]
+  variables { buckets = { input = "example-tiktok-image-input" } }
+}
+
+run "placeholder_for_the_log_bucket" {
+  command         = plan
+  expect_failures = [var.access_log_bucket]
+  variables { access_log_bucket = "example-s3-access-logs" }
+}
+
 run "region_that_is_none" {
   command         = plan
   expect_failures = [var.region]
@@ -62,7 +92,10 @@ run "fifo_queue" {
 run "queue_as_its_own_dlq" {
   command         = plan
   expect_failures = [var.dlq_name]
-  variables { dlq_name = "tiktok-image-processing-queue" }
+  variables {
+    queue_name = "one-and-the-same"
+    dlq_name   = "one-and-the-same"
+  }
 }
 
 run "table_name_with_spaces" {

@@ -1,5 +1,8 @@
-# The data half as it is made with its defaults. No account is needed: the provider is a mock.
+# The data half as it is made with its defaults. No account is needed: the provider is a mock. Everything is only planned,
+# because what is protected from destruction could not be cleared away after an apply.
 mock_provider "aws" {
+  override_during = plan
+
   mock_data "aws_caller_identity" {
     defaults = { account_id = "123456789012" }
   }
@@ -12,34 +15,39 @@ mock_provider "aws" {
 }
 
 override_resource {
-  target = aws_sqs_queue.jobs
+  target          = aws_sqs_queue.jobs
+  override_during = plan
   values = {
     arn = "arn:aws:sqs:us-east-1:123456789012:tiktok-image-processing-queue"
-    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-queue"
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-queue-test-us-east-1"
   }
 }
 
 override_resource {
-  target = aws_sqs_queue.dead_letters
+  target          = aws_sqs_queue.dead_letters
+  override_during = plan
   values = {
     arn = "arn:aws:sqs:us-east-1:123456789012:tiktok-image-processing-dlq"
-    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-dlq"
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/tiktok-image-processing-dlq-test-us-east-1"
   }
 }
 
 override_resource {
-  target = aws_s3_bucket.input
-  values = { arn = "arn:aws:s3:::tiktok-image-input" }
+  target          = aws_s3_bucket.input
+  override_during = plan
+  values          = { arn = "arn:aws:s3:::tiktok-image-input" }
 }
 
 override_resource {
-  target = aws_s3_bucket.output
-  values = { arn = "arn:aws:s3:::tiktok-image-output" }
+  target          = aws_s3_bucket.output
+  override_during = plan
+  values          = { arn = "arn:aws:s3:::tiktok-image-output" }
 }
 
 override_resource {
-  target = aws_s3_bucket.temp
-  values = { arn = "arn:aws:s3:::tiktok-image-temp" }
+  target          = aws_s3_bucket.temp
+  override_during = plan
+  values          = { arn = "arn:aws:s3:::tiktok-image-temp" }
 }
 
 variables {
@@ -47,7 +55,87 @@ variables {
   python      = "true" # stands in for the program that sets the message size
 }
 
+run "names_carry_environment_region_and_account" {
+  command = plan
+
+  assert {
+    condition = local.names == {
+      input        = "tiktok-image-input-test-us-east-1-123456789012"
+      output       = "tiktok-image-output-test-us-east-1-123456789012"
+      temp         = "tiktok-image-temp-test-us-east-1-123456789012"
+      queue        = "tiktok-image-processing-queue-test-us-east-1"
+      dead_letters = "tiktok-image-processing-dlq-test-us-east-1"
+      table        = "tiktok-creator-processing-state-test-us-east-1"
+      repository   = "collage-worker-test-us-east-1"
+    }
+    error_message = "Nothing is shared by two environments of an account, or by an environment's two regions."
+  }
+  assert {
+    condition = (
+      aws_s3_bucket.input.bucket == local.names.input && aws_s3_bucket.output.bucket == local.names.output && aws_s3_bucket.temp.bucket == local.names.temp
+      && aws_sqs_queue.jobs.name == local.names.queue && aws_sqs_queue.dead_letters.name == local.names.dead_letters
+      && aws_dynamodb_table.state.name == local.names.table && aws_ecr_repository.worker.name == local.names.repository
+    )
+    error_message = "Each thing has the name that was made for it."
+  }
+  assert {
+    condition = output.commands_environment == {
+      AWS_REGION          = "us-east-1"
+      INPUT_BUCKET        = local.names.input
+      OUTPUT_BUCKET       = local.names.output
+      TEMP_BUCKET         = local.names.temp
+      SQS_QUEUE_URL       = aws_sqs_queue.jobs.url
+      SQS_DLQ_URL         = aws_sqs_queue.dead_letters.url
+      DYNAMODB_TABLE_NAME = local.names.table
+    }
+    error_message = "The commands are told of everything that they look for."
+  }
+}
+
+run "the_longest_names_fit" {
+  command = plan
+
+  variables {
+    environment = "fifteen-letters"
+    region      = "ap-southeast-1"
+  }
+  override_resource {
+    target          = aws_sqs_queue.jobs
+    override_during = plan
+    values          = { url = "https://sqs/123456789012/tiktok-image-processing-queue-fifteen-letters-ap-southeast-1" }
+  }
+  override_resource {
+    target          = aws_sqs_queue.dead_letters
+    override_during = plan
+    values          = { url = "https://sqs/123456789012/tiktok-image-processing-dlq-fifteen-letters-ap-southeast-1" }
+  }
+  assert {
+    condition     = alltrue([for name in ["input", "output", "temp"] : length(local.names[name]) <= 63]) && length(local.names.queue) <= 80
+    error_message = "S3 takes 63 characters, SQS 80."
+  }
+}
+
+run "names_that_are_there_already" {
+  command = plan
+
+  variables {
+    buckets    = { input = "my-manifests" }
+    queue_name = "my-queue"
+  }
+  override_resource {
+    target          = aws_sqs_queue.jobs
+    override_during = plan
+    values          = { url = "https://sqs/123456789012/my-queue" }
+  }
+  assert {
+    condition     = aws_s3_bucket.input.bucket == "my-manifests" && aws_sqs_queue.jobs.name == "my-queue" && aws_s3_bucket.temp.bucket == local.names.temp
+    error_message = "Names that are given are taken, the others are made."
+  }
+}
+
 run "queues" {
+  command = plan
+
   assert {
     condition     = aws_sqs_queue.jobs.message_retention_seconds == 1209600 && aws_sqs_queue.jobs.visibility_timeout_seconds == 900
     error_message = "The queue keeps messages for 14 days and hides them for 900 s."
@@ -79,6 +167,8 @@ run "queues" {
 }
 
 run "queue_admits_only_the_input_bucket" {
+  command = plan
+
   assert {
     condition = [
       for statement in jsondecode(aws_sqs_queue_policy.jobs.policy).Statement : statement if statement.Effect == "Allow"
@@ -105,6 +195,8 @@ run "queue_admits_only_the_input_bucket" {
 }
 
 run "notifications" {
+  command = plan
+
   assert {
     condition = length(aws_s3_bucket_notification.manifests.queue) == 1 && alltrue([
       for rule in aws_s3_bucket_notification.manifests.queue :
@@ -115,6 +207,8 @@ run "notifications" {
 }
 
 run "buckets_are_closed" {
+  command = plan
+
   assert {
     condition = keys(aws_s3_bucket_public_access_block.all) == ["input", "output", "temp"] && alltrue([
       for block in aws_s3_bucket_public_access_block.all :
@@ -148,6 +242,8 @@ run "buckets_are_closed" {
 }
 
 run "lifecycles" {
+  command = plan
+
   assert {
     condition = alltrue([
       for prefix in ["csv-files/", "archived/"] : anytrue([
@@ -167,9 +263,8 @@ run "lifecycles" {
   }
   assert {
     condition = {
-      for rule in aws_s3_bucket_lifecycle_configuration.output.rule : try(rule.filter[0].prefix, "") => rule.expiration[0].days
-      if try(rule.expiration[0].days, 0) > 0
-    } == { "smoke/" = 30 }
+      for rule in aws_s3_bucket_lifecycle_configuration.output.rule : rule.id => rule.expiration[0].days if rule.id != "leftovers"
+    } == { smoke-batches = 30 }
     error_message = "Of the output bucket nothing ends by itself but what deployments were proved with."
   }
   assert {
@@ -182,6 +277,8 @@ run "lifecycles" {
 }
 
 run "table" {
+  command = plan
+
   assert {
     condition     = aws_dynamodb_table.state.billing_mode == "PAY_PER_REQUEST" && aws_dynamodb_table.state.hash_key == "creator_name" && aws_dynamodb_table.state.range_key == "processing_date"
     error_message = "The table is on demand, by creator and date."
@@ -204,6 +301,8 @@ run "table" {
 }
 
 run "registry" {
+  command = plan
+
   assert {
     condition = (
       aws_ecr_repository.worker.image_tag_mutability == "IMMUTABLE" && !aws_ecr_repository.worker.force_delete
@@ -213,12 +312,34 @@ run "registry" {
     error_message = "Tags cannot move, images are scanned and encrypted."
   }
   assert {
-    condition     = length(jsondecode(aws_ecr_lifecycle_policy.worker.policy).rules) == 2
-    error_message = "Old images are removed."
+    condition = [
+      for rule in jsondecode(aws_ecr_lifecycle_policy.worker.policy).rules : rule.selection.tagStatus
+    ] == ["untagged", "tagged"]
+    error_message = "Old images are counted by their tags: an index's parts, which have none, are no images of their own."
+  }
+  assert {
+    condition     = length(aws_ecr_repository_policy.readers) == 0
+    error_message = "Nobody else reads images unless named."
+  }
+}
+
+run "another_account_may_promote_from_here" {
+  command = plan
+
+  variables { image_readers = ["210987654321"] }
+  assert {
+    condition     = jsondecode(aws_ecr_repository_policy.readers[0].policy).Statement[0].Principal.AWS == ["arn:aws:iam::210987654321:root"]
+    error_message = "The accounts named, and no other."
+  }
+  assert {
+    condition     = alltrue([for action in jsondecode(aws_ecr_repository_policy.readers[0].policy).Statement[0].Action : !strcontains(action, "Put") && !strcontains(action, "*")])
+    error_message = "They read, and write nothing."
   }
 }
 
 run "key" {
+  command = plan
+
   assert {
     condition = {
       for statement in jsondecode(aws_kms_key.main.policy).Statement :
@@ -233,6 +354,8 @@ run "key" {
 }
 
 run "nothing_that_holds_something_is_destroyed_by_accident" {
+  command = plan
+
   assert {
     condition     = !aws_s3_bucket.input.force_destroy && !aws_s3_bucket.output.force_destroy && !aws_s3_bucket.temp.force_destroy
     error_message = "A bucket that holds something is not destroyed unless asked for."

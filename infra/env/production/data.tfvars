@@ -1,12 +1,15 @@
 environment = "production"
 region      = "us-east-1"
 
-# Bucket names are shared by all of AWS: put your own in front.
-buckets = {
-  input  = "example-tiktok-image-input"
-  output = "example-tiktok-image-output"
-  temp   = "example-tiktok-image-temp"
-}
+# Whose account this may be made in: with other credentials Terraform stops before it changes anything.
+# allowed_account_ids = ["123456789012"]
+
+# Names are made of the environment, the region and, for buckets, the account's number. Names that are there already:
+# buckets = {
+#   input  = "my-manifests"
+#   output = "my-collages"
+#   temp   = "my-scratch"
+# }
 
 # An existing bucket for S3's access logs, if your rules ask for them:
-# access_log_bucket = "example-s3-access-logs"
+# access_log_bucket = "my-s3-access-logs"

@@ -10,25 +10,25 @@ mock_provider "aws" {
     defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
   }
   mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging" }
+    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_cluster" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_service" {
-    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging/collage-worker-staging" }
+    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging-us-east-1/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_task_definition" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging:1" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging-us-east-1:1" }
   }
   mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging" }
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_appautoscaling_policy" {
     defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:00000000" }
   }
   mock_resource "aws_sns_topic" {
-    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-alarms" }
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-us-east-1-alarms" }
   }
 }
 
@@ -54,11 +54,35 @@ variables {
   }
 }
 
+run "account_by_name" {
+  command         = plan
+  expect_failures = [var.allowed_account_ids]
+  variables {
+    allowed_account_ids = ["my-account"]
+  }
+}
+
 run "image_latest" {
   command         = plan
   expect_failures = [var.image_tag]
   variables {
     image_tag = "latest"
+  }
+}
+
+run "digest_that_is_none" {
+  command         = plan
+  expect_failures = [var.image_digest]
+  variables {
+    image_digest = "0123abc"
+  }
+}
+
+run "record_of_a_novel" {
+  command         = plan
+  expect_failures = [var.deployment_record]
+  variables {
+    deployment_record = { commit = "0123abc", variables = join("", [for number in range(1000) : format("%0200d", number)]) }
   }
 }
 
@@ -104,11 +128,78 @@ run "half_a_task" {
   }
 }
 
-run "no_message_for_a_task" {
+run "latency_shorter_than_scaling_takes" {
   command         = plan
-  expect_failures = [var.messages_per_task]
+  expect_failures = [var.acceptable_latency_seconds]
   variables {
-    messages_per_task = 0
+    acceptable_latency_seconds = 10
+    message_seconds            = 5
+  }
+}
+
+run "message_that_takes_longer_than_it_may" {
+  command         = plan
+  expect_failures = [var.message_seconds]
+  variables {
+    message_seconds = 1000
+  }
+}
+
+run "minimum_at_no_time" {
+  command         = plan
+  expect_failures = [var.scheduled_minimums]
+  variables {
+    scheduled_minimums = { morning = { schedule = "7 o'clock", min_tasks = 1 } }
+  }
+}
+
+run "minimum_above_the_maximum" {
+  command         = plan
+  expect_failures = [var.scheduled_minimums]
+  variables {
+    scheduled_minimums = { morning = { schedule = "cron(0 7 * * ? *)", min_tasks = 51 } }
+  }
+}
+
+run "shell_in_production" {
+  command         = plan
+  expect_failures = [var.execute_command]
+  variables {
+    execute_command = true
+    data_half = {
+      environment    = "production"
+      region         = "us-east-1"
+      input_bucket   = "test-input"
+      output_bucket  = "test-output"
+      temp_bucket    = "test-temp"
+      queue_name     = "test-queue"
+      queue_url      = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
+      queue_arn      = "arn:aws:sqs:us-east-1:123456789012:test-queue"
+      dlq_name       = "test-dlq"
+      dlq_url        = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
+      dlq_arn        = "arn:aws:sqs:us-east-1:123456789012:test-dlq"
+      table_name     = "test-table"
+      table_arn      = "arn:aws:dynamodb:us-east-1:123456789012:table/test-table"
+      repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker"
+      repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/collage-worker"
+      key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+    }
+  }
+}
+
+run "architecture_that_fargate_has_not" {
+  command         = plan
+  expect_failures = [var.cpu_architecture]
+  variables {
+    cpu_architecture = "RISCV"
+  }
+}
+
+run "ages_that_are_beyond_retention_together" {
+  command         = plan
+  expect_failures = [var.thresholds]
+  variables {
+    thresholds = { retention_age = 1000000, dlq_age = 400000 }
   }
 }
 

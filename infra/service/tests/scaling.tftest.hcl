@@ -10,25 +10,25 @@ mock_provider "aws" {
     defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
   }
   mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging" }
+    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_cluster" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_service" {
-    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging/collage-worker-staging" }
+    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging-us-east-1/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_task_definition" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging:1" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging-us-east-1:1" }
   }
   mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging" }
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_appautoscaling_policy" {
     defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:00000000" }
   }
   mock_resource "aws_sns_topic" {
-    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-alarms" }
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-us-east-1-alarms" }
   }
 }
 
@@ -73,10 +73,10 @@ run "backlog_per_task" {
   assert {
     condition = (
       aws_appautoscaling_policy.backlog_per_task.policy_type == "TargetTrackingScaling"
-      && aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].target_value == 32
+      && aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].target_value == 36
       && !aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].disable_scale_in
     )
-    error_message = "Target tracking, at 32 messages a task, in both directions."
+    error_message = "Target tracking, at the 36 messages that a task does in a quarter of an hour, in both directions."
   }
   assert {
     condition = {
@@ -93,14 +93,14 @@ run "backlog_per_task" {
     condition = [
       for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
       metric.expression if metric.return_data
-    ] == ["IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), 32)"]
+    ] == ["IF(tasks > 0, (visible + in_flight) / IF(tasks > 0, tasks, 1), 36)"]
     error_message = "The one figure looked at is the backlog for each task, without a division by zero. scripts/scale_policy.py simulates this very formula."
   }
   assert {
     condition = alltrue([
       for metric in aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
       tomap({ for each in metric.metric_stat[0].metric[0].dimensions : each.name => each.value }) == (
-        metric.id == "tasks" ? tomap({ ClusterName = "collage-worker-staging", ServiceName = "collage-worker-staging" }) : tomap({ QueueName = "test-queue" })
+        metric.id == "tasks" ? tomap({ ClusterName = "collage-worker-staging-us-east-1", ServiceName = "collage-worker-staging-us-east-1" }) : tomap({ QueueName = "test-queue" })
       ) if length(metric.metric_stat) > 0
     ])
     error_message = "The figures are those of this queue and this service."
@@ -112,17 +112,21 @@ run "from_none_to_the_first" {
     condition = toset([
       for step in aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].step_adjustment :
       "${step.metric_interval_lower_bound}-${step.metric_interval_upper_bound == null ? "" : step.metric_interval_upper_bound}: ${step.scaling_adjustment}"
-    ]) == toset(["0-64: 1", "64-640: 5", "640-: 20"])
+    ]) == toset(["0-72: 1", "72-720: 5", "720-: 20"])
     error_message = "One task for a little, five for more, twenty for much."
   }
   assert {
-    condition     = aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].adjustment_type == "ExactCapacity"
-    error_message = "The wake sets a count: fired twice, it does nothing twice."
+    condition     = aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].adjustment_type == "ChangeInCapacity"
+    error_message = "The wake adds and never sets: a minute that shows nothing but waiting messages cannot shrink a fleet."
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.wake.step_scaling_policy_configuration[0].cooldown >= 240
+    error_message = "Until the first tasks are up, an alarm that goes on adds nothing twice."
   }
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.wake.alarm_actions == toset([aws_appautoscaling_policy.wake.arn])
-      && aws_cloudwatch_metric_alarm.wake.threshold == 0 && aws_cloudwatch_metric_alarm.wake.comparison_operator == "GreaterThanThreshold"
+      && aws_cloudwatch_metric_alarm.wake.threshold == 0 && aws_cloudwatch_metric_alarm.wake.evaluation_periods == 2 && aws_cloudwatch_metric_alarm.wake.comparison_operator == "GreaterThanThreshold"
       && [for query in aws_cloudwatch_metric_alarm.wake.metric_query : query.expression if query.return_data == true] == [
         "IF((visible > 0) AND (FILL(in_flight, 0) + FILL(received, 0) + FILL(empty, 0) < 1), visible, 0)"
       ]
@@ -135,7 +139,7 @@ run "from_none_to_the_first" {
 run "from_the_last_to_none" {
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.rest.alarm_actions == toset([aws_appautoscaling_policy.rest.arn])
+      contains(aws_cloudwatch_metric_alarm.rest.alarm_actions, aws_appautoscaling_policy.rest.arn)
       && aws_cloudwatch_metric_alarm.rest.threshold == 1 && aws_cloudwatch_metric_alarm.rest.comparison_operator == "LessThanThreshold"
       && aws_cloudwatch_metric_alarm.rest.evaluation_periods == 5 && aws_cloudwatch_metric_alarm.rest.treat_missing_data == "ignore"
       && [for query in aws_cloudwatch_metric_alarm.rest.metric_query : query.expression if query.return_data == true] == ["visible + in_flight + delayed"]
@@ -166,10 +170,12 @@ run "alarms_tell_the_topic" {
   assert {
     condition = alltrue([
       for alarm in [
-        aws_cloudwatch_metric_alarm.dlq_not_empty, aws_cloudwatch_metric_alarm.oldest_message_age, aws_cloudwatch_metric_alarm.deaf,
-        aws_cloudwatch_metric_alarm.error_ratio, aws_cloudwatch_metric_alarm.memory, aws_cloudwatch_metric_alarm.throttles,
+        aws_cloudwatch_metric_alarm.dlq_not_empty, aws_cloudwatch_metric_alarm.dlq_age, aws_cloudwatch_metric_alarm.oldest_message_age,
+        aws_cloudwatch_metric_alarm.retention, aws_cloudwatch_metric_alarm.deaf, aws_cloudwatch_metric_alarm.silent,
+        aws_cloudwatch_metric_alarm.below_desired, aws_cloudwatch_metric_alarm.error_ratio, aws_cloudwatch_metric_alarm.memory,
+        aws_cloudwatch_metric_alarm.throttles,
       ] :
-      alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])
+      contains(alarm.alarm_actions, aws_sns_topic.alarms.arn) && alarm.ok_actions == toset([aws_sns_topic.alarms.arn])
       && alarm.treat_missing_data == "notBreaching" && strcontains(alarm.alarm_description, "docs/runbook.md#")
     ])
     error_message = "Each alarm tells the topic when it begins and ends, points at the runbook, and is quiet without figures."
@@ -204,8 +210,89 @@ run "alarms_tell_the_topic" {
     error_message = "DynamoDB's figures are sparse and have to be filled in, so the newest point must not decide."
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.deployment_failed.event_pattern).detail.eventName == ["SERVICE_DEPLOYMENT_FAILED"]
-    error_message = "Failed deployments are told as well."
+    condition = (
+      jsondecode(aws_cloudwatch_event_rule.service["deployment-failed"].event_pattern).detail.eventName == ["SERVICE_DEPLOYMENT_FAILED"]
+      && contains(jsondecode(aws_cloudwatch_event_rule.service["placement-failed"].event_pattern).detail.eventName, "SERVICE_TASK_PLACEMENT_FAILURE")
+      && alltrue([for rule in aws_cloudwatch_event_rule.service : length(jsondecode(rule.event_pattern).resources) == 2])
+      && alltrue([for target in aws_cloudwatch_event_target.service : target.arn == aws_sns_topic.alarms.arn])
+    )
+    error_message = "Failed deployments and placements are told as well, of both services."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.dlq_grows.datapoints_to_alarm == 1 && aws_cloudwatch_metric_alarm.dlq_grows.evaluation_periods == 3
+      && aws_cloudwatch_metric_alarm.dlq_grows.alarm_actions == toset([aws_sns_topic.alarms.arn])
+      && [for query in aws_cloudwatch_metric_alarm.dlq_grows.metric_query : query.expression if query.return_data == true] == ["DIFF(held)"]
+    )
+    error_message = "Dead letters after the first ring again."
+  }
+}
+
+run "the_target_follows_from_latency_and_measured_time" {
+  variables {
+    acceptable_latency_seconds = 600
+    message_seconds            = 60
+  }
+  assert {
+    condition     = aws_appautoscaling_policy.backlog_per_task.target_tracking_scaling_policy_configuration[0].target_value == 10
+    error_message = "Ten messages of a minute each are done in ten minutes."
+  }
+}
+
+run "minimums_by_the_clock" {
+  variables {
+    scheduled_minimums = {
+      morning = { schedule = "cron(0 7 ? * MON-FRI *)", min_tasks = 2, timezone = "Asia/Shanghai" }
+      evening = { schedule = "cron(0 19 ? * MON-FRI *)", min_tasks = 0 }
+    }
+  }
+  assert {
+    condition = {
+      for name, action in aws_appautoscaling_scheduled_action.minimum : name => "${action.schedule} ${action.timezone} ${action.scalable_target_action[0].min_capacity}-${action.scalable_target_action[0].max_capacity}"
+      } == {
+      morning = "cron(0 7 ? * MON-FRI *) Asia/Shanghai 2-50"
+      evening = "cron(0 19 ? * MON-FRI *) UTC 0-50"
+    }
+    error_message = "Each minimum at its time, and the maximum stays."
+  }
+}
+
+run "where_spot_has_nothing_some_run_on_demand" {
+  assert {
+    condition = (
+      [for strategy in aws_ecs_service.on_demand[0].capacity_provider_strategy : strategy.capacity_provider] == ["FARGATE"]
+      && aws_ecs_service.on_demand[0].desired_count == 0 && aws_ecs_service.on_demand[0].task_definition == aws_ecs_task_definition.worker.arn
+      && aws_appautoscaling_target.on_demand[0].max_capacity == 20
+    )
+    error_message = "A second service, on demand, of the same tasks, and as a rule without any."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.spot_short[0].alarm_actions == toset([aws_appautoscaling_policy.fallback_out[0].arn])
+      && contains(aws_cloudwatch_metric_alarm.deaf.alarm_actions, aws_appautoscaling_policy.fallback_out[0].arn)
+      && aws_appautoscaling_policy.fallback_out[0].step_scaling_policy_configuration[0].adjustment_type == "ChangeInCapacity"
+    )
+    error_message = "It begins when tasks are missing, or none runs at all."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.spot_back[0].alarm_actions == toset([aws_appautoscaling_policy.fallback_in[0].arn])
+      && contains(aws_cloudwatch_metric_alarm.rest.alarm_actions, aws_appautoscaling_policy.fallback_in[0].arn)
+      && aws_cloudwatch_metric_alarm.spot_back[0].treat_missing_data == "ignore"
+    )
+    error_message = "It ends when Spot is back, or nothing is left to do."
+  }
+}
+
+run "a_region_without_spot" {
+  variables { capacity = { spot_weight = 0 } }
+  assert {
+    condition = (
+      [for strategy in aws_ecs_service.worker.capacity_provider_strategy : strategy.capacity_provider] == ["FARGATE"]
+      && aws_ecs_cluster_capacity_providers.main.capacity_providers == toset(["FARGATE"])
+      && length(aws_ecs_service.on_demand) == 0 && length(aws_cloudwatch_metric_alarm.spot_short) == 0
+    )
+    error_message = "Spot is not so much as named, and there is nothing to fall back from."
   }
 }
 

@@ -10,25 +10,25 @@ mock_provider "aws" {
     defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
   }
   mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging" }
+    defaults = { arn = "arn:aws:iam::123456789012:role/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_cluster" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:cluster/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_service" {
-    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging/collage-worker-staging" }
+    defaults = { id = "arn:aws:ecs:us-east-1:123456789012:service/collage-worker-staging-us-east-1/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_ecs_task_definition" {
-    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging:1" }
+    defaults = { arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/collage-worker-staging-us-east-1:1" }
   }
   mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging" }
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/ecs/collage-worker-staging-us-east-1" }
   }
   mock_resource "aws_appautoscaling_policy" {
     defaults = { arn = "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy:00000000" }
   }
   mock_resource "aws_sns_topic" {
-    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-alarms" }
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:collage-worker-staging-us-east-1-alarms" }
   }
 }
 
@@ -63,6 +63,10 @@ run "task_definition" {
       && aws_ecs_task_definition.worker.task_role_arn == aws_iam_role.task.arn
     )
     error_message = "An x86-64 Fargate task with a role to start it and a role of its own."
+  }
+  assert {
+    condition     = !aws_ecs_service.worker.enable_execute_command && alltrue([for statement in local.task_statements : !anytrue([for action in flatten([statement.Action]) : startswith(action, "ssmmessages:")])])
+    error_message = "Nobody opens a shell in a task unless asked for."
   }
   assert {
     condition = alltrue([
@@ -100,6 +104,40 @@ run "task_definition" {
   }
 }
 
+run "tasks_run_the_bytes_that_were_proved" {
+  variables {
+    image_digest      = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+    deployment_record = { commit = "0123abc", variables = "cpu = 1024" }
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].image == "123456789012.dkr.ecr.us-east-1.amazonaws.com/collage-worker@sha256:0123456789012345678901234567890123456789012345678901234567890123"
+    error_message = "The image is named by its digest."
+  }
+  assert {
+    condition     = output.deployment == { image_tag = "0123abc", image_digest = var.image_digest, commit = "0123abc", variables = "cpu = 1024" }
+    error_message = "What is needed to go back to this deployment is written down."
+  }
+}
+
+run "a_shell_in_a_task_is_off_and_possible" {
+  variables { execute_command = true }
+  assert {
+    condition = (
+      aws_ecs_service.worker.enable_execute_command && !jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].readonlyRootFilesystem
+      && anytrue([for statement in local.task_statements : contains(flatten([statement.Action]), "ssmmessages:OpenDataChannel")])
+    )
+    error_message = "ECS Exec has its switch, a file system to write its agent to, and its rights."
+  }
+}
+
+run "arm64" {
+  variables { cpu_architecture = "ARM64" }
+  assert {
+    condition     = aws_ecs_task_definition.worker.runtime_platform[0].cpu_architecture == "ARM64"
+    error_message = "Tasks run on the architecture asked for."
+  }
+}
+
 run "larger_manifests_get_more_room" {
   variables { ephemeral_storage_gib = 100 }
   assert {
@@ -133,6 +171,7 @@ run "environment_of_the_worker" {
       LOG_LEVEL             = "debug"
       METRICS_NAMESPACE     = "TikTokImageProcessor"
       OUTPUT_BUCKET         = "test-output"
+      SERVICE_NAME          = "collage-worker-staging-us-east-1"
       SQS_DLQ_URL           = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
       SQS_QUEUE_URL         = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
       STOP_GRACE_SECONDS    = "100"
@@ -150,6 +189,24 @@ run "smoke_batches_pass_the_list_of_hosts" {
       for each in jsondecode(aws_ecs_task_definition.worker.container_definitions)[0].environment : each.value if each.name == "ALLOWED_IMAGE_HOSTS"
     ] == ["*.cdn.example,test-temp.s3.us-east-1.amazonaws.com"]
     error_message = "A list of hosts without the temp bucket's would let every deployment be rolled back."
+  }
+}
+
+run "every_name_carries_environment_and_region" {
+  variables { egress = "nat" }
+  assert {
+    condition = alltrue([
+      for name in [
+        aws_iam_role.execution.name, aws_iam_role.task.name, aws_ecs_cluster.main.name, aws_ecs_service.worker.name,
+        aws_ecs_task_definition.worker.family, aws_cloudwatch_log_group.worker.name, aws_sns_topic.alarms.name,
+        aws_cloudwatch_dashboard.main.dashboard_name, aws_cloudwatch_event_rule.service["placement-failed"].name, aws_ecs_service.on_demand[0].name,
+      ] : strcontains(name, "collage-worker-staging-us-east-1")
+    ])
+    error_message = "Roles and dashboards are the account's: without the region, a second one could not be deployed to."
+  }
+  assert {
+    condition     = alltrue([for name in [aws_iam_role.execution.name, aws_iam_role.task.name] : length(name) <= 64 - 14])
+    error_message = "A role's name has 64 characters, and the longest environment and region need fourteen more than these."
   }
 }
 
@@ -183,7 +240,7 @@ run "rights_are_least" {
     condition = alltrue([
       for statement in local.task_statements : alltrue([
         for arn in flatten([statement.Resource]) :
-        anytrue([for allowed in ["test-input", "test-output", "test-temp", "test-queue", "test-dlq", "test-table", ":task/collage-worker-staging/", ":key/"] : strcontains(arn, allowed)])
+        anytrue([for allowed in ["test-input", "test-output", "test-temp", "test-queue", "test-dlq", "test-table", ":task/collage-worker-staging-us-east-1/", ":key/"] : strcontains(arn, allowed)])
       ])
     ])
     error_message = "The worker reaches its own buckets, queues, table, key and tasks only."
@@ -199,7 +256,7 @@ run "rights_are_least" {
     condition = anytrue([
       for statement in local.task_statements :
       toset(flatten([statement.Action])) == toset(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"])
-      && statement.Resource == "arn:aws:ecs:us-east-1:123456789012:task/collage-worker-staging/*"
+      && statement.Resource == "arn:aws:ecs:us-east-1:123456789012:task/collage-worker-staging-us-east-1/*"
     ])
     error_message = "Tasks may protect themselves from scale-in."
   }
