@@ -24,14 +24,14 @@ resource "aws_s3_bucket_policy" "tls_only" {
   bucket = each.value.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
+    Statement = concat([{
       Sid       = "TlsOnly"
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:*"
       Resource  = [each.value.arn, "${each.value.arn}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    }], [for statement in lookup(var.bucket_policy_statements, each.key, []) : merge(statement, { Resource = [each.value.arn, "${each.value.arn}/*"] })])
   })
 
   # S3 answers 409 when two of a bucket's access settings change at once.

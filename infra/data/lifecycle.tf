@@ -35,6 +35,29 @@ resource "aws_s3_bucket_lifecycle_configuration" "input" {
     }
   }
 
+  # They stay where they are when their batch is done, and may be asked for again: no GLACIER, which would refuse that.
+  rule {
+    id     = "manual-uploads"
+    status = "Enabled"
+
+    filter {
+      prefix = "manual-uploads/"
+    }
+
+    transition {
+      days          = 30
+      storage_class = "STANDARD_IA"
+    }
+
+    dynamic "expiration" {
+      for_each = var.manual_upload_days[*]
+
+      content {
+        days = expiration.value
+      }
+    }
+  }
+
   rule {
     id     = "leftovers"
     status = "Enabled"
@@ -58,6 +81,36 @@ resource "aws_s3_bucket_lifecycle_configuration" "input" {
 
 resource "aws_s3_bucket_lifecycle_configuration" "output" {
   bucket = aws_s3_bucket.output.id
+
+  dynamic "rule" {
+    for_each = var.collage_lifecycle.ia_days == null && var.collage_lifecycle.expire_days == null ? [] : sort(var.collage_lifecycle.prefixes)
+
+    content {
+      id     = "collages-${rule.value}"
+      status = "Enabled"
+
+      filter {
+        prefix = rule.value
+      }
+
+      dynamic "transition" {
+        for_each = var.collage_lifecycle.ia_days[*]
+
+        content {
+          days          = transition.value
+          storage_class = "STANDARD_IA"
+        }
+      }
+
+      dynamic "expiration" {
+        for_each = var.collage_lifecycle.expire_days[*]
+
+        content {
+          days = expiration.value
+        }
+      }
+    }
+  }
 
   rule {
     id     = "smoke-batches"

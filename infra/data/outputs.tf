@@ -50,7 +50,7 @@ output "manifest_drop" {
   value       = "s3://${aws_s3_bucket.input.bucket}/csv-files/"
 
   precondition {
-    condition     = anytrue([for rule in aws_s3_bucket_notification.manifests.queue : rule.filter_prefix == "csv-files/"])
+    condition     = local.by_eventbridge || anytrue([for rule in aws_s3_bucket_notification.manifests.queue : rule.filter_prefix == local.manifest_prefix])
     error_message = "The input bucket no longer tells the queue of what is dropped under csv-files/."
   }
 }

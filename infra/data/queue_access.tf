@@ -4,8 +4,18 @@ resource "aws_sqs_queue_policy" "jobs" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
+    Statement = concat([
+      local.by_eventbridge ? {
+        Sid       = "RuleTellsOfManifests"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.jobs.arn
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.manifests[0].arn }
+          StringEquals = { "aws:SourceAccount" = local.account }
+        }
+        } : {
         Sid       = "InputBucketNotifies"
         Effect    = "Allow"
         Principal = { Service = "s3.amazonaws.com" }
@@ -24,7 +34,7 @@ resource "aws_sqs_queue_policy" "jobs" {
         Resource  = aws_sqs_queue.jobs.arn
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
-    ]
+    ], [for each in var.queue_policy_statements : merge(each, { Resource = aws_sqs_queue.jobs.arn })])
   })
 }
 

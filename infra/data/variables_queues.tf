@@ -30,3 +30,30 @@ variable "python" {
     error_message = "python must be a command, or null."
   }
 }
+
+variable "queue_policy_statements" {
+  description = "Further statements for the policy of the job queue, each with Sid, Effect, Principal and Action, without Resource: for an SNS topic, an EventBridge rule or another account that sends jobs."
+  type        = any
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.queue_policy_statements : can(each.Sid) && can(each.Principal) && can(each.Action) && contains(["Allow", "Deny"], try(each.Effect, ""))])
+    error_message = "queue_policy_statements: each needs Sid, Effect (Allow or Deny), Principal and Action. Resource is the queue."
+  }
+
+  validation {
+    condition     = !anytrue([for each in var.queue_policy_statements : try(each.Effect, "") == "Allow" && contains(["*", jsonencode({ AWS = "*" })], try(tostring(each.Principal), jsonencode(each.Principal))) && !can(each.Condition)])
+    error_message = "queue_policy_statements: a statement that allows everybody (*) needs a Condition: anybody could send jobs otherwise."
+  }
+}
+
+variable "input_events" {
+  description = "How the queue is told of manifests: s3 (the bucket notifies it) or eventbridge (the bucket tells EventBridge, whose rule tells the queue; others can subscribe, too; $1 for a million events)."
+  type        = string
+  default     = "s3"
+
+  validation {
+    condition     = contains(["s3", "eventbridge"], var.input_events)
+    error_message = "input_events must be s3 or eventbridge."
+  }
+}

@@ -68,3 +68,54 @@ variable "deletion_protection" {
     error_message = "deletion_protection stays on in production."
   }
 }
+
+variable "bucket_policy_statements" {
+  description = "Further statements for the buckets' policies, by bucket (input, output, temp): each with Sid, Effect, Principal and Action, without Resource. For example another account that drops manifests or reads collages."
+  type        = any
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.bucket_policy_statements) : contains(["input", "output", "temp"], name)])
+    error_message = "bucket_policy_statements: the buckets are input, output and temp."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for statements in values(var.bucket_policy_statements) : [
+        for each in statements : can(each.Sid) && can(each.Principal) && can(each.Action) && contains(["Allow", "Deny"], try(each.Effect, ""))
+      ]
+    ]))
+    error_message = "bucket_policy_statements: each needs Sid, Effect (Allow or Deny), Principal and Action. Resource is the bucket and its objects."
+  }
+}
+
+variable "collage_lifecycle" {
+  description = "What becomes of collages and results, by the beginnings of their keys: days until they move to STANDARD_IA, and until they are deleted; null for never. Links to what is deleted are dead."
+  type = object({
+    prefixes    = optional(set(string), ["collages/"])
+    ia_days     = optional(number)
+    expire_days = optional(number)
+  })
+  default = {}
+
+  validation {
+    condition     = coalesce(var.collage_lifecycle.ia_days, 30) >= 30 && coalesce(var.collage_lifecycle.expire_days, 36500) > coalesce(var.collage_lifecycle.ia_days, 0)
+    error_message = "collage_lifecycle: ia_days must be at least 30, as S3 has it, and expire_days more than that."
+  }
+
+  validation {
+    condition     = alltrue([for prefix in var.collage_lifecycle.prefixes : can(regex("^[^/].*/$", prefix))])
+    error_message = "collage_lifecycle: each prefix must end in / and not begin with it. With an output_prefix of jobs: its text before collages/."
+  }
+}
+
+variable "manual_upload_days" {
+  description = "Days until manifests under manual-uploads/ are deleted; null keeps them. They stay where they are when their batch is done."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.manual_upload_days == null || try(var.manual_upload_days >= 31, false)
+    error_message = "manual_upload_days must be 31 or more (they move to STANDARD_IA after 30), or null."
+  }
+}

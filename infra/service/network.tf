@@ -1,7 +1,8 @@
 data "aws_availability_zones" "available" {
   count = local.own_vpc ? 1 : 0
 
-  state = "available"
+  state            = "available"
+  exclude_zone_ids = var.excluded_zone_ids
 
   filter {
     name   = "opt-in-status"
@@ -13,7 +14,7 @@ locals {
   own_vpc    = var.vpc_id == null
   own_nat    = local.own_vpc && var.egress == "nat"
   vpc_id     = local.own_vpc ? aws_vpc.own[0].id : var.vpc_id
-  zone_names = local.own_vpc ? slice(data.aws_availability_zones.available[0].names, 0, var.zones) : []
+  zone_names = local.own_vpc ? slice(data.aws_availability_zones.available[0].names, 0, min(var.zones, length(data.aws_availability_zones.available[0].names))) : []
   blocks     = cidrsubnets(var.vpc_cidr, 3, 3, 3, 3, 3, 3, 3, 3) # four public, four private
   subnet_ids = !local.own_vpc ? var.subnet_ids : local.own_nat ? aws_subnet.private[*].id : aws_subnet.public[*].id
 }
@@ -43,7 +44,7 @@ resource "aws_internet_gateway" "own" {
 }
 
 resource "aws_subnet" "public" {
-  count = local.own_vpc ? var.zones : 0
+  count = length(local.zone_names)
 
   vpc_id                  = aws_vpc.own[0].id
   availability_zone       = local.zone_names[count.index]
@@ -65,7 +66,7 @@ resource "aws_route_table" "public" {
 }
 
 resource "aws_route_table_association" "public" {
-  count = local.own_vpc ? var.zones : 0
+  count = length(local.zone_names)
 
   subnet_id      = aws_subnet.public[count.index].id
   route_table_id = aws_route_table.public[0].id

@@ -18,7 +18,7 @@ resource "aws_nat_gateway" "own" {
 }
 
 resource "aws_subnet" "private" {
-  count = local.own_nat ? var.zones : 0
+  count = local.own_nat ? length(local.zone_names) : 0
 
   vpc_id            = aws_vpc.own[0].id
   availability_zone = local.zone_names[count.index]
@@ -39,7 +39,7 @@ resource "aws_route_table" "private" {
 }
 
 resource "aws_route_table_association" "private" {
-  count = local.own_nat ? var.zones : 0
+  count = local.own_nat ? length(local.zone_names) : 0
 
   subnet_id      = aws_subnet.private[count.index].id
   route_table_id = aws_route_table.private[0].id

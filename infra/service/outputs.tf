@@ -65,7 +65,7 @@ output "log_group" {
 
 output "dashboard_url" {
   description = "The dashboard in the console."
-  value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.main.dashboard_name}"
+  value       = "https://${local.region}.${local.console}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${aws_cloudwatch_dashboard.main.dashboard_name}"
 
   precondition {
     condition     = length(jsondecode(aws_cloudwatch_dashboard.main.dashboard_body).widgets) > 0

@@ -17,8 +17,11 @@ locals {
 # What ECS needs to start a task: the image, and somewhere to write logs to.
 resource "aws_iam_role" "execution" {
   name               = "${local.name}-execution"
+  path               = var.role_path
   description        = "ECS: pulls the worker's image and writes its logs"
   assume_role_policy = local.tasks_may_assume
+
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "execution" {
@@ -53,8 +56,11 @@ resource "aws_iam_role_policy" "execution" {
 # What the worker itself may do.
 resource "aws_iam_role" "task" {
   name               = "${local.name}-task"
+  path               = var.role_path
   description        = "The worker: its queue, buckets and table"
   assume_role_policy = local.tasks_may_assume
+
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "task" {

@@ -29,7 +29,7 @@ locals {
     ALLOWED_PORTS       = join(",", sort([for port in var.egress_ports : tostring(port)])) # what the security group lets out
     # A deployment's smoke batch reads its covers from the temp bucket, whatever hosts are allowed besides.
     }, lookup(var.settings, "ALLOWED_IMAGE_HOSTS", "") == "" ? {} : {
-    ALLOWED_IMAGE_HOSTS = "${var.settings["ALLOWED_IMAGE_HOSTS"]},${var.data_half.temp_bucket}.s3.${local.region}.amazonaws.com"
+    ALLOWED_IMAGE_HOSTS = "${var.settings["ALLOWED_IMAGE_HOSTS"]},${var.data_half.temp_bucket}.s3.${local.region}.${local.dns_suffix}"
     # As soon as one bucket is named here, the worker takes no other for granted.
     }, length(var.allowed_input_buckets) == 0 ? {} : {
     ALLOWED_INPUT_BUCKETS = join(",", concat([var.data_half.input_bucket], sort(var.allowed_input_buckets)))

@@ -68,3 +68,41 @@ variable "egress_ports" {
     error_message = "egress_ports must be ports from 1 to 65535, 443 among them: the worker reaches AWS through it."
   }
 }
+
+variable "excluded_zone_ids" {
+  description = "Ids of availability zones without Fargate, which the VPC that is made does without. The default is what AWS documents for Linux."
+  type        = set(string)
+  default     = ["usw1-az2", "apne1-az3", "cnn1-az3", "cnn1-az4"]
+
+  validation {
+    condition     = alltrue([for id in var.excluded_zone_ids : can(regex("^[a-z0-9-]+-az[0-9]+$", id))])
+    error_message = "excluded_zone_ids must be ids of zones, such as use1-az3 (not us-east-1e, which is another zone in each account)."
+  }
+}
+
+variable "interface_endpoints" {
+  description = "AWS services that are reached through interface endpoints of the VPC that is made: of sqs, logs, ecr.api, ecr.dkr, ssmmessages, secretsmanager. About $7.30 a month for each, in each zone."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.interface_endpoints : contains(["sqs", "logs", "ecr.api", "ecr.dkr", "ssmmessages", "secretsmanager"], name)])
+    error_message = "interface_endpoints may hold sqs, logs, ecr.api, ecr.dkr, ssmmessages and secretsmanager."
+  }
+
+  validation {
+    condition     = length(var.interface_endpoints) == 0 || var.vpc_id == null
+    error_message = "interface_endpoints are made in the VPC that is made; in an existing one, its owners make them."
+  }
+}
+
+variable "dns_servers" {
+  description = "Blocks of the name servers of an existing VPC that has its own, for example [\"10.0.0.2/32\"]: tasks may ask them. Amazon's own server needs no entry."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for block in var.dns_servers : can(cidrhost(block, 0))])
+    error_message = "dns_servers must be blocks of addresses, for example 10.0.0.2/32."
+  }
+}

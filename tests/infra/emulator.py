@@ -5,16 +5,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.infra.terraform import ROOT, environment
+
+T = TypeVar("T")
 
 NAMES = {
     "INPUT_BUCKET": "tiktok-image-input",
@@ -63,6 +65,15 @@ def answers(port: int, patience: float = 30.0) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def eventually(look: Callable[[], T | None], *, seconds: float = 90.0) -> T:
+    """Look again and again until there is something; returns it."""
+    end = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.3)
+    return found
 
 
 def client(service: str, url: str) -> Any:

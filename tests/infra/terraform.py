@@ -118,18 +118,24 @@ class Rendered:
         return ((name, values) for name, values in self.resources.items() if name.startswith(f"{kind}."))
 
 
-def rendered(half: Half, environment_name: str) -> Rendered:
-    """Apply the half with an environment's example variables to the mocked provider of its own tests."""
+def rendered(half: Half, environment_name: str, given: Mapping[str, object] | None = None) -> Rendered:
+    """Apply the half with an environment's example variables to the mocked provider of its own tests.
+
+    `given` takes the place of the variables that those tests have in common.
+    """
+    with lifted(half.folder, protected(half.folder)):  # or Terraform's test could not clear away what it made
+        return _rendered(half, environment_name, given)
+
+
+def _rendered(half: Half, environment_name: str, given: Mapping[str, object] | None) -> Rendered:
     source = next(
         path for path in sorted((half.folder / "tests").glob("*.tftest.hcl")) if not path.name.startswith("refused")
     )
     mocks = source.read_text().partition('\nrun "')[0].replace("override_during = plan", "")
+    if given is not None:
+        mocks = mocks.partition("\nvariables {")[0]
+        (half.folder / "given.auto.tfvars.json").write_text(json.dumps(given))
     (half.folder / "tests" / "rendered.tftest.hcl").write_text(mocks + '\nrun "rendered" {}\n')
-    with lifted(half.folder, protected(half.folder)):  # or Terraform's test could not clear away what it made
-        return _rendered(half, environment_name)
-
-
-def _rendered(half: Half, environment_name: str) -> Rendered:
     variables = half.folder.parent / "env" / environment_name / f"{half.folder.name}.tfvars"
     out = half.run("test", "-json", "-verbose", f"-var-file={variables}", "-filter=tests/rendered.tftest.hcl")
     lines = [json.loads(line) for line in out.splitlines()]

@@ -5,18 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from deploy_smoke import smoke
 
-from tests.infra.emulator import NAMES, answers, client, worker_environment
+from tests.infra.emulator import NAMES, answers, client, eventually, worker_environment
 from tests.infra.terraform import ROOT, environment
-
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +43,6 @@ def worker(without_tls: str, tmp_path: Path) -> Iterator["subprocess.Popen[bytes
         finally:
             process.kill()
             process.wait(10)
-
-
-def eventually(look: Callable[[], T | None], *, seconds: float = 90.0) -> T:
-    end = time.monotonic() + seconds
-    while (found := look()) is None:
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.3)
-    return found
 
 
 def keys(s3: Any, bucket: str, prefix: str = "") -> list[str]:

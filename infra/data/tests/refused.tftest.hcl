@@ -139,3 +139,51 @@ run "python_without_a_name" {
   expect_failures = [var.python]
   variables { python = "" }
 }
+
+run "sender_without_an_action" {
+  command         = plan
+  expect_failures = [var.queue_policy_statements]
+  variables { queue_policy_statements = [{ Sid = "Topic", Effect = "Allow", Principal = { Service = "sns.amazonaws.com" } }] }
+}
+
+run "everybody_sends_jobs" {
+  command         = plan
+  expect_failures = [var.queue_policy_statements]
+  variables { queue_policy_statements = [{ Sid = "All", Effect = "Allow", Principal = "*", Action = "sqs:SendMessage" }] }
+}
+
+run "events_by_pigeon" {
+  command         = plan
+  expect_failures = [var.input_events]
+  variables { input_events = "pigeon" }
+}
+
+run "bucket_that_is_none_of_the_three" {
+  command         = plan
+  expect_failures = [var.bucket_policy_statements]
+  variables { bucket_policy_statements = { inputs = [] } }
+}
+
+run "bucket_statement_without_an_action" {
+  command         = plan
+  expect_failures = [var.bucket_policy_statements]
+  variables { bucket_policy_statements = { input = [{ Sid = "Other", Effect = "Allow", Principal = { AWS = "210987654321" } }] } }
+}
+
+run "collages_that_end_before_they_move" {
+  command         = plan
+  expect_failures = [var.collage_lifecycle]
+  variables { collage_lifecycle = { ia_days = 60, expire_days = 40 } }
+}
+
+run "collages_of_no_folder" {
+  command         = plan
+  expect_failures = [var.collage_lifecycle]
+  variables { collage_lifecycle = { prefixes = ["collages"], expire_days = 400 } }
+}
+
+run "uploads_that_end_before_they_move" {
+  command         = plan
+  expect_failures = [var.manual_upload_days]
+  variables { manual_upload_days = 7 }
+}

@@ -7,7 +7,7 @@ mock_provider "aws" {
     defaults = { account_id = "123456789012" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_resource "aws_kms_key" {
     defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
@@ -203,6 +203,78 @@ run "notifications" {
       rule.filter_prefix == "csv-files/" && try(length(rule.filter_suffix), 0) == 0 && rule.events == toset(["s3:ObjectCreated:*"]) && rule.queue_arn == aws_sqs_queue.jobs.arn
     ])
     error_message = "Every object under csv-files/ is told to the queue, whatever its suffix and case."
+  }
+}
+
+run "manifests_may_be_told_of_by_eventbridge" {
+  command = plan
+
+  variables { input_events = "eventbridge" }
+  override_resource {
+    target          = aws_cloudwatch_event_rule.manifests
+    override_during = plan
+    values          = { arn = "arn:aws:events:us-east-1:123456789012:rule/manifests" }
+  }
+  assert {
+    condition     = aws_s3_bucket_notification.manifests.eventbridge && length(aws_s3_bucket_notification.manifests.queue) == 0
+    error_message = "The bucket tells EventBridge, and not the queue a second time."
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.manifests[0].event_pattern).detail.object.key == [{ prefix = "csv-files/" }] && aws_cloudwatch_event_target.manifests[0].arn == aws_sqs_queue.jobs.arn
+    error_message = "The rule tells the queue of what is dropped under csv-files/."
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_sqs_queue_policy.jobs.policy).Statement : "${statement.Sid} ${statement.Condition.ArnEquals["aws:SourceArn"]}" if statement.Effect == "Allow"
+    ] == ["RuleTellsOfManifests arn:aws:events:us-east-1:123456789012:rule/manifests"]
+    error_message = "The queue admits that rule, and no longer the bucket."
+  }
+}
+
+run "others_may_be_let_in" {
+  command = plan
+
+  variables {
+    queue_policy_statements = [{
+      Sid       = "TopicSends", Effect = "Allow", Principal = { Service = "sns.amazonaws.com" }, Action = "sqs:SendMessage"
+      Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:sns:us-east-1:210987654321:jobs" } }
+    }]
+    bucket_policy_statements = {
+      input = [{ Sid = "OtherAccountDrops", Effect = "Allow", Principal = { AWS = "arn:aws:iam::210987654321:root" }, Action = ["s3:PutObject"] }]
+    }
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_sqs_queue_policy.jobs.policy).Statement : [statement.Sid, statement.Resource]
+    ] == [for sid in ["InputBucketNotifies", "TlsOnly", "TopicSends"] : [sid, aws_sqs_queue.jobs.arn]]
+    error_message = "What is given is added to the queue's own statements, for this queue."
+  }
+  assert {
+    condition = (
+      [for statement in jsondecode(aws_s3_bucket_policy.tls_only["input"].policy).Statement : statement.Sid] == ["TlsOnly", "OtherAccountDrops"]
+      && jsondecode(aws_s3_bucket_policy.tls_only["input"].policy).Statement[1].Resource == ["arn:aws:s3:::tiktok-image-input", "arn:aws:s3:::tiktok-image-input/*"]
+      && length(jsondecode(aws_s3_bucket_policy.tls_only["output"].policy).Statement) == 1
+    )
+    error_message = "And to the bucket that it is given for, and no other."
+  }
+}
+
+run "collages_and_uploads_may_end" {
+  command = plan
+
+  variables {
+    collage_lifecycle  = { prefixes = ["collages/", "daily/collages/"], ia_days = 60, expire_days = 400 }
+    manual_upload_days = 90
+  }
+  assert {
+    condition = {
+      for rule in aws_s3_bucket_lifecycle_configuration.output.rule : rule.filter[0].prefix => "${join(",", [for each in rule.transition : each.days])} ${rule.expiration[0].days}" if startswith(rule.id, "collages-")
+    } == { "collages/" = "60 400", "daily/collages/" = "60 400" }
+    error_message = "Collages move and end, under each of the prefixes."
+  }
+  assert {
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.input.rule : rule.expiration[0].days if rule.id == "manual-uploads"] == [90]
+    error_message = "Manifests that jobs name end, too."
   }
 }
 

@@ -4,7 +4,7 @@ mock_provider "aws" {
     defaults = { account_id = "123456789012" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_data "aws_availability_zones" {
     defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
@@ -477,4 +477,44 @@ run "queue_by_name_instead_of_arn" {
       key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
     }
   }
+}
+
+run "path_of_no_role" {
+  command         = plan
+  expect_failures = [var.role_path]
+  variables { role_path = "applications" }
+}
+
+run "boundary_by_name" {
+  command         = plan
+  expect_failures = [var.permissions_boundary]
+  variables { permissions_boundary = "boundary" }
+}
+
+run "zone_by_its_name_in_one_account" {
+  command         = plan
+  expect_failures = [var.excluded_zone_ids]
+  variables { excluded_zone_ids = ["us-east-1e"] }
+}
+
+run "endpoint_that_nobody_uses" {
+  command         = plan
+  expect_failures = [var.interface_endpoints]
+  variables { interface_endpoints = ["lambda"] }
+}
+
+run "endpoints_in_a_network_of_others" {
+  command         = plan
+  expect_failures = [var.interface_endpoints]
+  variables {
+    vpc_id              = "vpc-0123456789abcdef0"
+    subnet_ids          = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    interface_endpoints = ["sqs"]
+  }
+}
+
+run "name_server_by_name" {
+  command         = plan
+  expect_failures = [var.dns_servers]
+  variables { dns_servers = ["dns.internal"] }
 }

@@ -4,7 +4,7 @@ mock_provider "aws" {
     defaults = { account_id = "123456789012" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_data "aws_availability_zones" {
     defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
@@ -320,6 +320,102 @@ run "own_network_with_nat" {
       && toset(local.subnet_ids) == toset(aws_subnet.private[*].id) && length(aws_vpc_endpoint.gateway["s3"].route_table_ids) == 2
     )
     error_message = "With nat, tasks are in private subnets and reach S3 past the gateway."
+  }
+}
+
+run "china" {
+  variables {
+    interface_endpoints = ["sqs", "logs"]
+    settings            = { ALLOWED_IMAGE_HOSTS = "*.cdn.example" }
+    capacity            = { spot_weight = 0 }
+    data_half = {
+      environment    = "staging"
+      region         = "cn-north-1"
+      input_bucket   = "test-input"
+      output_bucket  = "test-output"
+      temp_bucket    = "test-temp"
+      queue_name     = "test-queue"
+      queue_url      = "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/test-queue"
+      queue_arn      = "arn:aws-cn:sqs:cn-north-1:123456789012:test-queue"
+      dlq_name       = "test-dlq"
+      dlq_url        = "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/test-dlq"
+      dlq_arn        = "arn:aws-cn:sqs:cn-north-1:123456789012:test-dlq"
+      table_name     = "test-table"
+      table_arn      = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/test-table"
+      repository_url = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/collage-worker"
+      repository_arn = "arn:aws-cn:ecr:cn-north-1:123456789012:repository/collage-worker"
+      key_arn        = "arn:aws-cn:kms:cn-north-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+    }
+  }
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
+  }
+  assert {
+    condition     = { for name, endpoint in aws_vpc_endpoint.interface : name => endpoint.service_name } == { sqs = "cn.com.amazonaws.cn-north-1.sqs", logs = "com.amazonaws.cn-north-1.logs" } && aws_vpc_endpoint.gateway["s3"].service_name == "com.amazonaws.cn-north-1.s3"
+    error_message = "Some endpoints of China have another beginning than everywhere else, and some have not."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for statement in local.task_statements : [for arn in flatten([statement.Resource]) : startswith(arn, "arn:aws-cn:")]
+    ]))
+    error_message = "Every ARN is China's."
+  }
+  assert {
+    condition     = strcontains(aws_ecs_task_definition.worker.container_definitions, "test-temp.s3.cn-north-1.amazonaws.com.cn") && startswith(output.dashboard_url, "https://cn-north-1.console.amazonaws.cn/")
+    error_message = "Hosts and the console are China's."
+  }
+}
+
+run "what_organisations_ask_of_roles" {
+  variables {
+    role_path            = "/applications/"
+    permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+  }
+  assert {
+    condition = alltrue([
+      for role in [aws_iam_role.execution, aws_iam_role.task] :
+      role.path == "/applications/" && role.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    ])
+    error_message = "Every role is bounded, and lies where it should."
+  }
+}
+
+run "interface_endpoints" {
+  variables { interface_endpoints = ["sqs", "ecr.dkr"] }
+  assert {
+    condition = (
+      { for name, endpoint in aws_vpc_endpoint.interface : name => endpoint.service_name } == { sqs = "com.amazonaws.us-east-1.sqs", "ecr.dkr" = "com.amazonaws.us-east-1.ecr.dkr" }
+      && alltrue([for endpoint in aws_vpc_endpoint.interface : endpoint.private_dns_enabled && endpoint.security_group_ids == toset(aws_security_group.endpoints[*].id)])
+      && aws_vpc_security_group_ingress_rule.endpoints[0].referenced_security_group_id == aws_security_group.tasks.id
+    )
+    error_message = "Each service that is named, under its usual name, from the tasks alone."
+  }
+}
+
+run "zones_without_fargate_are_left_out" {
+  variables { zones = 4 }
+  override_data {
+    target = data.aws_availability_zones.available
+    values = { names = ["us-west-1a", "us-west-1c"] }
+  }
+  assert {
+    condition     = contains(data.aws_availability_zones.available[0].exclude_zone_ids, "usw1-az2") && length(aws_subnet.public) == 2
+    error_message = "There are as many zones as have Fargate."
+  }
+}
+
+run "existing_network_with_its_own_name_servers" {
+  variables {
+    vpc_id      = "vpc-0123456789abcdef0"
+    subnet_ids  = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    dns_servers = ["10.0.0.2/32"]
+  }
+  assert {
+    condition = {
+      for rule in aws_vpc_security_group_egress_rule.dns : rule.ip_protocol => "${rule.cidr_ipv4}:${rule.from_port}"
+    } == { udp = "10.0.0.2/32:53", tcp = "10.0.0.2/32:53" }
+    error_message = "Tasks may ask the VPC's own name servers."
   }
 }
 
