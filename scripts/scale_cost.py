@@ -11,7 +11,7 @@ PRICES: dict[str, float] = {
 }
 MILLION = 1_000_000
 GIB = 1 << 30
-ALARM_METRICS = 39
+ALARM_METRICS = 40
 """Metrics that alarms look at, those of target tracking's own two alarms included: each is billed."""
 
 

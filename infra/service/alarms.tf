@@ -2,7 +2,7 @@
 locals {
   tell = [aws_sns_topic.alarms.arn]
   see = { for name in [
-    "dlq-not-empty", "dlq-grows", "dlq-age", "oldest-message-age", "retention", "deaf", "silent", "below-desired", "error-ratio",
+    "dlq-not-empty", "dlq-grows", "dlq-age", "oldest-message-age", "retention", "deaf", "silent", "below-desired", "error-ratio", "sandbox",
     "memory", "throttles",
   ] : name => "${var.runbook_url}#${name}" }
 }
@@ -267,6 +267,22 @@ resource "aws_cloudwatch_metric_alarm" "memory" {
   datapoints_to_alarm = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.thresholds.memory_percent
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.tell
+  ok_actions          = local.tell
+}
+
+resource "aws_cloudwatch_metric_alarm" "sandbox" {
+  alarm_name          = "${local.name}-sandbox"
+  alarm_description   = "A worker decodes strangers' files without seccomp. ${local.see["sandbox"]}"
+  namespace           = local.metrics_namespace
+  metric_name         = "SandboxSeccomp"
+  dimensions          = local.worker_dimensions
+  statistic           = "Minimum"
+  period              = 60
+  evaluation_periods  = 3
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.tell
   ok_actions          = local.tell

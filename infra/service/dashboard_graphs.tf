@@ -85,6 +85,13 @@ locals {
       ]
     },
     {
+      title = "What confines decoders (1: it holds)", unit = "holds"
+      metrics = [
+        for name in ["SandboxSeccomp", "SandboxNamespaces", "SandboxLandlock"] :
+        concat([local.metrics_namespace, name], local.of_worker, [{ label = lower(trimprefix(name, "Sandbox")), stat = "Minimum" }])
+      ]
+    },
+    {
       title = "Throttled requests", unit = "a minute"
       metrics = [
         for id, throttle in local.throttles :

@@ -24,6 +24,7 @@ locals {
     SERVICE_NAME        = local.name
     STOP_GRACE_SECONDS  = "100" # of the 120 that ECS gives
     LOG_FORMAT          = "json"
+    REQUIRE_SANDBOX     = "true" # Fargate has seccomp; a worker without it does not start
     HEALTH_PORT         = "8080"
     TMPDIR              = "/tmp"
     ALLOWED_PORTS       = join(",", sort([for port in var.egress_ports : tostring(port)])) # what the security group lets out

@@ -24,6 +24,7 @@ PLAIN = {
     "oldest-message-age": "age",
     "retention": "age",
     "memory": "memory",
+    "sandbox": "seccomp",
 }
 ACTING = {"wake", "rest", "spot-short", "spot-back"}
 """Those that scale, and tell nobody."""
@@ -46,6 +47,7 @@ def ordinary(scenario: str) -> Series:
         "dead_age": [None for _ in running],
         "age": [1_300.0 if each else None for each in found["visible"]],
         "memory": [None if each is None else 62.0 for each in running],
+        "seccomp": [None if each is None else 1.0 for each in running],
         **{name: [None for _ in running] for name in ("table_writes", "table_reads", "status_writes", "batch_writes")},
     }
 
@@ -55,7 +57,8 @@ def steady(minutes: int = 120, **instead: Sequence[Point]) -> Series:
     usual: dict[str, Point] = {
         "visible": 300, "in_flight": 40, "delayed": 0, "received": 20, "empty": 0, "tasks": 10, "running": 10,
         "said": 20, "images": 7_000, "errors": 300, "dead": 0, "dead_held": 0, "dead_age": None, "age": 600,
-        "memory": 60, "table_writes": None, "table_reads": None, "status_writes": None, "batch_writes": None,
+        "memory": 60, "seccomp": 1, "table_writes": None, "table_reads": None,
+        "status_writes": None, "batch_writes": None,
     }  # fmt: skip
     return {name: list(instead.get(name, [value] * minutes)) for name, value in usual.items()}
 
@@ -137,6 +140,7 @@ FAULTS: dict[str, Series] = {
     "below-desired": steady(running=after(60, 4, 10)),
     "error-ratio": steady(images=after(60, 100, 7_000), errors=after(60, 6_900, 300)),
     "memory": steady(memory=after(60, 95, 60)),
+    "sandbox": steady(seccomp=after(60, 0, 1)),
     "throttles": steady(status_writes=after(60, 100, None)),
     "spot-short": steady(running=after(60, 4, 10)),
 }

@@ -10,14 +10,12 @@ from tests.infra.terraform import ROOT, Rendered
 from worker.settings import Settings
 
 # Settings that nobody sets in AWS: ECS itself sets the addresses of its agent and of the task's metadata; no emulator;
-# no private addresses; no worker without its sandbox; no database, which only people export from; nothing that makes
-# the worker die on purpose.
+# no private addresses; no database, which only people export from; nothing that makes the worker die on purpose.
 NOT_IN_AWS = {
     "ECS_AGENT_URI",
     "ECS_CONTAINER_METADATA_URI_V4",
     "AWS_ENDPOINT_URL",
     "ALLOW_PRIVATE_ADDRESSES",
-    "REQUIRE_SANDBOX",
     "MYSQL_URL",
     "FAILPOINTS",
 }

@@ -171,6 +171,7 @@ run "environment_of_the_worker" {
       LOG_LEVEL             = "debug"
       METRICS_NAMESPACE     = "TikTokImageProcessor"
       OUTPUT_BUCKET         = "test-output"
+      REQUIRE_SANDBOX       = "true"
       SERVICE_NAME          = "collage-worker-staging-us-east-1"
       SQS_DLQ_URL           = "https://sqs.us-east-1.amazonaws.com/123456789012/test-dlq"
       SQS_QUEUE_URL         = "https://sqs.us-east-1.amazonaws.com/123456789012/test-queue"
