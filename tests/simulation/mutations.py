@@ -78,8 +78,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "the batch is closed before its manifest is archived": (
         "worker/jobs/finish.py",
-        r"( +)manifest = batch\.job\.manifest\n( +)if batch\.job\.from_event",
-        r"\1await self._ledger.complete(batch)\n\1manifest = batch.job.manifest\n\2if batch.job.from_event",
+        r"( +)dropped = batch\.job\.dropped\n(.*await self\._still_there\(dropped\)\) is not None:)",
+        r"\1await self._ledger.complete(batch)\n\1dropped = batch.job.dropped\n\2",
     ),
     "the summary is noted before it is written": (
         "worker/jobs/finish.py",
@@ -93,8 +93,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "an interruption costs an attempt": (
         "worker/jobs/outcomes.py",
-        r"return Retryable\(error\.reason, text, costs_attempt=False\)",
-        r"return Retryable(error.reason, text)",
+        r"return Retryable\(error\.reason, str\(error\), costs_attempt=False, delay=error\.delay\)",
+        r"return Retryable(error.reason, str(error))",
     ),
     "a collage overwrites what is there": (
         "worker/aws/s3.py",

@@ -13,6 +13,8 @@ import PIL
 import pytest
 from PIL import features
 
+from tests.security import mutations as security
+from tests.simulation import mutations as simulation
 from worker.aws.emf import METRICS
 from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
 
@@ -160,6 +162,15 @@ def test_each_module_has_a_test_file_of_its_name_or_a_line_that_says_where_it_is
     assert of_its_name or name in LISTED, (
         f"add a test file, or a line to tests/README.md: | `{name}` | `unit/test_….py` |"
     )
+
+
+MUTATIONS = security.MUTATIONS | simulation.MUTATIONS
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_each_rule_that_mutations_take_out_is_where_their_list_says(name: str) -> None:
+    file, pattern, *_ = MUTATIONS[name]
+    assert re.search(pattern, (HOUSE.parent / file).read_text(encoding="utf-8"))
 
 
 def test_the_list_of_where_modules_are_tested_names_what_is_there() -> None:
