@@ -12,6 +12,7 @@ from functools import lru_cache
 from PIL import Image
 from PIL.Image import Resampling
 
+from worker.images import lanczos
 from worker.images.geometry import FloatBox, Size
 
 _KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
@@ -19,9 +20,6 @@ _KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0
 
 _BT_601 = (0.299, 0.114)
 _GBR, _YCGCO = 0, 8
-
-Matrix = tuple[float, ...]
-"""What Pillow's `convert` takes: three rows of the shares of Y, Cb and Cr, and what is added, in levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,9 @@ class Planes:
     def resized(self, box: FloatBox, size: Size) -> Image.Image:
         """Return a part of the picture at another size, as L or RGB."""
         luma = self.planes[0].size
+        if lanczos.is_built() and len(self.planes) > 1 and size[0] == size[1]:
+            planes = [_as_samples(plane, luma) for plane in self.planes]
+            return lanczos.cell(planes, box, size[0], matrix_to_rgb(self.matrix, full_range=self.full_range))
         return self._in_colours([_resized(plane, box, luma, size, Resampling.LANCZOS) for plane in self.planes])
 
     def whole(self) -> Image.Image:
@@ -55,6 +56,11 @@ class Planes:
         return Image.merge("RGB", planes).convert("RGB", matrix_to_rgb(self.matrix, full_range=self.full_range))
 
 
+def _as_samples(plane: Image.Image, luma: Size) -> lanczos.Plane:
+    across, down = (0.5 if half < whole else 1.0 for half, whole in zip(plane.size, luma, strict=True))
+    return lanczos.Plane(plane.tobytes(), *plane.size, across, down)
+
+
 def _resized(plane: Image.Image, box: FloatBox, luma: Size, size: Size, how: Resampling) -> Image.Image:
     if plane.size == size == luma:
         return plane
@@ -68,7 +74,7 @@ def _widened(level: int) -> int:
 
 
 @lru_cache(maxsize=32)
-def matrix_to_rgb(matrix: int, *, full_range: bool) -> Matrix:
+def matrix_to_rgb(matrix: int, *, full_range: bool) -> lanczos.Matrix:
     """Return the matrix from Y, Cb and Cr (for 0: G, B and R) to R, G and B; H.273, 8.3."""
     luma, chroma, black = (1.0, 1.0, 0.0) if full_range else (255 / 219, 255 / 224, 16.0)
     if matrix == _GBR:
@@ -88,7 +94,7 @@ def matrix_to_rgb(matrix: int, *, full_range: bool) -> Matrix:
     return _with_offsets(rows, (black, 128.0, 128.0))
 
 
-def _with_offsets(rows: Sequence[tuple[float, float, float]], zeros: tuple[float, float, float]) -> Matrix:
+def _with_offsets(rows: Sequence[tuple[float, float, float]], zeros: tuple[float, float, float]) -> lanczos.Matrix:
     """Return the matrix for samples of which `zeros` stand for nothing."""
     return tuple(
         value for row in rows for value in (*row, -sum(share * zero for share, zero in zip(row, zeros, strict=True)))
