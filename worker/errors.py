@@ -47,6 +47,7 @@ class ImageReason(StrEnum):
     TOO_SMALL = "too_small"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_FORMAT = "unsupported_format"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
     TRUNCATED = "truncated"
     DUPLICATE = "duplicate"
     # told by the decoder's fate

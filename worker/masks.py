@@ -39,3 +39,8 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 def visible(text: str) -> str:
     """Return the text with control characters (except tabs and newlines) and direction marks as escapes."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def written_out(text: str) -> str:
+    r"""Return the text on one line, with every character that cannot be seen written as its number (\u200b)."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)

@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     allowed_image_hosts: Annotated[tuple[HostPattern, ...], NoDecode] = ()
     allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = (80, 443)
     user_agent: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")] = "collage-worker/1.0"
+    referer: Annotated[str, Field(max_length=2_048, pattern=r"^(https?://[\x21-\x7e]+)?$")] = ""
     retry_backoff_factor: Annotated[float, Field(ge=0, le=60)] = 0.5
     retry_max_delay: Annotated[float, Field(ge=0, le=300)] = 30.0
     allow_private_addresses: bool = False

@@ -87,7 +87,17 @@ def drips(start: bytes, drop: bytes, pause: float = DRIP) -> Answer:
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
 BLOCK = b"\0" * 65_536
+START = GOOD[:64]
+"""What an image begins like: reading ends at once where a body begins like none."""
 HTML = b"<!doctype html><title>Not found</title><p>This is not the image that you look for."
+
+
+@cache
+def squeezed(wbits: int, body: bytes = START + BLOCK * 200) -> bytes:
+    """Return a body packed as zlib does for `wbits`: a bomb, unless another is given."""
+    squeeze = zlib.compressobj(wbits=wbits)
+    return squeeze.compress(body) + squeeze.flush()
+
 
 # name → what it does, how it answers, the reason code that has to come of it (None: the picture is fine)
 WAYS: dict[str, tuple[str, Answer, str | None]] = {
@@ -99,8 +109,9 @@ WAYS: dict[str, tuple[str, Answer, str | None]] = {
     "endless-headers": ("sends headers for ever", drips(b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n" * 1_000, 0), "server_error"),
     "endless-header": ("sends one header for ever", drips(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 8_000, 0), "server_error"),
     "thousand-headers": ("sends a thousand headers, and then a picture", says(reply(200, *["X: y"] * 1_000)), "any"),
-    "endless-body": ("sends zeros until the connection ends", drips(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", BLOCK, 0), "too_large"),
-    "endless-chunks": ("sends chunks of zeros for ever", drips(CHUNKED, b"10000\r\n" + BLOCK + b"\r\n", 0), "too_large"),
+    "endless-body": ("sends zeros until the connection ends", drips(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n" + START, BLOCK, 0), "too_large"),
+    "endless-chunks": ("sends chunks of zeros for ever", drips(CHUNKED + b"40\r\n" + START + b"\r\n", b"10000\r\n" + BLOCK + b"\r\n", 0), "too_large"),
+    "zeros": ("sends zeros as an image, until the connection ends", drips(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", BLOCK, 0), "not_an_image"),
     "huge-by-its-word": ("announces a petabyte", says(reply(length=10**15)), "too_large"),
     "too-short": ("announces more than it sends", says(reply(length=len(GOOD) + 10)), "truncated"),
     "too-long": ("sends more than it announces", says(reply(length=len(GOOD) - 20)), "truncated"),
@@ -109,10 +120,15 @@ WAYS: dict[str, tuple[str, Answer, str | None]] = {
     "length-and-chunks": ("announces a length and chunks (request smuggling)", says(CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n") + b"0\r\n\r\n"), "any"),
     "bad-chunks": ("sends chunks that are none", says(CHUNKED + b"zz\r\nnope\r\n"), "any"),
     "huge-chunk": ("announces a chunk of 2^64 bytes", says(CHUNKED + b"ffffffffffffffff\r\n" + GOOD), "any"),
-    "gzip-bomb": ("sends a gigabyte of zeros, compressed", says(reply(200, "Content-Encoding: gzip", body=zlib.compress(BLOCK * 200))), "not_an_image"),
-    "brotli": ("sends another coding than was asked for", says(reply(200, "Content-Encoding: br")), "not_an_image"),
+    "same-length-twice": ("announces its length twice", says(reply(200, f"Content-Length: {len(GOOD)}")), None),
+    "gzip-bomb": ("sends 13 megabytes of zeros, packed", says(reply(200, "Content-Encoding: gzip", body=squeezed(31))), "too_large"),
+    "deflate-bomb": ("sends 13 megabytes of zeros, packed", says(reply(200, "Content-Encoding: deflate", body=squeezed(15))), "too_large"),
+    "raw-deflate-bomb": ("sends 13 megabytes of zeros, packed", says(reply(200, "Content-Encoding: deflate", body=squeezed(-15))), "too_large"),
+    "gzip-noise": ("says that noise is packed", says(reply(200, "Content-Encoding: gzip", body=b"\x1f\x8b" + bytes(range(200)))), "unsupported_encoding"),
+    "gzip": ("packs a picture although nobody asked for it", says(reply(200, "Content-Encoding: gzip", body=squeezed(31, GOOD))), None),
+    "brotli": ("packs in a way that was not asked for", says(reply(200, "Content-Encoding: br")), "unsupported_encoding"),
     "loop": ("redirects to itself", says(reply(302, "Location: loop")), "server_error"),
-    "chain": ("redirects ten times", says(b""), "server_error"),
+    "chain": ("redirects on and on", says(b""), "server_error"),
     "to-credentials": ("redirects to the task's credentials", says(reply(302, "Location: http://169.254.170.2/v2/credentials")), "address_refused"),
     "to-metadata": ("redirects to the instance's metadata", says(reply(307, "Location: http://[fd00:ec2::254]/latest/meta-data/")), "address_refused"),
     "to-mapped": ("redirects to a link-local address in disguise", says(reply(302, "Location: http://[::ffff:169.254.169.254]/")), "address_refused"),
@@ -127,6 +143,8 @@ WAYS: dict[str, tuple[str, Answer, str | None]] = {
     "empty": ("says 200 with nothing", says(reply(body=b"")), "not_an_image"),
     "no-content": ("says 204", says(b"HTTP/1.1 204 So\r\n\r\n"), "server_error"),
     "partial": ("says 206, which nobody asked for", says(reply(206)), "server_error"),
+    "whole-part": ("says 206 of a part that is the whole", says(reply(206, f"Content-Range: bytes 0-{len(GOOD) - 1}/{len(GOOD)}")), None),
+    "to-a-space": ("redirects to a URL with a space in it", says(reply(302, "Location: /good/1.png?a b")), None),
     "rate-limited": ("asks to wait for a year", says(reply(429, "Retry-After: 31536000")), "rate_limited"),
     "until-2099": ("asks to wait until 2099", says(reply(503, "Retry-After: Thu, 01 Jan 2099 00:00:00 GMT")), "server_error"),
     "bad-retry-after": ("asks to wait for nonsense", says(reply(503, "Retry-After: 1e999, -5, \u00b2".encode("latin-1").decode("latin-1"))), "server_error"),

@@ -41,6 +41,7 @@ DEFAULTS = {
     "MAX_IMAGE_PIXELS": 50000000,
     "ALLOWED_INPUT_BUCKETS": (),
     "DEBUG_CAPTURE": False,
+    "REFERER": "",
     "AWS_ENDPOINT_URL": None,
 }
 """Names and values that users rely on, as the contract lists them."""

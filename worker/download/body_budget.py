@@ -34,13 +34,18 @@ class BodyBudget:
         """Large bodies that are held now."""
         return self._held_by_job.total()
 
+    @property
+    def waiting(self) -> int:
+        """Bodies that wait until they may be large."""
+        return len(self._waiters)
+
     def claim_for(self, job: Hashable) -> "BodyClaim":
         """Return the claim of one body, which is not made yet. `job` is whatever tells one job from another."""
         return BodyClaim(self, job)
 
     async def enter(self, claim: "BodyClaim") -> None:
         """Count a large body, as soon as its job and its host may hold one more; first come, first served."""
-        if self._may_hold_one_more(claim):
+        if self.may_enter(claim):
             self._count(claim)
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -58,12 +63,13 @@ class BodyBudget:
         _count_down(self._held_by_job, claim.job)
         _count_down(self._held_by_host, claim.host)
         for waiter, waiting in list(self._waiters.items()):
-            if not waiter.done() and self._may_hold_one_more(waiting):  # a cancelled one stays until its task runs
+            if not waiter.done() and self.may_enter(waiting):  # a cancelled one stays until its task runs
                 del self._waiters[waiter]
                 self._count(waiting)
                 waiter.set_result(None)
 
-    def _may_hold_one_more(self, claim: "BodyClaim") -> bool:
+    def may_enter(self, claim: "BodyClaim") -> bool:
+        """Say whether a claim's job and host may hold one more large body now."""
         by_job, by_host = self._held_by_job[claim.job], self._held_by_host[claim.host]
         return self._free > 0 and (not by_job or (by_job < self._free and 2 * by_host < self._free))
 
@@ -81,11 +87,13 @@ class BodyClaim:
         self.job = job
         self.host = ""
         self.is_made = False
+        self.had_to_wait = False
 
     async def make(self, host: str) -> None:
         """Wait until this body, which comes from `host`, may be large. Where the claim is made already, do nothing."""
         if not self.is_made:
             self.host = host
+            self.had_to_wait = not self._budget.may_enter(self)
             await self._budget.enter(self)
             self.is_made = True
 

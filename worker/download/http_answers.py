@@ -1,14 +1,16 @@
 """What a server's answer means, before its body is read. Pure."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from worker.download.content_codings import READABLE, coding_of
 from worker.download.urls import ImageUrl, redacted
 from worker.errors import ImageError, ImageReason
 
-_ACCEPTED_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-_WITHOUT_IMAGE = frozenset({204, 205, 206})  # 206: no range was asked for
+_WITHOUT_IMAGE = frozenset({204, 205})
+_WHOLE_RANGE = re.compile(r"bytes 0-(?P<last>[0-9]{1,18})/(?P<length>[0-9]{1,18})", re.IGNORECASE)
 _STATUS_REASONS = {
     400: ImageReason.BAD_URL,
     404: ImageReason.NOT_FOUND,
@@ -19,6 +21,7 @@ _STATUS_REASONS = {
 }
 _LASTING_SERVER_ERRORS = frozenset({501, 505})
 _BUSY = frozenset({429, 503})
+_MAY_WANT_HEADERS = ". If the link works in a browser, the server may want a REFERER or another USER_AGENT (settings)"
 
 
 class HostBusy(ImageError):
@@ -46,36 +49,49 @@ def reason_for_status(status: int) -> tuple[ImageReason, bool]:
     return ImageReason.SERVER_ERROR, 500 <= status <= 599 and status not in _LASTING_SERVER_ERRORS
 
 
-def check_status(url: ImageUrl, status: int, retry_after: str | None, now: float) -> None:
-    """Raise `ImageError` for a status that does not come with an image. `now` is in epoch seconds."""
-    if 200 <= status <= 299 and status not in _WITHOUT_IMAGE:
-        return
-    reason, transient = reason_for_status(status)
-    failure = HostBusy if status in _BUSY else ImageError
-    raise failure(
-        reason,
-        f"{redacted(url.text)} answered HTTP {status}; an image comes with 200",
-        transient=transient,
-        retry_after=seconds_asked(retry_after, now) if transient else None,
-    )
+def check_answer(url: ImageUrl, status: int, headers: Mapping[str, str], max_bytes: int, now: float) -> None:
+    """Raise `ImageError` where status and headers tell already that no usable image follows. `now`: epoch seconds.
 
-
-def check_headers(url: ImageUrl, headers: Mapping[str, str], max_bytes: int) -> None:
-    """Raise `ImageError` where the headers tell already that no usable image follows."""
-    coding = headers.get("Content-Encoding", "").strip().lower()
-    if coding not in ("", "identity"):
+    The content type tells nothing: images come under every type, and the bytes will show.
+    """
+    _check_status(url, status, headers, now)
+    coding = coding_of(headers.get("Content-Encoding", ""))
+    if coding and coding not in READABLE:
         raise ImageError(
-            ImageReason.NOT_AN_IMAGE, f"{redacted(url.text)} is encoded as {coding[:40]!r}; allowed is identity"
-        )
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not kind.startswith("image/") and kind not in _ACCEPTED_TYPES:
-        raise ImageError(
-            ImageReason.NOT_AN_IMAGE,
-            f"{redacted(url.text)} is {kind[:80]!r}; allowed are image/*, application/octet-stream and none",
+            ImageReason.UNSUPPORTED_ENCODING,
+            f"{redacted(url.text)} is packed as {coding[:40]!r}, though it was asked for as it is; "
+            f"readable are {', '.join(READABLE)}",
         )
     length = headers.get("Content-Length", "")  # the HTTP parser lets digits only through
     if length.isdigit() and int(length) > max_bytes:
         raise too_large(url, f"{int(length):,} bytes", max_bytes)
+
+
+def _check_status(url: ImageUrl, status: int, headers: Mapping[str, str], now: float) -> None:
+    if 200 <= status <= 299 and status not in _WITHOUT_IMAGE:
+        if status == 206:
+            _check_range(url, headers.get("Content-Range", ""))
+        return
+    reason, transient = reason_for_status(status)
+    failure = HostBusy if status in _BUSY else ImageError
+    hint = _MAY_WANT_HEADERS if status in (401, 403) else ""
+    raise failure(
+        reason,
+        f"{redacted(url.text)} answered HTTP {status}; an image comes with 200{hint}",
+        transient=transient,
+        retry_after=seconds_asked(headers.get("Retry-After"), now) if transient else None,
+    )
+
+
+def _check_range(url: ImageUrl, content_range: str) -> None:
+    """Let a part that is the whole file pass: some servers answer so though nobody asked for a part."""
+    whole = _WHOLE_RANGE.fullmatch(content_range.strip())
+    if whole is None or int(whole["last"]) + 1 != int(whole["length"]):
+        raise ImageError(
+            ImageReason.SERVER_ERROR,
+            f"{redacted(url.text)} answered HTTP 206 with the part {content_range[:60]!r}; "
+            f"no part was asked for, and only one that is the whole file can be used",
+        )
 
 
 def too_large(url: ImageUrl, got: str, max_bytes: int) -> ImageError:

@@ -15,18 +15,18 @@ class TryClock:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self._now = asyncio.get_running_loop().time
         self._spent_before = 0.0
         self._running_since: float | None = None
 
     @property
     def spent(self) -> float:
         """Seconds that have been counted so far."""
-        if self._running_since is None:
-            return self._spent_before
-        return self._spent_before + asyncio.get_running_loop().time() - self._running_since
+        since = self._running_since
+        return self._spent_before if since is None else self._spent_before + self._now() - since
 
     async def __aenter__(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         self._running_since = now
         self._timeout = asyncio.timeout_at(now + self.seconds - self._spent_before)
         await self._timeout.__aenter__()
@@ -45,7 +45,7 @@ class TryClock:
         try:
             yield
         finally:
-            now = asyncio.get_running_loop().time()
+            now = self._now()
             self._running_since = now
             self._move_end(now + self.seconds - self._spent_before)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin
 import idna
 
 from worker.errors import ImageError, ImageReason
+from worker.masks import written_out
 
 MAX_URL_LENGTH = 8_192
 """Characters of a URL as it is sent; signed links of the known CDNs stay below 1,000."""
@@ -76,8 +77,10 @@ def parse_image_url(url: str) -> ImageUrl:
 def redirect_target(url: ImageUrl, location: str) -> ImageUrl:
     """Resolve a Location header against `url` (RFC 3986, 5.2), as exactly as that one. Raises ImageError(bad_url).
 
-    `urljoin` drops empty parts of what it joins, which a signature may cover, so only relative paths go through it.
+    Spaces in it are percent-encoded, as browsers do. `urljoin` drops empty parts of what it joins, which a signature
+    may cover, so only relative paths go through it.
     """
+    location = location.replace(" ", "%20")
     _check_characters(location)  # first, because `urljoin` drops some of them
     if _SCHEME.match(location):
         return parse_image_url(location)
@@ -112,12 +115,15 @@ def expired(url: str, now: float) -> bool:
 
 
 def redacted(url: str) -> str:
-    """`url` for logs and errors: no user name, no query values, no fragment, one short printable line."""
+    """Return the beginning of `url` for logs and errors, on one line that shows what cannot be seen.
+
+    It has no user name, no fragment, and of the query only the keys.
+    """
     head, _, query = url.partition("#")[0].partition("?")
     head = _USER_INFO.sub(r"\1", head)
     shown = f"{head}?{'&'.join(_key_only(element) for element in query.split('&'))}" if query else head
-    shown = "".join(letter if letter.isprintable() else "?" for letter in shown[: _MAX_SHOWN + 1])
-    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+    cut = shown[:_MAX_SHOWN]
+    return written_out(cut) if len(cut) == len(shown) else f"{written_out(cut)}..."
 
 
 def _check_characters(url: str) -> None:

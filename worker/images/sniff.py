@@ -28,6 +28,12 @@ _FOREIGN_FORMATS = (
     ("PNM", rb"P[1-7]\s"),
 )
 
+_SHORT = 32
+"""Fewer bytes than this may be the beginning of anything."""
+_TOLD_BYTES = 1_024
+# White space, comments and an XML declaration may stand before an SVG's element.
+_MAY_BECOME_SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!--|\?xml|!DOCTYPE\s+svg|svg)|.{0,16}\Z)", re.DOTALL)
+
 
 def sniffed_format(head: bytes) -> str | None:
     """Return the name of the image format that the data begins like; the first 1,024 bytes are enough to tell."""
@@ -42,6 +48,16 @@ def sniffed_format(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _heif_family(head)
     return next((name for name, magic in _FOREIGN_FORMATS if re.match(magic, head[:1024], re.DOTALL)), None)
+
+
+def could_be_image(head: bytes) -> bool:
+    """Tell whether data that begins so may be an image, of any format that is known here, decodable or not.
+
+    Of fewer than 1,024 bytes it may be that more have to come before that can be told: then the answer is yes.
+    """
+    if len(head) < _SHORT or sniffed_format(head) is not None:
+        return True
+    return len(head) < _TOLD_BYTES and bool(_MAY_BECOME_SVG.match(head))
 
 
 def _heif_family(head: bytes) -> str | None:

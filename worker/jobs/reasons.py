@@ -6,7 +6,8 @@ IMAGES = {
     ImageReason.BAD_URL: "The link is not one that a server could be asked for. Correct it in the manifest.",
     ImageReason.EXPIRED: "The signed link had run out before it was fetched. Export the manifest anew and run it soon.",
     ImageReason.ADDRESS_REFUSED: "The link leads to an address that is not public. Such addresses are never fetched.",
-    ImageReason.FORBIDDEN: "The server refuses this link, most often because its signature is not valid any more.",
+    ImageReason.FORBIDDEN: "The server refuses this link, most often because its signature is not valid any more. If "
+    "the link works in a browser, the server may want a REFERER or another USER_AGENT; both are settings.",
     ImageReason.NOT_FOUND: "The server has no such image (any more).",
     ImageReason.RATE_LIMITED: "The server asked us to slow down, and went on asking. Run the batch again later.",
     ImageReason.SERVER_ERROR: "The server failed each time it was asked. Run the batch again later.",
@@ -19,6 +20,8 @@ IMAGES = {
     ImageReason.TOO_SMALL: "The image is smaller than MIN_IMAGE_SIZE on a side.",
     ImageReason.NOT_AN_IMAGE: "What came is no image; often it is a web page.",
     ImageReason.UNSUPPORTED_FORMAT: "The image is none of JPEG, PNG, WebP, GIF, AVIF and HEIC, or of a rare kind.",
+    ImageReason.UNSUPPORTED_ENCODING: "The server sent the file packed, in a way that cannot be read here (its "
+    "Content-Encoding), although the worker asks for files as they are.",
     ImageReason.TRUNCATED: "The file is cut short or damaged.",
     ImageReason.DUPLICATE: "The creator has this picture already: the same link, or the same bytes.",
     ImageReason.DECODER_CRASHED: "The file made the decoder crash. It cost this image only.",

@@ -23,9 +23,11 @@ from worker.aws.sqs import Queue, dead_letter_url_of
 from worker.aws.state_table import open_table
 from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.decode.pool import DecodePool
-from worker.download.fetch import Fetcher, FetchPolicy
+from worker.download.fetch import Fetcher
+from worker.download.policy import FetchPolicy
 from worker.errors import SettingsError
 from worker.failpoints import arm, parse_failpoints
+from worker.images.sniff import could_be_image
 from worker.jobs.batch import BatchWork
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles
@@ -157,6 +159,7 @@ async def creator_work(
     policy = FetchPolicy(
         max_bytes=settings.max_image_bytes,
         user_agent=settings.user_agent,
+        referer=settings.referer,
         allow_private=settings.allow_private_addresses,
         backoff_factor=settings.retry_backoff_factor,
         max_delay=settings.retry_max_delay,
@@ -174,7 +177,7 @@ async def creator_work(
     )
     with ThreadPoolExecutor(max_workers=share.cores, thread_name_prefix="compose") as composer:
         async with (
-            Fetcher(policy) as fetcher,
+            Fetcher(policy, could_be_image=could_be_image) as fetcher,
             DecodePool(
                 decoders,
                 largest=settings.max_image_bytes,
