@@ -287,6 +287,30 @@ async def test_three_hundred_dead_names_of_one_job_delay_no_other_and_none_of_it
         assert time.monotonic() - began < SECONDS
 
 
+async def test_a_job_with_many_silent_hosts_leaves_slots_to_the_others(origin: HostileOrigin) -> None:
+    async with Fetcher(POLICY, resolver=Rebinding("127.0.0.1")) as fetcher:
+        job = Limiter(256)
+        stuck = [
+            asyncio.create_task(
+                fetcher.fetch(
+                    f"http://silent-{number}.example:{origin.port}/silent", timeout=60, max_retries=0, slots=job
+                )
+            )
+            for number in range(40)
+        ]
+        async with asyncio.timeout(10):
+            while origin.open < 12:
+                await asyncio.sleep(0)
+            for number in range(20):
+                await fetcher.fetch(
+                    f"{origin.base}/good/{number}.png", timeout=SECONDS, max_retries=0, slots=Limiter(1)
+                )
+        assert origin.open <= 16
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
 async def test_large_bodies_that_one_job_holds_for_long_delay_no_other_job() -> None:
     async with (
         HostileOrigin() as slow,

@@ -38,7 +38,7 @@ async def test_a_redirect_loop_ends(origin: Origin) -> None:
     error = await failure(origin.url(), max_retries=2)
     assert (error.reason, error.transient) == (ImageReason.SERVER_ERROR, False)
     assert len(origin.heads) == 1 + POLICY.max_redirects
-    assert "allowed are 10 redirects" in str(error)
+    assert "after 10 redirects; allowed are 10" in str(error)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -9,7 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from worker.download.urls import MAX_URL_LENGTH, ImageUrl, expired, parse_image_url, redacted, redirect_target
+from worker.download.urls import (
+    MAX_URL_LENGTH,
+    ImageUrl,
+    expired,
+    host_is_allowed,
+    parse_image_url,
+    redacted,
+    redirect_target,
+)
 from worker.errors import ImageError, ImageReason
 
 BAD = {
@@ -316,3 +324,25 @@ def test_no_redirect_target_is_too_strange_to_be_judged(location: str) -> None:
         redirect_target(parse_image_url("https://h/x"), location)
     except ImageError:
         return
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("cdn.example", True),
+        ("CDN.Example.", True),
+        ("a.tiktok.example", True),
+        ("a.b.tiktok.example", True),
+        ("tiktok.example", False),
+        ("eviltiktok.example", False),
+        ("cdn.example.evil.example", False),
+        ("evil-cdn.example", False),
+        ("xcdn.example", False),
+        ("a.tiktok.example.evil", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+    ],
+)
+def test_patterns_of_hosts_are_anchored_at_both_ends(host: str, allowed: bool) -> None:
+    assert host_is_allowed(host, ("cdn.example", "*.tiktok.example")) is allowed
+    assert host_is_allowed(host, ())

@@ -1,1 +1,1 @@
-"""From a URL to an image's bytes: which URLs and addresses are allowed, sockets, one host's pace, memory, retries."""
+"""From a URL to an image's bytes: allowed URLs and addresses, names, sockets, hosts' paces, bodies, memory, retries."""

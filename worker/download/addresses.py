@@ -3,7 +3,7 @@
 A manifest's URLs come from outside, and the worker runs next to endpoints that hand out credentials. The ranges are
 those of IANA's special-purpose registries (https://www.iana.org/assignments/iana-ipv4-special-registry and
 .../iana-ipv6-special-registry), plus multicast, broadcast, site-local and all that lies outside global unicast.
-The registries' few globally reachable blocks (AS112, AMT, anycast services) are refused too: no images live there.
+The registries' few globally reachable blocks (AS112, AMT, anycast services) are refused too: none serves images.
 """
 
 from collections.abc import Iterator

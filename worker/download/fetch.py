@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohappyeyeballs import SocketFactoryType
@@ -93,7 +94,10 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
         self.slots = Limiter(policy.connections)
         self.body_budget = BodyBudget()
-        self._host_paces = HostPaces(policy.connections_per_host or -(-policy.connections * 3 // 4), seconds)
+        most = -(-policy.connections * 3 // 4)
+        self._host_paces = HostPaces(policy.connections_per_host or most, seconds)
+        self._most_of_a_job = most
+        self._jobs: WeakKeyDictionary[Limiter, Limiter] = WeakKeyDictionary()
 
     async def __aenter__(self) -> Self:
         headers = {
@@ -171,10 +175,11 @@ class Fetcher:
         Where a redirect leads to another host, the slots are given back and that host's are waited for.
         """
         url, hops, clock = start, 0, TryClock(seconds)
+        shared = (self.slots,) if slots.limit <= self._most_of_a_job else (self._share_of(slots), self.slots)
         while True:
             self._policy.check(url, self._clock())
             await self._find_addresses(url, slots)
-            async with self._host_paces.admitted(url.host, url.port, seconds, slots, self.slots):
+            async with self._host_paces.admitted(url.host, url.port, seconds, slots, *shared):
                 try:
                     async with clock:
                         answer, hops = await self._follow(url, hops, clock, claim)
@@ -183,6 +188,13 @@ class Fetcher:
             if isinstance(answer, bytes):
                 return answer, clock.spent
             url = answer
+
+    def _share_of(self, job: Limiter) -> Limiter:
+        """Return what bounds a job that asks for more than its share of the worker's slots."""
+        share = self._jobs.get(job)
+        if share is None:
+            share = self._jobs[job] = Limiter(self._most_of_a_job)
+        return share
 
     async def _find_addresses(self, url: ImageUrl, job: Limiter) -> None:
         """Look the host's name up before any slot is taken, so that nobody else waits for a name without answer."""
@@ -210,8 +222,8 @@ class Fetcher:
             if hops > self._policy.max_redirects:
                 raise ImageError(
                     ImageReason.SERVER_ERROR,
-                    f"{redacted(url.text)} redirects again and again; "
-                    f"allowed are {self._policy.max_redirects} redirects",
+                    f"{redacted(url.text)} redirects once more, after {self._policy.max_redirects} redirects; "
+                    f"allowed are {self._policy.max_redirects}",
                 )
             if (answer.host, answer.port) != (url.host, url.port):
                 return answer, hops

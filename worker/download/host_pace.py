@@ -1,10 +1,10 @@
-"""How many tries at a time one host gets, so that a host in trouble is spared, and slows nobody but itself.
+"""How many tries at a time one host gets: fewer while it is in trouble, so that it recovers and delays nobody else.
 
-The number is halved when the host asks us to slow down (429, 503) or does not answer in time, at most once for the
-tries that were under way together, and grows by one with each full round of successes (by one with each success, as
-long as a new host has shown no trouble). A host that has never answered, and does not in time, is asked one thing at a
-time at once. One that keeps failing then is left alone for a while: its images fail at once, and nothing waits for
-them.
+The limit of a host is halved when the host asks for fewer requests (429, 503) or does not answer in time, at most once
+for the tries that were under way together. It grows by one with each full round of successes; that of a new host which
+has shown no trouble yet grows by one with each success. A host that has never answered, and then does not in time, gets
+one try at a time at once. A host that goes on failing is left alone for a while: its images fail at once, so that
+nothing waits for them.
 """
 
 from collections import OrderedDict
@@ -15,53 +15,59 @@ from dataclasses import dataclass, field
 from worker.download.http_answers import HostBusy
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
+from worker.masks import written_out
 
-PATIENCE = 2.0
-"""Trouble without any success has to last so many of a job's time-outs before a host is left alone, for as long again:
-a short outage costs no image that a further try could have saved."""
+PATIENCE_TIMEOUTS = 2.0
+"""A host is left alone after trouble without any success for so many of a job's time-outs, and for as long again. A
+short outage costs no image that a further try could have saved."""
 
-AT_FIRST = 4
-"""Tries at a time that a host gets before anything is known of it: half of what a job has, unless it asks for more, so
-that a host which is dead does not keep the job's other images waiting."""
+FIRST_LIMIT = 4
+"""Tries at a time that a host gets before anything is known of it. This is half of what a job has by default, so that a
+dead host does not take all of a job's slots."""
 
-LAST_CHANCES = 2
+LAST_FAILURES = 2
 """Failures in a row with one try at a time before a host is left alone."""
 
 HOSTS_REMEMBERED = 4_096
 
-# These tell nothing of how much a host can bear; and a connection that is refused costs nobody any time.
+# These say nothing about how much a host can bear; and a connection that is refused takes nobody's time.
 _NO_ANSWER = frozenset({ImageReason.DNS, ImageReason.CONNECT, ImageReason.TLS, ImageReason.ADDRESS_REFUSED})
 
 
 @dataclass(slots=True)
 class HostPace:
-    """What is known of one host. Times are in seconds of any clock; `most` is the most tries at a time."""
+    """What is known of one host. Times are in seconds of any clock; `most` is the highest limit it may have."""
 
     most: int
     slots: Limiter = field(init=False)
     allowed: float = field(init=False)
+    """The limit before it is rounded down: a full round of successes adds one."""
     slowed_at: float = float("-inf")
     has_answered: bool = False
     had_trouble: bool = False
     troubled_since: float | None = None
     failures_in_a_row: int = 0
-    """Those with one try at a time."""
+    """Only failures while the limit was one are counted."""
     closed_until: float = float("-inf")
     last_reason: ImageReason = ImageReason.TIMEOUT
 
     def __post_init__(self) -> None:
-        self.allowed = float(min(self.most, AT_FIRST))
+        self.allowed = float(min(self.most, FIRST_LIMIT))
         self.slots = Limiter(int(self.allowed))
 
     def succeeded(self) -> None:
-        """Note an answer, whatever it said: the host has time for us."""
+        """Note an answer, whatever it said: the host is able to answer."""
         self.has_answered = True
         self.troubled_since, self.failures_in_a_row, self.closed_until = None, 0, float("-inf")
         if self.allowed < self.most:
             self._allow(self.allowed + (1 / self.allowed if self.had_trouble else 1))
 
     def failed(self, reason: ImageReason, *, began: float, now: float, patience: float) -> None:
-        """Note a failure of a try that `began` then. Those that began before the last halving do not halve again."""
+        """Note that a try failed, which began at `began`.
+
+        A try that began before the limit was last halved does not halve it again. `patience` is in seconds: how long
+        trouble has to last before the host is left alone, and for how long it is then.
+        """
         self.last_reason, self.had_trouble = reason, True
         if self.troubled_since is None:
             self.troubled_since = began
@@ -71,7 +77,7 @@ class HostPace:
             self.slowed_at = now
             is_silent = not self.has_answered and reason is ImageReason.TIMEOUT
             self._allow(1 if is_silent else self.allowed / 2)
-        if self.failures_in_a_row >= LAST_CHANCES and now - self.troubled_since >= patience:
+        if self.failures_in_a_row >= LAST_FAILURES and now - self.troubled_since >= patience:
             self.closed_until = now + patience
 
     def is_closed(self, now: float) -> bool:
@@ -79,12 +85,12 @@ class HostPace:
         return now < self.closed_until
 
     def begin(self, now: float, patience: float) -> None:
-        """Note that a try begins. The first one after a host was left alone shows how it is; the next wait for that."""
+        """Note that a try begins. After a host was left alone, the others wait for how the first try ends."""
         if self.closed_until > float("-inf"):
             self.closed_until = now + patience
 
     def is_forgettable(self, now: float) -> bool:
-        """Tell whether nothing would be lost with what is known of it."""
+        """Tell whether nobody is using or waiting for the host, and it is not left alone."""
         return not (self.slots.in_use or self.slots.waiting) and now >= self.closed_until
 
     def _allow(self, allowed: float) -> None:
@@ -93,15 +99,22 @@ class HostPace:
 
 
 class HostPaces:
-    """The paces of all hosts. `clock` gives seconds that never go back."""
+    """The paces of all hosts. `most` is the highest limit of each; `clock` gives seconds that never go back.
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+    Of the hosts that are not in use, those that were asked longest ago are forgotten beyond `remembered`.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float], *, remembered: int = HOSTS_REMEMBERED) -> None:
         self._most = most
         self._clock = clock
+        self._remembered = remembered
         self._hosts: OrderedDict[tuple[str, int], HostPace] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._hosts)
+
     def pace(self, host: str, port: int) -> HostPace:
-        """Return what is known of a host."""
+        """Return the pace of a host, which is a new one where nothing is known of it."""
         key = (host.lower().rstrip("."), port)
         pace = self._hosts.get(key)
         if pace is None:
@@ -114,9 +127,9 @@ class HostPaces:
     async def admitted(self, host: str, port: int, seconds: float, *others: Limiter) -> AsyncIterator[None]:
         """Hold a slot of the host and of every other limiter while the body runs, and learn from how it ends.
 
-        `seconds` is the time-out of the try. Raises the host's last failure for one that is left alone.
+        `seconds` is the time-out of the try. Raises ImageError, with the host's last reason, where it is left alone.
         """
-        pace, patience = self.pace(host, port), PATIENCE * seconds
+        pace, patience = self.pace(host, port), PATIENCE_TIMEOUTS * seconds
         self._check_open(pace, host)
         async with all_of(pace.slots, *others):
             self._check_open(pace, host)
@@ -137,12 +150,12 @@ class HostPaces:
         if pace.is_closed(now):
             raise ImageError(
                 pace.last_reason,
-                f"{host[:100]} was not asked: it failed {pace.failures_in_a_row} times in a row, and is left alone for "
-                f"{pace.closed_until - now:.0f} s more",
+                f"{written_out(host[:100])} was not asked: it failed {pace.failures_in_a_row} times in a row, "
+                f"and nothing is asked of it for {pace.closed_until - now:.0f} s more",
             )
 
     def _forget_one(self) -> None:
-        if len(self._hosts) < HOSTS_REMEMBERED:
+        if len(self._hosts) < self._remembered:
             return
         now = self._clock()
         idle = next((key for key, pace in self._hosts.items() if pace.is_forgettable(now)), None)
@@ -152,9 +165,9 @@ class HostPaces:
 
 @asynccontextmanager
 async def all_of(*limiters: Limiter) -> AsyncIterator[None]:
-    """Hold a slot of every limiter, and while waiting for one of them hold none of the others.
+    """Hold a slot of every limiter. While one of them is waited for, no slot of the others is held.
 
-    Whoever waits for a host that is slow must not keep others from their job's slots, nor the other way round.
+    So a try that waits for a slow host keeps no slot of its job from other tries, nor the other way round.
     """
     first = limiters[0]
     while True:

@@ -10,11 +10,11 @@ from worker.errors import ImageError, ImageReason
 class FetchPolicy:
     """What the worker allows itself. Sizes are in bytes, `backoff_factor` and `max_delay` in seconds.
 
-    `connections` is the worker-wide cap on tries at a time, `connections_per_host` that of one host; 0 stands for three
-    quarters of them, so that no host can take them all. `allowed_hosts` are patterns as `host_is_allowed` reads them;
-    none allow every host. With `allow_private` (local runs) loopback and private addresses, any port, search domains,
-    and redirects from https to http are let through. An empty `referer` is not sent. A body that comes at less than
-    `slowest_bytes_per_second` for `slow_after_seconds` is given up.
+    `connections` is the worker-wide cap on tries at a time. One job gets three quarters of them at most, and one host
+    `connections_per_host`; 0 stands for three quarters as well, so that neither can take them all. `allowed_hosts` are
+    patterns as `host_is_allowed` reads them; none allow every host. With `allow_private` (local runs) loopback and
+    private addresses, any port, search domains, and redirects from https to http are let through. An empty `referer` is
+    not sent. A body that comes at less than `slowest_bytes_per_second` for `slow_after_seconds` is given up.
     """
 
     max_bytes: int

@@ -1,6 +1,6 @@
-"""Sockets for public addresses only: the one place that every connection attempt passes.
+"""Makes sockets, for public addresses only. Every connection attempt passes here.
 
-It sees literal addresses, redirects and names that resolve to something else the second time alike.
+So literal addresses, redirects, and names that resolve to another address the second time are all judged alike.
 """
 
 import socket
@@ -26,9 +26,9 @@ class Hop:
     refused: str | None = None
 
 
-# The factory is called deep inside the connector, sometimes in a task of its own that inherits the context. What it
-# raises there is folded into texts like "Multiple exceptions: ..." or dropped for the next address's failure, so the
-# hop's record is the only trace of a refusal that can be relied on.
+# The connector calls the factory, sometimes in a task of its own, which inherits the context. What the factory raises
+# there is put into texts like "Multiple exceptions: ...", or lost when another address fails as well. So only this
+# record tells reliably that an address was refused.
 hop_under_way: ContextVar[Hop] = ContextVar("hop")
 
 
@@ -52,7 +52,7 @@ def refusal_of_text(text: str, *, allow_private: bool) -> str | None:
     try:
         return refusal(ip_address(text), allow_private=allow_private)
     except ValueError:
-        return "not an address"  # a name here would be resolved once more, behind our back
+        return "not an address"  # a name would be resolved once more, and nobody would judge what it resolves to
 
 
 async def repeat_only_on_stale_connections(
@@ -60,7 +60,7 @@ async def repeat_only_on_stale_connections(
 ) -> aiohttp.ClientResponse:
     """Keep aiohttp from repeating a request by itself, except where a kept connection turned out to be dead.
 
-    That one repetition costs no attempt (RFC 9112, 9.3.1); any other would be a try that nobody counts.
+    That one repetition is no further try (RFC 9112, 9.3.1). Any other would be one that nobody counts.
     """
     try:
         return await send(request)
@@ -73,6 +73,6 @@ async def repeat_only_on_stale_connections(
 
 
 def cause_of(error: Exception) -> str:
-    """Return what lies behind a failure, in words that hold no URL."""
+    """Return the cause of a failure, in words that hold no URL."""
     text = error.strerror if isinstance(error, OSError) else None
     return text or type(error.__cause__ or error).__name__

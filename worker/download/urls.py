@@ -18,8 +18,8 @@ from worker.masks import written_out
 MAX_URL_LENGTH = 8_192
 """Characters of a URL as it is sent; signed links of the known CDNs stay below 1,000."""
 
-_MAX_SHOWN = 300
-_MAX_HOST = 253  # RFC 1035, written out
+_MAX_SHOWN_CHARACTERS = 300
+_MAX_HOST_CHARACTERS = 253  # RFC 1035, in text form
 _MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -122,7 +122,7 @@ def redacted(url: str) -> str:
     head, _, query = url.partition("#")[0].partition("?")
     head = _USER_INFO.sub(r"\1", head)
     shown = f"{head}?{'&'.join(_key_only(element) for element in query.split('&'))}" if query else head
-    cut = shown[:_MAX_SHOWN]
+    cut = shown[:_MAX_SHOWN_CHARACTERS]
     return written_out(cut) if len(cut) == len(shown) else f"{written_out(cut)}..."
 
 
@@ -159,8 +159,10 @@ def _checked_host(url: str, host: str) -> str:
             return str(IPv4Address(host))
         except AddressValueError:
             raise _bad(url, "its host is a number; allowed are names and addresses like 192.0.2.1") from None
-    if len(host) > _MAX_HOST or not _NAME.fullmatch(host):
-        raise _bad(url, "its host is no name; allowed are letters, digits, hyphens, underscores and single dots")
+    if len(host) > _MAX_HOST_CHARACTERS or not _NAME.fullmatch(host):
+        raise _bad(
+            url, "its host is not a valid name; allowed are letters, digits, hyphens, underscores and single dots"
+        )
     return host
 
 
@@ -168,7 +170,7 @@ def _ipv6_literal(url: str, host: str) -> str:
     try:
         address = IPv6Address(host)
     except AddressValueError:
-        raise _bad(url, "its host is no IPv6 address, although it stands in brackets") from None
+        raise _bad(url, "its host is not an IPv6 address, although it stands in brackets") from None
     if address.scope_id is not None:
         raise _bad(url, "its host names an interface; allowed are addresses without a zone")
     # One text for one host: Python writes `::ffff:7f00:1` before 3.13, and `::ffff:127.0.0.1` since (RFC 5952, 5).
@@ -182,10 +184,10 @@ def _ascii_authority(url: str, authority: str) -> str:
     try:
         name = idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError:
-        raise _bad(url, "its host is no valid international name") from None
-    # Full-width digits map to plain ones; nobody writes an address like that in good faith.
+        raise _bad(url, "its host is not a valid international name") from None
+    # Full-width digits become plain ones here. Nobody writes an address in this way but to hide it.
     if _NUMERIC.fullmatch(name):
-        raise _bad(url, "its host is a number in disguise; allowed are names and addresses like 192.0.2.1")
+        raise _bad(url, "its host means a number; allowed are names and addresses like 192.0.2.1")
     return f"{name}{separator}{port}"
 
 
