@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 COPY worker /app/worker
 RUN cd /app/worker/images \
  && include=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
- && for module in jpeg:jpeg webp:webp lanczos:m hevc:de265 av1:dav1d; do name=${module%:*}; library=${module#*:}; \
+ && for module in jpeg:jpeg jpeg_rows:jpeg webp:webp lanczos:m hevc:de265 av1:dav1d; do name=${module%:*}; library=${module#*:}; \
       cc -O3 -Wall -shared -fPIC -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
         -Wl,-z,relro -Wl,-z,now "-I$include" "_$name.c" "-l$library" -o "_$name.so" || exit 1; \
     done \

@@ -47,6 +47,12 @@ def path() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def version() -> str:
+    """Return Chromium's version."""
+    said = subprocess.run([path() or "chromium", "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"[0-9.]+", said)[0] if re.search(r"[0-9.]+", said) else "of unknown version"
+
+
 def shown(files: dict[str, bytes], background: str = "white") -> dict[str, Image.Image | None]:
     """Return for each file what Chromium shows, over the background and as large as it is; None for a broken image."""
     browser = path()

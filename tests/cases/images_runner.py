@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from worker.errors import ImageError
-from worker.images.cell import CellSpec, make_cell
+from worker.images.cell import Cell, CellSpec, make_cell
 
 SPEC = CellSpec(size=200, background=(255, 255, 255), min_side=50, max_pixels=50_000_000)
 
@@ -44,9 +44,8 @@ def run(folder: Path) -> list[Result]:
 
 def judged(folder: Path, name: str, expected: Mapping[str, Any]) -> Result:
     """Make the cell of one file, and compare."""
-    body = _decoded((folder / name).read_bytes(), expected.get("headers", {}))
     try:
-        cell = make_cell(body, SPEC)
+        cell = cell_of((folder / name).read_bytes(), expected.get("headers", {}))
     except ImageError as refusal:
         others = expected.get("or_reason_other_than")
         passed = refusal.reason == expected.get("reason") or (others is not None and refusal.reason not in others)
@@ -55,6 +54,11 @@ def judged(folder: Path, name: str, expected: Mapping[str, Any]) -> Result:
         return Result(name, passed=False, found=f"a cell, and not {expected.get('reason')}")
     difference = mean_difference(cell.pixels, Image.open(folder / expected["like"]))
     return Result(name, difference <= expected["max_mean_difference"], f"{difference:.2f} from {expected['like']}")
+
+
+def cell_of(body: bytes, headers: Mapping[str, str]) -> Cell:
+    """Make the cell of a response. Raises `ImageError`."""
+    return make_cell(_decoded(body, headers), SPEC)
 
 
 def mean_difference(pixels: bytes, reference: Image.Image) -> float:

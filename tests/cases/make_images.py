@@ -4,17 +4,21 @@ HEIC and AVIF need the encoders of Debian's packages libheif-examples and libavi
 Each file stands for a kind that people have; what each is like is the same small picture, wherever that is possible.
 """
 
+import io
 import json
+import struct
 import subprocess
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.unit import heifs
-from tests.unit.pictures import encoded, photo
+from tests.unit.pictures import encoded, exif_with_orientation, photo, png_16_bit, raw_png, wide_gamut_profile
+from worker.images.icc import grey_profile
 
 FOLDER = Path(__file__).parent / "images"
 WIDTH, HEIGHT = 96, 128
@@ -125,8 +129,6 @@ def heic_10_bit(picture: Image.Image) -> bytes:
     """Encode with 10 bits, which heif-enc does of 16-bit files only."""
     deep = np.asarray(picture).astype(np.uint16) * 257
     with tempfile.TemporaryDirectory() as folder:
-        from tests.unit.pictures import png_16_bit  # noqa: PLC0415
-
         (Path(folder) / "in.png").write_bytes(png_16_bit(deep, 2))
         subprocess.run(
             ["heif-enc", "-q", "92", "-b", "10", "in.png", "-o", "out.heic"],
@@ -188,9 +190,286 @@ def avif_cases() -> dict[str, Case]:
     }
 
 
+def jpeg_cases() -> dict[str, Case]:
+    """Return JPEGs."""
+    plain = encoded(PICTURE, "JPEG", quality=90)
+    progressive = encoded(PICTURE, "JPEG", quality=90, progressive=True)
+    tall = photo(72, 300, 3)
+    long, long_progressive = (encoded(tall, "JPEG", quality=90, progressive=each) for each in (False, True))
+    scan = plain.index(b"\xff\xda")
+    lying = PICTURE.transpose(Image.Transpose.ROTATE_90)
+    xmp = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    grey = PICTURE.convert("L")
+    return {
+        "jpeg.jpg": Case(plain, PICTURE),
+        "jpeg-progressive.jpg": Case(progressive, PICTURE),
+        "jpeg-restart-markers.jpg": Case(encoded(PICTURE, "JPEG", quality=90, restart_marker_rows=1), PICTURE),
+        "jpeg-cmyk-without-profile.jpg": Case(encoded(PICTURE.convert("CMYK"), "JPEG", quality=90), PICTURE),
+        "jpeg-without-end-marker.jpg": Case(plain[:-2], PICTURE),
+        "jpeg-progressive-without-end-marker.jpg": Case(progressive[:-2], PICTURE),
+        "jpeg-trailing-bytes.jpg": Case(plain + b"<html>" + bytes(500), PICTURE),
+        "jpeg-cut-below-the-shown-part.jpg": Case(long[: len(long) * 9 // 10], tall),
+        "jpeg-cut-in-the-shown-part-with-end-marker.jpg": Case(long[: len(long) // 2] + END, reason="truncated"),
+        "jpeg-progressive-cut-with-end-marker.jpg": Case(
+            long_progressive[: len(long_progressive) // 2] + END, reason="truncated"
+        ),
+        "jpeg-progressive-without-its-last-scan.jpg": Case(_without_last_scan(progressive) + END, reason="truncated"),
+        "jpeg-bytes-before-a-marker.jpg": Case(plain[:scan] + bytes(7) + plain[scan:], PICTURE),
+        "jpeg-scan-that-ends-at-0.jpg": Case(plain[: scan + 11] + bytes(3) + plain[scan + 14 :], PICTURE),
+        "jpeg-damaged-codes.jpg": Case(
+            plain[: (scan + len(plain)) // 2] + b"\xff\0" * 12 + plain[(scan + len(plain)) // 2 + 24 :],
+            reason="truncated",
+        ),
+        "jpeg-orientation-in-exif.jpg": Case(
+            encoded(lying, "JPEG", quality=90, exif=exif_with_orientation(6)), PICTURE
+        ),
+        "jpeg-orientation-in-xmp-only.jpg": Case(
+            plain[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2) + xmp + plain[2:], PICTURE
+        ),
+        "jpeg-broken-exif.jpg": Case(
+            encoded(PICTURE, "JPEG", quality=90, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"), PICTURE
+        ),
+        "jpeg-broken-profile.jpg": Case(encoded(PICTURE, "JPEG", quality=90, icc_profile=b"no profile" * 20), PICTURE),
+        "jpeg-wide-gamut.jpg": Case(
+            encoded(PICTURE, "JPEG", quality=95, subsampling=0, icc_profile=wide_gamut_profile()),
+            in_srgb(PICTURE, wide_gamut_profile()),
+        ),
+        "jpeg-grey-profile.jpg": Case(
+            encoded(grey, "JPEG", quality=90, icc_profile=grey_profile(lambda level: level**1.2)),
+            grey.point([round(255 * srgb_level((level / 255) ** 1.2)) for level in range(256)]),
+        ),
+        "jpeg-arithmetic.jpg": Case(plain.replace(b"\xff\xc0", b"\xff\xc9", 1), reason="unsupported_format"),
+        "jpeg-12-bit.jpg": Case(_with_bits(plain, 12), reason="unsupported_format"),
+        "jpeg-lossless.jpg": Case(plain.replace(b"\xff\xc0", b"\xff\xc3", 1), reason="unsupported_format"),
+        "jpeg-xl.jxl": Case(b"\xff\x0a" + bytes(200), reason="unsupported_format"),
+        "jpeg-2000.jp2": Case(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200), reason="unsupported_format"),
+    }
+
+
+END = b"\xff\xd9"
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """Return the picture as littlecms brings it to sRGB."""
+    found = ImageCms.profileToProfile(picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"))
+    assert found is not None
+    return found
+
+
+def srgb_level(light: float) -> float:
+    """Return the level of so much light; IEC 61966-2-1."""
+    return light * 12.92 if light <= 0.0031308 else float(1.055 * light ** (1 / 2.4)) - 0.055
+
+
+def _without_last_scan(data: bytes) -> bytes:
+    scan = data.rindex(b"\xff\xda")
+    tables = data.rindex(b"\xff\xc4", 0, scan)
+    return data[: tables if tables > data.rindex(b"\xff\xda", 0, scan) else scan]
+
+
+def _with_bits(data: bytes, bits: int) -> bytes:
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + b"\xc1" + data[at + 2 : at + 4] + bytes([bits]) + data[at + 5 :]
+
+
+def png_cases() -> dict[str, Case]:
+    """Return PNGs."""
+    plain = encoded(PICTURE, "PNG")
+    tall = photo(72, 300, 3)
+    long = encoded(tall, "PNG")
+    grey = PICTURE.convert("L")
+    rows = b"".join(b"\0" + bytes(row) for row in np.asarray(PICTURE).reshape(HEIGHT, -1))
+    deep = np.asarray(grey).astype(np.uint16)[..., None] * 257
+    animated = encoded(PICTURE, "PNG", save_all=True, append_images=[photo(WIDTH, HEIGHT, 8)], duration=500)
+    hidden = encoded(
+        Image.new("RGB", PICTURE.size, "red"), "PNG", save_all=True, append_images=[PICTURE], default_image=True
+    )
+
+    def with_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+        return raw_png(WIDTH, HEIGHT, 8, 2, rows, *chunks)
+
+    def broken(kind: bytes, content: bytes) -> bytes:
+        file = with_chunks((kind, content))
+        at = file.index(kind) + 4 + len(content)
+        return file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
+
+    two_bits = np.asarray(grey) >> 6
+    return {
+        "png.png": Case(plain, PICTURE),
+        "png-bad-checksum-of-text.png": Case(broken(b"tEXt", b"Comment\0hello"), PICTURE),
+        "png-bad-checksum-of-gamma.png": Case(broken(b"gAMA", struct.pack(">I", 100_000)), PICTURE),
+        "png-text-of-2-megabytes.png": Case(
+            with_chunks((b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 << 20)))), PICTURE
+        ),
+        "png-broken-compressed-text.png": Case(with_chunks((b"zTXt", b"Comment\0\0not zlib")), PICTURE),
+        "png-unknown-chunk.png": Case(with_chunks((b"prVt", b"anything")), PICTURE),
+        "png-broken-profile.png": Case(with_chunks((b"iCCP", b"name\0\0not zlib")), PICTURE),
+        "png-orientation-in-exif.png": Case(
+            encoded(PICTURE.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif_with_orientation(6)), PICTURE
+        ),
+        "png-orientation-in-raw-profile-only.png": Case(
+            with_chunks(
+                (
+                    b"tEXt",
+                    b"Raw profile type exif\0\nexif\n      34\n"
+                    + exif_with_orientation(6).tobytes().hex().encode()
+                    + b"\n",
+                )
+            ),
+            PICTURE,
+        ),
+        "png-gamma-of-1.png": Case(
+            with_chunks((b"gAMA", struct.pack(">I", 100_000))),
+            PICTURE.point([round(255 * srgb_level(level / 255)) for level in range(256)] * 3),
+        ),
+        "png-gamma-beside-srgb.png": Case(
+            with_chunks((b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))), PICTURE
+        ),
+        "png-wide-gamut.png": Case(
+            encoded(PICTURE, "PNG", icc_profile=wide_gamut_profile()), in_srgb(PICTURE, wide_gamut_profile())
+        ),
+        "png-grey-2-bit-transparent.png": Case(
+            _packed(two_bits, 2, 1), over_white(_keyed(Image.fromarray((two_bits * 85).astype(np.uint8)), 85))
+        ),
+        "png-grey-4-bit-transparent.png": Case(
+            _packed(np.asarray(grey) >> 4, 4, 5),
+            over_white(_keyed(Image.fromarray(((np.asarray(grey) >> 4) * 17).astype(np.uint8)), 85)),
+        ),
+        "png-grey-16-bit.png": Case(png_16_bit(deep, 0), grey),
+        "png-grey-16-bit-transparent.png": Case(
+            _with_chunk(png_16_bit(deep, 0), b"tRNS", struct.pack(">H", int(deep[0, 0, 0]))),
+            over_white(_keyed(grey, int(np.asarray(grey)[0, 0]))),
+        ),
+        "png-grey-and-alpha.png": Case(
+            encoded(with_alpha().convert("LA"), "PNG"), over_white(with_alpha().convert("LA").convert("RGBA"))
+        ),
+        "png-palette-transparent.png": Case(
+            encoded(PICTURE.quantize(32), "PNG", transparency=3), over_white(_keyed_palette(PICTURE.quantize(32), 3))
+        ),
+        "png-animated.png": Case(animated, PICTURE),
+        "png-animated-hidden-default-image.png": Case(hidden, PICTURE),
+        "png-without-its-end.png": Case(plain[:-12], PICTURE),
+        "png-trailing-bytes.png": Case(plain + b"<html>" + bytes(500), PICTURE),
+        "png-cut-below-the-shown-part.png": Case(long[: len(long) * 9 // 10], tall),
+        "png-cut-in-the-shown-part.png": Case(long[: len(long) // 2], reason="truncated"),
+    }
+
+
+def _keyed(grey: Image.Image, key: int) -> Image.Image:
+    turned = grey.convert("RGBA")
+    turned.putalpha(grey.point([255 * (level != key) for level in range(256)]))
+    return turned
+
+
+def _keyed_palette(picture: Image.Image, key: int) -> Image.Image:
+    turned = picture.convert("RGBA")
+    turned.putalpha(Image.fromarray(((np.asarray(picture) != key) * 255).astype(np.uint8)))
+    return turned
+
+
+def _packed(samples: np.ndarray, bits: int, key: int) -> bytes:
+    """Return a grey PNG of few bits, one level of which is transparent."""
+    each = 8 // bits
+    grouped = samples.reshape(HEIGHT, WIDTH // each, each).astype(np.uint8)
+    packed = sum(grouped[..., index] << (8 - bits * (index + 1)) for index in range(each))
+    rows = b"".join(b"\0" + bytes(row) for row in np.asarray(packed).astype(np.uint8))
+    return raw_png(WIDTH, HEIGHT, bits, 0, rows, (b"tRNS", struct.pack(">H", key)))
+
+
+def _with_chunk(file: bytes, kind: bytes, content: bytes) -> bytes:
+    made = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return file[:33] + made + file[33:]
+
+
+def gif_cases() -> dict[str, Case]:
+    """Return GIFs."""
+    small = PICTURE.quantize(64)
+    shown = small.convert("RGB")
+    plain = encoded(small, "GIF")
+    tall = photo(72, 300, 3).quantize(64)
+    long = encoded(tall, "GIF")
+    framed = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    framed.paste(shown.crop((0, 0, 60, 80)), (20, 30))
+    inner = encoded(small.crop((0, 0, 60, 80)), "GIF")
+    at = inner.index(b"\x2c\0\0\0\0")
+    offset = (
+        inner[:6]
+        + struct.pack("<HH", WIDTH, HEIGHT)
+        + inner[10:at]
+        + b"\x2c"
+        + struct.pack("<HH", 20, 30)
+        + inner[at + 5 :]
+    )
+    return {
+        "gif.gif": Case(plain, shown),
+        "gif-interlaced.gif": Case(encoded(small, "GIF", interlace=1), shown),
+        "gif-transparent.gif": Case(encoded(small, "GIF", transparency=5), over_white(_keyed_palette(small, 5))),
+        "gif-animated.gif": Case(
+            encoded(small, "GIF", save_all=True, append_images=[photo(WIDTH, HEIGHT, 8).quantize(64)]), shown
+        ),
+        "gif-frame-smaller-than-its-canvas.gif": Case(offset, framed),
+        "gif-without-its-end.gif": Case(plain[:-2], shown),
+        "gif-trailing-bytes.gif": Case(plain + bytes(500), shown),
+        "gif-cut-below-the-shown-part.gif": Case(long[: len(long) * 9 // 10], tall.convert("RGB")),
+        "gif-cut-in-the-shown-part.gif": Case(long[: len(long) // 2], reason="truncated"),
+    }
+
+
+def webp_cases() -> dict[str, Case]:
+    """Return WebPs."""
+    plain, lossless = encoded(PICTURE, "WEBP", quality=90), encoded(PICTURE, "WEBP", lossless=True)
+    tall = photo(72, 300, 3)
+    long, long_lossless = encoded(tall, "WEBP", quality=90), encoded(tall, "WEBP", lossless=True)
+    animated = encoded(
+        PICTURE, "WEBP", quality=90, save_all=True, append_images=[photo(WIDTH, HEIGHT, 8)], duration=500
+    )
+    framed = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    part = PICTURE.crop((0, 0, 60, 80))
+    framed.paste(part, (20, 30))
+    return {
+        "webp.webp": Case(plain, PICTURE),
+        "webp-lossless.webp": Case(lossless, PICTURE),
+        "webp-alpha.webp": Case(encoded(with_alpha(), "WEBP", quality=90), over_white(with_alpha())),
+        "webp-lossless-alpha.webp": Case(encoded(with_alpha(), "WEBP", lossless=True), over_white(with_alpha())),
+        "webp-animated.webp": Case(animated, PICTURE),
+        "webp-animated-without-its-second-frame.webp": Case(animated[: len(animated) // 2 + 100], PICTURE),
+        "webp-animated-frame-smaller-than-its-canvas.webp": Case(_offset_animation(part), framed),
+        "webp-orientation-in-exif.webp": Case(
+            encoded(PICTURE.transpose(Image.Transpose.ROTATE_90), "WEBP", quality=90, exif=exif_with_orientation(6)),
+            PICTURE,
+        ),
+        "webp-wide-gamut.webp": Case(
+            encoded(PICTURE, "WEBP", lossless=True, icc_profile=wide_gamut_profile()),
+            in_srgb(PICTURE, wide_gamut_profile()),
+        ),
+        "webp-trailing-bytes.webp": Case(plain + bytes(500), PICTURE),
+        "webp-cut-below-the-shown-part.webp": Case(long[: len(long) * 9 // 10], tall),
+        "webp-lossless-cut-below-the-shown-part.webp": Case(long_lossless[: len(long_lossless) * 9 // 10], tall),
+        "webp-cut-in-the-shown-part.webp": Case(long[: len(long) // 2], reason="truncated"),
+    }
+
+
+def _offset_animation(part: Image.Image) -> bytes:
+    """Return an animation of one frame that lies inside its canvas, whose background is red."""
+    picture = encoded(part, "WEBP", quality=90)[12:]
+    frame = b"".join(number.to_bytes(3, "little") for number in (10, 15, part.width - 1, part.height - 1, 500)) + b"\0"
+    chunks = [
+        (b"VP8X", b"\2\0\0\0" + (WIDTH - 1).to_bytes(3, "little") + (HEIGHT - 1).to_bytes(3, "little")),
+        (b"ANIM", b"\0\0\xff\xff\0\0"),
+        (b"ANMF", frame + picture),
+    ]
+    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(content)) + content for kind, content in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 def main() -> None:
     """Write all files."""
-    cases = heif_cases() | avif_cases()
+    cases = jpeg_cases() | png_cases() | gif_cases() | webp_cases() | heif_cases() | avif_cases()
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.iterdir():
         path.unlink()

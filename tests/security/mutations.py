@@ -48,8 +48,10 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "an answer's length is not checked": ("worker/decode/pool.py", r" or length != pixel_bytes", "", ("tests/unit/test_pool.py",)),
     # Files
     "any format is tried": ("worker/images/cell.py", r"if found not in sniff\.ALLOWED_FORMATS:", "if False:", (FLAWS, FILES)),
-    "Pillow chooses the format": ("worker/images/pillow_cell.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),
+    "Pillow chooses the format": ("worker/images/pillow.py", r", formats=\(image_format,\)\)", ")", (f"{FLAWS}::plugin",)),
     "the size is not checked": ("worker/images/cell_spec.py", r"    width, height = size\n    if width \* height", "    return\n    width, height = size\n    if width * height", (f"{FILES}::family",)),
+    "rows that a JPEG does not hold are shown": ("worker/images/_jpeg_rows.c", r"it->errors\.msg_code == JWRN_HIT_MARKER", "0", ("tests/unit/test_wholeness.py",)),
+    "rows that a PNG or a GIF does not hold are shown": ("worker/images/pillow.py", r"        refuse_missing_rows\(.*\n", "", ("tests/unit/test_wholeness.py",)),
     "HEVC's memory is not bounded": ("worker/images/heif.py", r"if width \* height > most_pixels:", "if False:", ("tests/unit/test_heif_cell.py::another_size",)),
     "AV1's memory is not bounded": ("worker/images/_av1.c", r"    settings\.frame_size_limit = .*\n", "", ("tests/unit/test_heif_cell.py::another_size",)),
     "a box may be read past its end": ("worker/images/boxes.py", r"if count > len\(self\.rest\):", "if False:", ("tests/unit/test_boxes.py",)),

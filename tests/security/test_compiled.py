@@ -17,6 +17,7 @@ from worker.images import heif_decoding, jpeg, lanczos, webp
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = {
     "_jpeg": jpeg.is_built(),
+    "_jpeg_rows": jpeg.is_built(),
     "_webp": webp.is_built(),
     "_lanczos": lanczos.is_built(),
     "_hevc": heif_decoding.is_built("HEIC"),

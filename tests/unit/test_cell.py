@@ -478,7 +478,10 @@ def test_a_file_with_flipped_bits_never_raises_anything_else(name: str) -> None:
         data = bytearray(FILES[name])
         for _ in range(chance.randint(1, 6)):
             data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        assert outcome(bytes(data)) in BROKEN | {None, ImageReason.TOO_SMALL, ImageReason.TOO_MANY_PIXELS}
+        assert outcome(bytes(data)) in BROKEN | {
+            *(None, ImageReason.TOO_SMALL, ImageReason.TOO_MANY_PIXELS),
+            ImageReason.UNSUPPORTED_FORMAT,  # one bit makes a baseline JPEG one with arithmetic coding
+        }
 
 
 def test_pillow_s_warnings_on_odd_metadata_do_not_get_out() -> None:
@@ -516,5 +519,5 @@ def test_no_other_decoder_of_pillow_is_ever_tried(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Image, "open", watched)
     for file_format in ("JPEG", "PNG", "GIF", "WEBP"):
-        make_cell(encoded(WIDE, file_format), SPEC)
+        make_cell(encoded(WIDE if file_format == "JPEG" else with_alpha(WIDE), file_format), SPEC)
     assert tried == [("JPEG",), ("PNG",), ("GIF",), ("WEBP",)]

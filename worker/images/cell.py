@@ -4,7 +4,7 @@ Pillow-SIMD lacks the later security fixes of Pillow: formats are always named, 
 taken, and colour profiles are applied to one combination of modes only (see `docs/decisions/`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
@@ -12,11 +12,24 @@ from PIL import Image, UnidentifiedImageError
 from worker.errors import ImageError, ImageReason
 from worker.images import heif_decoding, sniff
 from worker.images.cell_spec import Cell, CellSpec, too_many_pixels
+from worker.images.gif_cell import make_gif_cell
 from worker.images.heif import UnsupportedHeif
 from worker.images.heif_cell import make_heif_cell
-from worker.images.pillow_cell import make_pillow_cell
+from worker.images.jpeg_cell import make_jpeg_cell
+from worker.images.png_cell import make_png_cell
+from worker.images.webp_cell import make_webp_cell
 
 __all__ = ["Cell", "CellSpec", "make_cell"]
+
+
+_MAKERS: dict[str, Callable[[bytes, str, CellSpec], Cell]] = {
+    "JPEG": make_jpeg_cell,
+    "PNG": make_png_cell,
+    "WEBP": make_webp_cell,
+    "GIF": make_gif_cell,
+    "AVIF": make_heif_cell,
+    "HEIC": make_heif_cell,
+}
 
 
 def make_cell(data: bytes, spec: CellSpec) -> Cell:
@@ -27,9 +40,7 @@ def make_cell(data: bytes, spec: CellSpec) -> Cell:
     """
     image_format = _allowed_format(data)
     with _failures_told(image_format, spec):
-        if image_format in heif_decoding.PACKAGES:
-            return make_heif_cell(data, image_format, spec)
-        return make_pillow_cell(data, image_format, spec)
+        return _MAKERS[image_format](data, image_format, spec)
 
 
 def _allowed_format(data: bytes) -> str:

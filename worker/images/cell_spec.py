@@ -45,3 +45,13 @@ def check_size(size: Size, spec: CellSpec) -> None:
 def too_many_pixels(spec: CellSpec, found: str = "too large; ") -> ImageError:
     """Return the error for an image with too many pixels."""
     return ImageError(ImageReason.TOO_MANY_PIXELS, f"the image is {found}allowed are {spec.max_pixels} px in all")
+
+
+def refuse_missing_rows(image_format: str, held: int, rows: int, needed: int) -> None:
+    """Raise `ImageError` (`truncated`) where a file holds fewer of an image's rows, from the top, than are needed."""
+    needed = min(needed, rows)
+    if held < needed:
+        raise ImageError(
+            ImageReason.TRUNCATED,
+            f"the {image_format} is cut short or damaged: it holds {held} of {rows} rows, and the cell shows {needed}",
+        )

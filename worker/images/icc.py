@@ -90,20 +90,20 @@ def _parametric_curve(body: bytes, kind: int) -> Curve | None:
 
 def matrix_profile(colours: Sequence[Chromaticity], curve: Curve) -> bytes:
     """Return a profile of red, green and blue, of white (the last one), and of one curve for all; 8.3.3."""
-    table = [round(65535 * min(max(curve(step / (_STEPS - 1)), 0.0), 1.0)) for step in range(_STEPS)]
-    trc = b"curv\0\0\0\0" + struct.pack(f">I{_STEPS}H", _STEPS, *table)
+    trc = _curve_tag(curve)
     red, green, blue = (_xyz_tag(colour) for colour in _adapted(colours))
-    return _file(
-        {
-            b"wtpt": _xyz_tag(_D50),
-            b"rXYZ": red,
-            b"gXYZ": green,
-            b"bXYZ": blue,
-            b"rTRC": trc,
-            b"gTRC": trc,
-            b"bTRC": trc,
-        }
-    )
+    primaries = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue, b"rTRC": trc, b"gTRC": trc, b"bTRC": trc}
+    return _file({b"wtpt": _xyz_tag(_D50)} | primaries, b"RGB ")
+
+
+def grey_profile(curve: Curve) -> bytes:
+    """Return the profile of grey pictures with a curve; 8.3.4."""
+    return _file({b"wtpt": _xyz_tag(_D50), b"kTRC": _curve_tag(curve)}, b"GRAY")
+
+
+def _curve_tag(curve: Curve) -> bytes:
+    table = [round(65535 * min(max(curve(step / (_STEPS - 1)), 0.0), 1.0)) for step in range(_STEPS)]
+    return b"curv\0\0\0\0" + struct.pack(f">I{_STEPS}H", _STEPS, *table)
 
 
 def _adapted(colours: Sequence[Chromaticity]) -> list[_Vector]:
@@ -143,12 +143,12 @@ def _xyz_tag(colour: _Vector) -> bytes:
     return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in colour))
 
 
-def _file(tags: dict[bytes, bytes]) -> bytes:
+def _file(tags: dict[bytes, bytes], space: bytes) -> bytes:
     """Put tags together as the profile of a monitor, version 2.4; 7.2 and 7.3."""
     offset, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         table += name + struct.pack(">II", offset + len(body), len(content))
         body += content
-    header = struct.pack(">I4sI4s4s4s", offset + len(body), b"lcms", 0x0240_0000, b"mntr", b"RGB ", b"XYZ ")
+    header = struct.pack(">I4sI4s4s4s", offset + len(body), b"lcms", 0x0240_0000, b"mntr", space, b"XYZ ")
     header += struct.pack(">6H4s", 2025, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + _xyz_tag(_D50)[8:] + bytes(48)
     return header + table + body

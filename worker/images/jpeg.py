@@ -9,9 +9,9 @@ from PIL import Image
 from worker.images.geometry import Box, Size
 
 try:
-    from worker.images import _jpeg
-except ImportError:  # not built: slower, and all but the same cells
-    _jpeg = None  # type: ignore[assignment]
+    from worker.images import _jpeg, _jpeg_rows
+except ImportError:  # not built: slower, all but the same cells, and what libjpeg only warns of is not seen
+    _jpeg = _jpeg_rows = None  # type: ignore[assignment]
 
 _EIGHTHS = 8
 
@@ -33,3 +33,11 @@ def decoded_part(data: bytes, stored: Size, divisor: int, part: Box) -> tuple[Im
         return None
     mode, pixels, left, top, right, bottom = found
     return Image.frombuffer(mode, (right - left, bottom - top), pixels, "raw", mode, 0, 1), left, top
+
+
+def rows_held(data: bytes) -> int | None:
+    """Return how many rows, from the top, of the stored picture the file holds.
+
+    All of them where no pixel is missing, whatever else is odd. None where that cannot be told.
+    """
+    return _jpeg_rows.rows_held(data) if is_built() else None

@@ -1,0 +1,78 @@
+"""The cell of a JPEG."""
+
+from PIL import Image
+
+from worker.errors import ImageError, ImageReason
+from worker.images import geometry, jpeg, jpeg_header
+from worker.images.cell_spec import Cell, CellSpec, refuse_missing_rows
+from worker.images.cutting import DRAFT_RESERVE, Plan, cut_from_kept, planned, resized
+from worker.images.pillow import exif_orientation, finished, opened, resizable
+
+_END = b"\xff\xd9"
+
+
+def make_jpeg_cell(data: bytes, image_format: str, spec: CellSpec) -> Cell:
+    """Return the cell of a JPEG; raises `ImageError`, and whatever Pillow does."""
+    _refuse_rare_kinds(data)
+    with opened(data, image_format, spec) as picture:
+        orientation = exif_orientation(picture.info.get("exif"))
+        plan = planned(picture.size, orientation, spec.size, scales=True)
+        keeps = spec.size <= spec.keep_side
+        cell = _cut_by_c(data, picture.size, plan, spec) if keeps else None
+        if cell is None:
+            data = _completed(data, picture.size, plan)
+            cell = _cut_by_c(data, picture.size, plan, spec) if keeps else None
+        if cell is None:
+            cell = _cut_by_pillow(data, image_format, orientation, spec)
+        profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB") else None
+        cell = finished(cell, orientation, profile)
+        width, height = geometry.shown_size(picture.size, orientation)
+        return Cell(cell.tobytes("raw", "RGB"), width, height, image_format)
+
+
+def _refuse_rare_kinds(data: bytes) -> None:
+    found = jpeg_header.frame(data)
+    if found is None:
+        return
+    kind = found.rare_kind or (f"of {found.bits} bits" if found.bits != 8 else None)
+    if kind is not None:
+        raise ImageError(
+            ImageReason.UNSUPPORTED_FORMAT,
+            f"the image is a JPEG of a rare kind ({kind}); allowed are baseline and progressive ones of 8 bits",
+        )
+
+
+def _cut_by_c(data: bytes, stored: geometry.Size, plan: Plan, spec: CellSpec) -> Image.Image | None:
+    part = jpeg.decoded_part(data, stored, plan.divisor, plan.looked_at)
+    if part is None:
+        return None
+    picture, left, top = part
+    box = plan.box[0] - left, plan.box[1] - top, plan.box[2] - left, plan.box[3] - top
+    return resized(picture, box, spec.size)
+
+
+def _completed(data: bytes, stored: geometry.Size, plan: Plan) -> bytes:
+    """Return the file with an end marker, of which a second one does no harm.
+
+    Raises `ImageError` where rows are missing that the cell shows, in whose place libjpeg would show grey.
+    """
+    held = jpeg.rows_held(data)
+    if held is None:
+        return data
+    refuse_missing_rows("JPEG", held, stored[1], plan.looked_at[3] * plan.divisor)
+    return data + _END
+
+
+def _cut_by_pillow(data: bytes, image_format: str, orientation: int, spec: CellSpec) -> Image.Image:
+    """Decode the whole."""
+    with opened(data, image_format, spec) as picture:
+        stored, keeps = picture.size, spec.size <= spec.keep_side
+        plan = planned(stored, orientation, spec.size, scales=True)
+        kept = geometry.kept_size(*stored, spec.keep_side)
+        divisor = plan.divisor if keeps else geometry.draft_scale(stored, kept, DRAFT_RESERVE)
+        if divisor > 1:
+            picture.draft(None, (stored[0] // divisor, stored[1] // divisor))
+        whole = resizable(picture)
+        if keeps:
+            return resized(whole, plan.box, spec.size)
+        return cut_from_kept(whole, stored, divisor, orientation, (spec.size, spec.keep_side))
