@@ -17,34 +17,68 @@ ALARM_METRICS = 40
 
 @dataclass(frozen=True)
 class Counts:
-    """What the worker asks of AWS. Read from its code (worker/aws, worker/jobs), or measured where it says so."""
+    """What the worker asks of AWS. `SOURCES` says of each number where it is from."""
 
     covers: int = 35
-    cover_bytes: int = 157_000  # 5.5 TB for a million collages
-    collage_bytes: int = 722_000  # measured: 1,400 x 1,000 at quality 95
-    metadata_bytes: int = 10_600  # measured
+    cover_bytes: int = 157_000
+    collage_bytes: int = 722_000
+    metadata_bytes: int = 10_600
     creators_per_chunk: int = 50
-    chunk_seconds: float = 100.0  # a task's four chunks at two creators a second
-    puts_per_creator: int = 2  # collage, metadata
-    # One put of the final record: the table, batch-id-index and status-date-index, which both hold all of it. Items are
-    # below 1 KB (some 600 bytes), so each is one unit.
+    chunk_seconds: float = 100.0
+    puts_per_creator: int = 2
     writes_per_creator: int = 3
-    # One that is shown as `processing` before takes 3 more, and the final one then takes 4, because the status is the
-    # key of status-date-index: the old entry goes, a new one comes. A worker shows one in 5 s, and does 10 meanwhile.
     writes_of_a_shown_creator: int = 4
     shown_share: float = 0.1
-    lease_seconds: float = 40.0  # a chunk's lease is extended this often, and its batch looked at
-    taken_over_share: float = 0.01  # of chunks, whose creators' records are read at once; ten times what is simulated
-    log_bytes_per_creator: int = 620  # creator.finished with its names
-    metric_bytes_per_cover: int = 9  # one more number in a DownloadLatency line
-    insights_bytes_per_task_minute: int = (
-        3_000  # Container Insights' own log: a line for the task, one for its container
-    )
-    request_bytes: int = 750  # a GET with a signed link, in TLS and TCP
-    acknowledged_share: float = 0.007  # of what comes in goes out as acknowledgements; assumed
+    lease_seconds: float = 40.0
+    taken_over_share: float = 0.01
+    log_bytes_per_creator: int = 620
+    metric_bytes_per_cover: int = 9
+    retried_share: float = 0.02
+    log_bytes_per_retry: int = 350
+    insights_bytes_per_task_minute: int = 3_000
+    request_bytes: int = 750
+    acknowledged_share: float = 0.007
+    acknowledged_share_low: float = 0.003
+    acknowledged_share_high: float = 0.02
+    item_bytes: int = 600
+    indexes: int = 2
+    record_days: int = 30
     cpu: float = 1.0
     memory_gib: float = 2.0
-    busy_metrics: int = 8 + 29  # ours, and Container Insights' for a cluster and a service
+    own_metrics: int = 11
+    insights_metrics: int = 29
+
+
+SOURCES: dict[str, str] = {
+    "covers": "the contract: 5 rows by 7 columns",
+    "cover_bytes": "measured: the mean of 60 creators' JPEGs; 5.5 TB for a million collages",
+    "collage_bytes": "measured: 1,400 x 1,000 at quality 95",
+    "metadata_bytes": "measured, in the same run",
+    "creators_per_chunk": "CHUNK_CREATORS",
+    "chunk_seconds": "reckoned: a task's four chunks at two creators a second",
+    "puts_per_creator": "read from worker/aws: collage, metadata",
+    "writes_per_creator": "read from worker/aws: one put, which is one unit in the table and in each of two indexes",
+    "writes_of_a_shown_creator": "DynamoDB's documentation: where the status changes, its index takes one more",
+    "shown_share": "read from worker/jobs: one in 5 s, and a worker does 10 meanwhile",
+    "lease_seconds": "read from worker/jobs: a chunk's lease is extended this often",
+    "taken_over_share": "assumed: ten times what is simulated",
+    "log_bytes_per_creator": "reckoned: the line creator.finished with its names",
+    "metric_bytes_per_cover": "reckoned: one more number in a DownloadLatency line",
+    "retried_share": "assumed: of covers, downloads that are tried again, each with a line",
+    "log_bytes_per_retry": "assumed: the line image.fetch_retried",
+    "insights_bytes_per_task_minute": "assumed: Container Insights' log, a line for the task and one for its container",
+    "request_bytes": "reckoned: a GET with a signed link, in TLS and TCP",
+    "acknowledged_share": "assumed: of what comes in goes out as acknowledgements",
+    "acknowledged_share_low": "assumed: with large segments, an acknowledgement for many of them",
+    "acknowledged_share_high": "assumed: an acknowledgement of 66 bytes for every second segment of 1,448 bytes",
+    "item_bytes": "reckoned: a creator's item, some 550 to 600 bytes",
+    "indexes": "the contract: both hold all of an item",
+    "record_days": "STATE_TTL_DAYS",
+    "cpu": "the variable cpu",
+    "memory_gib": "the variable memory",
+    "own_metrics": "worker/aws/emf.py: each is a custom metric, billed by the hour in which it is sent",
+    "insights_metrics": "AWS's documentation: Container Insights' for a cluster and a service",
+}
 
 
 def compute(hours: dict[str, float], counts: Counts) -> float:
@@ -77,19 +111,43 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
         "KMS, for the table": all_hours * 12 / 10_000 * PRICES["kms_ten_thousand_requests"],
         "Logs and metrics, ingested": (
             MILLION * (counts.log_bytes_per_creator + counts.covers * counts.metric_bytes_per_cover)
+            + MILLION * counts.covers * counts.retried_share * counts.log_bytes_per_retry
             + all_hours * 60 * counts.insights_bytes_per_task_minute
         )
         / GIB
         * PRICES["logs_gib"],
-        "Metrics, by the hour": counts.busy_metrics * PRICES["metric_month"] * all_hours / 50 / 730,
+        "Metrics, by the hour": (counts.own_metrics + counts.insights_metrics)
+        * PRICES["metric_month"]
+        * all_hours
+        / 50
+        / 730,
         "Egress: requests": MILLION * counts.covers * counts.request_bytes / GIB * PRICES["egress_gib"],
-        "Egress: acknowledgements": MILLION
-        * counts.covers
-        * counts.cover_bytes
-        * counts.acknowledged_share
-        / GIB
-        * PRICES["egress_gib"],
+        "Egress: acknowledgements": acknowledgements(counts, counts.acknowledged_share),
     }
+
+
+def acknowledgements(counts: Counts, share: float) -> float:
+    """Return dollars for what TCP says back while a million collages' covers come in."""
+    return MILLION * counts.covers * counts.cover_bytes * share / GIB * PRICES["egress_gib"]
+
+
+def custom_metrics_a_month(counts: Counts | None = None) -> float:
+    """Return dollars for the worker's own metrics and Container Insights' in a month in which a task always runs."""
+    counts = counts or Counts()
+    return (counts.own_metrics + counts.insights_metrics) * PRICES["metric_month"]
+
+
+def across_zones(counts: Counts | None = None, zones: int = 3) -> float:
+    """Return what a million collages' bytes cost on their way to the one NAT gateway from tasks in other zones."""
+    counts = counts or Counts()
+    return MILLION * counts.covers * counts.cover_bytes / GIB * (zones - 1) / zones * PRICES["zone_gib"]
+
+
+def records_kept(counts: Counts | None = None) -> float:
+    """Return dollars for a month of a million creators' items, in the table and its indexes."""
+    counts = counts or Counts()
+    held = MILLION * counts.item_bytes * (1 + counts.indexes) / GIB * PRICES["dynamodb_gib_month"]
+    return held * min(1.0, counts.record_days / 30)
 
 
 def of_the_lambda(seconds: float = 23.5, megabytes: int = 3008) -> float:

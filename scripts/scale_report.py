@@ -10,7 +10,7 @@ is written: exit 1 where the document does not say what the scripts say.
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import scale_cost as cost
@@ -101,10 +101,27 @@ def peers_table(runs: dict[str, Outcome]) -> str:
             f"{before:,.2f} ({before / usual:.0f} times)",
         ],
         ["this service behind a NAT gateway: added for its bytes", f"{cost.through_nat():.2f}"],
+        ["… and on their way to that gateway from other zones", f"{cost.across_zones():.2f}"],
         ["a month with nothing to do (key, alarms)", f"{sum(cost.a_month_at_rest().values()):.2f}"],
+        ["acknowledgements of downloads, from the fewest to the most", _acknowledgements()],
+        ["custom metrics, in a month in which a task always runs", f"{cost.custom_metrics_a_month():.2f}"],
         ["keeping a million collages in S3 Standard, each month", f"{cost.kept_a_month():.2f}"],
+        ["keeping a million creators' records, until they end after 30 days", f"{cost.records_kept():.2f}"],
     ]
     return table(["way", "dollars"], rows)
+
+
+def _acknowledgements() -> str:
+    counts = cost.Counts()
+    shares = (counts.acknowledged_share_low, counts.acknowledged_share_high)
+    return " to ".join(f"{cost.acknowledgements(counts, share):.2f}" for share in shares)
+
+
+def sources_table() -> str:
+    """Return every number that the cost is reckoned from, with where it is from."""
+    counts = asdict(cost.Counts())
+    rows = [[f"`{name}`", f"{value:,}", cost.SOURCES[name]] for name, value in counts.items()]
+    return table(["number", "value", "from"], rows)
 
 
 def choices_table() -> str:
@@ -138,7 +155,13 @@ def written(text: str, parts: dict[str, str]) -> str:
 def main() -> int:
     """Write, or check, the document."""
     runs = simulated()
-    parts = {"runs": runs_table(runs), "cost": cost_table(runs), "peers": peers_table(runs), "choices": choices_table()}
+    parts = {
+        "runs": runs_table(runs),
+        "cost": cost_table(runs),
+        "peers": peers_table(runs),
+        "choices": choices_table(),
+        "sources": sources_table(),
+    }
     before = (DOCS / "scale.md").read_text(encoding="utf-8")
     after = written(before, parts)
     plot = panels({NAMES[name]: (run.tasks, run.backlog) for name, run in runs.items()})

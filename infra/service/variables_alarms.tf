@@ -60,7 +60,7 @@ variable "prices" {
     gib_hour            = optional(number, 0.004445)
     spot_discount       = optional(number, 0.70)
     ipv4_hour           = optional(number, 0.005)
-    requests_a_thousand = optional(number, 0.0184)
+    requests_a_thousand = optional(number, 0.0185)
   })
   default = {}
 

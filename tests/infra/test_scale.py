@@ -14,6 +14,7 @@ from scale_report import hours_of_a_million
 from scale_simulation import Simulation, World, scenarios
 
 from tests.infra.terraform import ROOT, Rendered
+from worker.aws.emf import METRICS
 
 
 @pytest.mark.parametrize("name", list(scenarios()))
@@ -231,3 +232,21 @@ def test_a_shorter_latency_means_more_idle_hours() -> None:
         run = Simulation(scenarios()["steady"], policy, World()).run()
         idle[minutes] = run.idle_hours / sum(run.task_hours.values())
     assert idle[4] > 2 * idle[15]
+
+
+def test_every_number_of_the_cost_says_where_it_is_from() -> None:
+    assert set(cost.SOURCES) == set(asdict(cost.Counts()))
+    assert all(
+        source.startswith(("measured", "assumed", "reckoned", "read from", "the ", "AWS's", "DynamoDB's", "worker/"))
+        or source.isupper()
+        for source in cost.SOURCES.values()
+    )
+
+
+def test_the_workers_own_metrics_are_all_on_the_bill() -> None:
+    assert len(METRICS) == cost.Counts().own_metrics
+
+
+def test_acknowledgements_are_a_range_around_what_is_reckoned_with() -> None:
+    counts = cost.Counts()
+    assert counts.acknowledged_share_low < counts.acknowledged_share < counts.acknowledged_share_high

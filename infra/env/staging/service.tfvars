@@ -1,4 +1,4 @@
-# Everything from Spot, nothing at night: staging costs some $4 a month when nobody uses it (the key, alarms, metrics).
+# Everything from Spot, nothing at night: staging costs some $5 a month when nobody uses it (the key, alarms, metrics).
 min_tasks = 0
 max_tasks = 5
 
