@@ -89,7 +89,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "any number of large bodies is held": ("worker/download/body.py", r"await claim\.make\(url\.host\).*", "pass", (f"{SERVERS}::large_bodies",)),
     "cookies are kept": ("worker/download/fetch.py", r"cookie_jar=aiohttp\.DummyCookieJar\(\),", "cookie_jar=aiohttp.CookieJar(unsafe=True),", (f"{SERVERS}::cookie",)),
     "certificates are not checked": ("worker/download/connector.py", r"ssl=tls or True", "ssl=False", (f"{SERVERS}::certificate",)),
-    "who waits for a host holds the job's slots": ("worker/download/host_pace.py", r"async with all_of\(pace\.slots, \*others\):", "async with others[0], pace.slots:", (f"{SERVERS}::slows_only_itself", "tests/unit/test_host_pace.py::holds_no_slot")),
+    "who waits for a host holds the job's slots": ("worker/download/host_pace.py", r"async with AllOf\(pace\.slots, \*others\):", "async with others[0], pace.slots:", (f"{SERVERS}::slows_only_itself", "tests/unit/test_host_pace.py::holds_no_slot")),
     "a dead host is asked for ever": ("worker/download/host_pace.py", r"return now < self\.closed_until", "return False", (f"{SERVERS}::thousand_images",)),
     "a busy host is asked as much as before": ("worker/download/host_pace.py", r"self\._allow\(1 if is_silent else self\.allowed / 2\)", "pass", ("tests/unit/test_host_pace.py",)),
     # Manifests and messages

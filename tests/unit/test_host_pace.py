@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.download.host_pace import HostPace, HostPaces, all_of
+from worker.download.host_pace import AllOf, HostPace, HostPaces
 from worker.download.http_answers import HostBusy
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
@@ -255,7 +255,7 @@ async def test_slots_are_neither_lost_nor_made_when_those_who_wait_are_cancelled
     limiters = [Limiter(2), Limiter(3), Limiter(1)]
 
     async def one(turn: int) -> None:
-        async with all_of(*limiters[turn % 3 :], *limiters[: turn % 3]):
+        async with AllOf(*limiters[turn % 3 :], *limiters[: turn % 3]):
             await asyncio.sleep(0)
 
     for victim in range(30):

@@ -1,9 +1,5 @@
 """What a failure of the HTTP client means: which reason code, and whether a further try could get better."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
-
 import aiohttp
 
 from worker.download.sockets import Hop, cause_of
@@ -24,26 +20,13 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], ImageReason, bool, str], ...
 )
 
 
-@contextmanager
-def as_image_errors(url: ImageUrl, hop: Hop) -> Iterator[None]:
-    """Raise every failure of the body as the ImageError that it means."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- every failure of a library below ends as an ImageError
-        _raise_image_error(url, hop, error)
+def as_image_error(url: ImageUrl, hop: Hop, error: Exception) -> ImageError:
+    """Return the ImageError that a failure means.
 
-
-def _raise_image_error(url: ImageUrl, hop: Hop, error: Exception) -> NoReturn:
-    """Raise the ImageError that `error` means.
-
-    Its text is made here and the cause is cut off: aiohttp's own texts hold the URL with its signature.
+    Its text is made here, and whoever raises it cuts the cause off: aiohttp's texts hold the URL with its signature.
     """
     where = redacted(url.text)
     if hop.refused and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        raise ImageError(
-            ImageReason.ADDRESS_REFUSED, f"{where} leads to {hop.refused}; allowed are public addresses"
-        ) from None
+        return ImageError(ImageReason.ADDRESS_REFUSED, f"{where} leads to {hop.refused}; allowed are public addresses")
     _, reason, transient, why = next(row for row in _MEANINGS if isinstance(error, row[0]))
-    raise ImageError(reason, f"{where}: {why} ({cause_of(error)})", transient=transient) from None
+    return ImageError(reason, f"{where}: {why} ({cause_of(error)})", transient=transient)

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
@@ -25,7 +25,7 @@ from worker.download.body import BodyRules, read_body
 from worker.download.body_budget import BodyBudget, BodyClaim
 from worker.download.connector import Connector
 from worker.download.dns import DnsResolver
-from worker.download.failures import as_image_errors
+from worker.download.failures import as_image_error
 from worker.download.host_names import HostNames
 from worker.download.host_pace import HostPaces
 from worker.download.http_answers import check_answer
@@ -237,12 +237,16 @@ class Fetcher:
         request = self._opened().get(
             URL(url.text, encoded=True), allow_redirects=False, timeout=timeouts(clock.seconds)
         )
-        with as_image_errors(url, hop):
+        try:
             async with request as response:
                 if response.status in _REDIRECTS:
                     return self._next_hop(url, response.headers.get("Location"))
                 check_answer(url, response.status, response.headers, self._policy.max_bytes, self._clock())
                 return await read_body(url, response, self._body_rules, clock, claim)
+        except ImageError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- every failure of a library below ends as an ImageError
+            raise as_image_error(url, hop, error) from None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -262,6 +266,7 @@ def _timed_out(url: ImageUrl, why: str) -> ImageError:
     return ImageError(ImageReason.TIMEOUT, f"{redacted(url.text)}: {why}", transient=True)
 
 
+@lru_cache(maxsize=64)
 def timeouts(seconds: float) -> aiohttp.ClientTimeout:
     """Return how long connecting and silence may last in a try of so many seconds."""
     # The total is ours to count, because it spans redirects.

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from worker.download.http_answers import HostBusy
 from worker.errors import ImageError, ImageReason
@@ -131,7 +132,7 @@ class HostPaces:
         """
         pace, patience = self.pace(host, port), PATIENCE_TIMEOUTS * seconds
         self._check_open(pace, host)
-        async with all_of(pace.slots, *others):
+        async with AllOf(pace.slots, *others):
             self._check_open(pace, host)
             began = self._clock()
             pace.begin(began, patience)
@@ -163,25 +164,32 @@ class HostPaces:
             del self._hosts[idle]
 
 
-@asynccontextmanager
-async def all_of(*limiters: Limiter) -> AsyncIterator[None]:
-    """Hold a slot of every limiter. While one of them is waited for, no slot of the others is held.
+class AllOf:
+    """Holds a slot of every limiter: `async with AllOf(a, b): ...`. While one is waited for, no other's slot is held.
 
     So a try that waits for a slow host keeps no slot of its job from other tries, nor the other way round.
     """
-    first = limiters[0]
-    while True:
-        await first.__aenter__()
-        full = next((limiter for limiter in limiters if limiter is not first and not limiter.enter_now()), None)
-        if full is None:
-            break
-        for limiter in limiters[: limiters.index(full)]:
-            if limiter is not first:
-                limiter.leave()
-        first.leave()
-        first = full
-    try:
-        yield
-    finally:
-        for limiter in limiters:
+
+    def __init__(self, *limiters: Limiter) -> None:
+        self._limiters = limiters
+
+    async def __aenter__(self) -> None:
+        first = self._limiters[0]
+        while True:
+            await first.__aenter__()
+            full = next(
+                (limiter for limiter in self._limiters if limiter is not first and not limiter.enter_now()), None
+            )
+            if full is None:
+                return
+            for limiter in self._limiters[: self._limiters.index(full)]:
+                if limiter is not first:
+                    limiter.leave()
+            first.leave()
+            first = full
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for limiter in self._limiters:
             limiter.leave()
