@@ -29,6 +29,10 @@ START_TIMEOUT = 20.0
 """Seconds for a process to import Pillow, on a machine that has much else to do."""
 
 START_TRIES = 3
+
+TOLD_EVERY = 30.0
+"""Seconds between two records of what confines the decoders: an alarm looks at each minute."""
+
 DECODER = "worker.decode.child"
 MAX_CELL_BYTES = 2_000 * 2_000 * 3
 """Of the largest cell that a job may ask for."""
@@ -63,7 +67,7 @@ class DecodePool:
     An image may take `decode_timeout` seconds by the clock and `cpu_seconds` of a processor (as many, unless told), and
     `memory_limit` bytes of address space with all of Python and Pillow. `largest` is the size of the largest image, in
     bytes, that is ever passed. Processes that seccomp does not confine are refused with `SettingsError`, unless
-    `require_sandbox` is False. `record_metric` is told at each start of a process what confines it.
+    `require_sandbox` is False. `record_metric` is told again and again what confines them.
     """
 
     def __init__(
@@ -97,13 +101,14 @@ class DecodePool:
             raise failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure from None
         for task in tasks:
             self._idle.put_nowait(task.result())
-            self.sandbox = task.result().sandbox
         _log_sandbox(self.sandbox)
+        self._telling = asyncio.create_task(self._tell_confinement())
         self._open = True
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._open = False
+        self._telling.cancel()
         for child in self._children:
             child.kill()
         for _ in range(self._count):  # one that works comes back as soon as its socket ends
@@ -147,14 +152,20 @@ class DecodePool:
         raise DecoderBroken(f"no decoder process starts, after {START_TRIES} tries; the last one: {failure}")
 
     def _judge(self, child: "_Child") -> None:
-        """Tell what confines a new process, and refuse it where that is not enough."""
-        record, levels = self._record_metric, child.sandbox
-        record("SandboxSeccomp", float(bool(levels.get("seccomp"))))
-        record("SandboxNamespaces", float(bool(levels.get("network_namespace"))))
-        record("SandboxLandlock", float(bool(levels.get("landlock"))))
-        if self._require_sandbox and not levels.get("seccomp"):
+        """Note what confines a new process, and refuse one that seccomp does not confine where it has to."""
+        self.sandbox = child.sandbox
+        if self._require_sandbox and not child.sandbox.get("seccomp"):
             child.end()
             raise SettingsError(NOT_CONFINED)
+
+    async def _tell_confinement(self) -> None:
+        """Record what confines the newest process: 1 for each guard that holds, 0 for one that does not."""
+        record = self._record_metric
+        while True:
+            record("SandboxSeccomp", float(bool(self.sandbox.get("seccomp"))))
+            record("SandboxNamespaces", float(bool(self.sandbox.get("network_namespace"))))
+            record("SandboxLandlock", float(bool(self.sandbox.get("landlock"))))
+            await asyncio.sleep(TOLD_EVERY)
 
     async def _end_all(self) -> None:
         for child in self._children:
