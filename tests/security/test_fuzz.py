@@ -91,9 +91,9 @@ def test_a_manifest_is_rows_rejects_or_a_terminal_error(raw: bytes, headed: bool
         lines = 0
         for batch in open_manifest(io.BytesIO(data), group=group, max_bytes=100_000).batches():
             for entry in batch.entries:
-                assert entry.creator == entry.creator.strip() != ""
-                assert entry.url[:5].lower() == "http:" or entry.url[:6].lower() == "https:"
-                entry.creator.encode()
+                assert entry[0] == entry[0].strip() != ""
+                assert entry[2][:5].lower() == "http:" or entry[2][:6].lower() == "https:"
+                entry[0].encode()
                 lines += 1
         assert lines
     except TerminalError as error:

@@ -22,7 +22,8 @@ from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.report import report
 from worker.keys import collage_key, metadata_key, name_of, safe_name
 from worker.manifest import bytes as manifest_bytes
-from worker.manifest.manifest import Entry, open_manifest
+from worker.manifest.manifest import open_manifest
+from worker.manifest.rows import Entry
 from worker.model import ProcessingConfig, Reject
 
 DEFAULTS = JobDefaults(ProcessingConfig(), "", "input", frozenset({"input"}))
@@ -153,7 +154,7 @@ def test_a_line_of_100_mb_costs_itself_only_and_is_not_held() -> None:
         entries, rejects = read(file)  # type: ignore[arg-type]
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert [entry.creator for entry in entries] == ["ann", "cai"]
+    assert [entry[0] for entry in entries] == ["ann", "cai"]
     assert [(reject.line, reject.reason) for reject in rejects] == [(3, RejectReason.FIELD_TOO_LONG)]
     assert peak < 30_000_000
 
@@ -180,7 +181,7 @@ GOOD = "王小明,http://1\n李娜,http://1\n".encode()
 )
 def test_mixed_encodings_nuls_and_quotes_cost_their_lines_only(raw: bytes) -> None:
     entries, _ = read(raw)
-    assert entries[-1].creator == "bob"
+    assert entries[-1][0] == "bob"
 
 
 # Names

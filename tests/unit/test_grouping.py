@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from worker.errors import RejectReason, Unavailable
 from worker.manifest.grouping import Grouping
-from worker.manifest.manifest import Entry, LineBlock
+from worker.manifest.rows import Entry, LineBlock
 from worker.model import CreatorGroup, Reject, Row
 
 
@@ -70,7 +70,7 @@ def test_pieces_hold_every_row_of_every_creator_in_order(creators: list[str], mo
         grouping.add(LineBlock(list(entries)))
         pieces = list(grouping.pieces(max_rows=most))
     assert [(group.name, row.line) for group, _ in pieces for row in group.rows] == sorted(
-        (entry.creator, entry.line) for entry in entries
+        (entry[0], entry[1]) for entry in entries
     )
     for number, (group, more) in enumerate(pieces):
         following = pieces[number + 1][0].name if number + 1 < len(pieces) else None
@@ -133,7 +133,7 @@ async def test_each_step_may_run_in_another_thread() -> None:
 SPILLING = """
 import pathlib, sys
 from worker.manifest.grouping import Grouping
-from worker.manifest.manifest import Entry, LineBlock
+from worker.manifest.rows import Entry, LineBlock
 
 def spills():
     links = [str(entry.readlink()) for entry in pathlib.Path("/proc/self/fd").iterdir() if entry.is_symlink()]

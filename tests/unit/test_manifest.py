@@ -17,8 +17,9 @@ from worker.errors import JobReason, RejectReason, TerminalError
 from worker.manifest import csv_records
 from worker.manifest.bytes import MAX_BYTES, PIECE, inline_bytes
 from worker.manifest.column_names import CREATOR, URL
-from worker.manifest.manifest import Entry, Manifest, open_manifest
-from worker.manifest.rules import judge
+from worker.manifest.manifest import Manifest, open_manifest
+from worker.manifest.rows import Entry
+from worker.manifest.rules import judged_creator
 from worker.manifest.values import creator_key, creator_name
 from worker.model import Reject
 
@@ -92,7 +93,7 @@ def test_every_accepted_pair_of_names_is_found(creator: str, url: str) -> None:
 )
 def test_header_names_are_compared_without_case_spaces_underscores_and_junk(header: str) -> None:
     entries, rejects = read(f"{header}\nann,http://x/\n")
-    assert [(entry.creator, entry.url) for entry in entries] == [("ann", "http://x/")]
+    assert [(entry[0], entry[2]) for entry in entries] == [("ann", "http://x/")]
     assert rejects == []
 
 
@@ -176,7 +177,7 @@ def test_characters_and_line_ends_may_straddle_the_pieces_that_are_read(encoding
 
 def test_a_gzip_of_several_members_is_read_through() -> None:
     raw = gzip.compress(b"creator,url\nann,htt") + gzip.compress(b"p://x\nbob,http://y\n")
-    assert [entry.creator for entry in read(raw)[0]] == ["ann", "bob"]
+    assert [entry[0] for entry in read(raw)[0]] == ["ann", "bob"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "trailing"])
@@ -335,7 +336,7 @@ def test_line_numbers_are_those_of_the_line_that_a_record_starts_on() -> None:
     content = (
         'creator,url,title\r\nann,http://a,"one\r\ntwo\n\nthree"\rbob,http://b,x\ncai,http://c,"y\r"\r\ndan,http://d\n'
     )
-    assert [(entry.creator, entry.line) for entry in read(content)[0]] == [
+    assert [(entry[0], entry[1]) for entry in read(content)[0]] == [
         ("ann", 2),
         ("bob", 6),
         ("cai", 7),
@@ -350,7 +351,7 @@ def test_a_detail_never_shows_the_query_of_a_url(url: str) -> None:
 
 
 def test_a_lone_surrogate_in_a_name_is_refused() -> None:
-    problem = judge("a\udc80", "http://x")
+    problem = judged_creator("a\udc80")[2]
     assert problem is not None
     assert problem[0] is RejectReason.BAD_ENCODING
 
@@ -371,7 +372,7 @@ def test_a_lone_surrogate_in_a_name_is_refused() -> None:
 def test_a_stray_opening_quote_costs_one_line(stray: str, after: str) -> None:
     entries, rejects = read(f"{HEAD}{stray}\n{after}")
     assert [(reject.line, reject.reason) for reject in rejects] == [(2, RejectReason.BAD_QUOTING)]
-    assert [(entry.creator, entry.line) for entry in entries] == [("bob", 3), ("cai", 4)]
+    assert [(entry[0], entry[1]) for entry in entries] == [("bob", 3), ("cai", 4)]
 
 
 @pytest.mark.parametrize("rows", [3, 3_000, 60_000])
@@ -380,7 +381,7 @@ def test_a_stray_quote_costs_one_line_however_many_follow(rows: int) -> None:
     lines[1] = 'stray,"http://y\n'
     entries, rejects = read(HEAD + "".join(lines))
     assert [reject.line for reject in rejects] == [3]
-    assert [entry.line for entry in entries] == [2, *range(4, rows + 2)]
+    assert [entry[1] for entry in entries] == [2, *range(4, rows + 2)]
 
 
 @pytest.mark.parametrize(
@@ -413,7 +414,7 @@ def test_when_the_allowance_is_used_up_lines_are_read_one_by_one(monkeypatch: py
     monkeypatch.setattr(csv_records, "REREAD_FACTOR", 0)
     entries, rejects = read(f'{HEAD}"ann\n"bob",http://b\ncai,http://c\n')
     assert [(reject.line, reject.reason) for reject in rejects] == [(2, RejectReason.BAD_QUOTING)]
-    assert [entry.creator for entry in entries] == ["bob", "cai"]
+    assert [entry[0] for entry in entries] == ["bob", "cai"]
 
 
 # -- size
@@ -457,7 +458,7 @@ def test_a_line_of_100_mb_is_one_reject_and_never_held() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert [entry.line for batch in batches for entry in batch.entries] == [2, 4]
+    assert [entry[1] for batch in batches for entry in batch.entries] == [2, 4]
     assert [(r.line, r.reason) for batch in batches for r in batch.rejects] == [(3, RejectReason.FIELD_TOO_LONG)]
     assert peak < 20_000_000
 
@@ -539,7 +540,7 @@ def test_any_line_with_no_quote_near_it_survives_whatever_is_around(parts: list[
     entries, rejects = read(f"{HEAD}ann,http://a\n{junk}\nzoe,http://z\n")
     lines = physical_lines(f"{HEAD}ann,http://a\n{junk}\n")
     assert entries[0] == Entry("ann", 2, "http://a")
-    starts = sorted([entry.line for entry in entries] + [reject.line for reject in rejects])
+    starts = sorted([entry[1] for entry in entries] + [reject.line for reject in rejects])
     assert len(set(starts)) == len(starts)
     assert starts[-1] <= lines + 1
     if junk.count('"') == 0:

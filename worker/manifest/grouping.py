@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import Dependency, Interrupted, JobReason, RejectReason, Unavailable
-from worker.manifest.manifest import LineBlock
+from worker.manifest.rows import LineBlock
 from worker.model import CreatorGroup, Reject, Row
 
 KEPT_REJECTS = 10_000

@@ -1,9 +1,10 @@
 """What a creator and a URL must be for their record to be a row."""
 
 import re
+from functools import lru_cache
 
 from worker.errors import RejectReason
-from worker.manifest.values import is_rounded
+from worker.manifest.values import creator_key, creator_name, is_rounded
 from worker.masks import without_signatures
 
 MAX_CREATOR_BYTES = 1_024
@@ -19,8 +20,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 _QUERY = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)
 
 
-def judge(creator: str, url: str) -> tuple[RejectReason, str] | None:
-    """Say why a record with this creator and URL, both cleaned, cannot be used; None where it can.
+Problem = tuple[RejectReason, str]
+"""Why a record cannot be used, as a code and in words."""
+
+
+def judge_url(url: str) -> Problem | None:
+    """Say why a record with this URL, cleaned, cannot be used; None where it can.
 
     The text shows the beginning of a URL, and never its query: a signature is a secret.
     """
@@ -35,7 +40,18 @@ def judge(creator: str, url: str) -> tuple[RejectReason, str] | None:
         return RejectReason.BAD_SCHEME, text
     if not _is_text(url):
         return RejectReason.BAD_ENCODING, f"the URL holds half a character; it begins with {shown_url(url)}"
-    return _judge_creator(creator)
+    return None
+
+
+@lru_cache(maxsize=32_768)
+def judged_creator(value: str) -> tuple[str, str, Problem | None]:
+    """Return the key and the name in a creator's cell, and why they cannot be used; None where they can.
+
+    The key is the same for all Unicode forms of a name.
+    """
+    name = creator_name(value)
+    problem = _judge_creator(name)
+    return (name, name, problem) if problem else (creator_key(name), name, None)
 
 
 def shown_url(url: str) -> str:
@@ -44,7 +60,7 @@ def shown_url(url: str) -> str:
     return repr(without_signatures(path[:SHOWN_URL])) + ("…" if path != url or len(path) > SHOWN_URL else "")
 
 
-def _judge_creator(creator: str) -> tuple[RejectReason, str] | None:
+def _judge_creator(creator: str) -> Problem | None:
     if not creator:
         return RejectReason.NO_CREATOR, "the creator is missing or empty"
     if is_rounded(creator):

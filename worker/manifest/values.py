@@ -8,7 +8,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 
 NO_VALUES = frozenset(
     {
@@ -64,7 +63,6 @@ def trimmed(value: str) -> str:
     return value
 
 
-@lru_cache(maxsize=8_192)
 def creator_name(value: str) -> str:
     """Return the name in a creator's cell, in Unicode's composed form (NFC); "" where there is none.
 
