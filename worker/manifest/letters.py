@@ -40,12 +40,12 @@ LATIN = (
     Latin("Polish", -0.3, "łńąśóężćź", r"\b[ąęń]|[ńśźć][aeiouyąęó]|[ąę]{2}"),
     Latin("Czech", -0.3, "áíéřěčšýžůúňťďó", r"(?<![bpvmdtnf])ě|\bů"),
     Latin("Slovak", -1.0, "áíéčšžýľúťôňäďŕĺó", r"\b[äýô]|[ĺŕ](?![bcčdhkmnpstvzž])"),
-    Latin("Hungarian", -0.7, "áéöóíüőúű"),
+    Latin("Hungarian", -0.3, "áéöőóüíúű"),
     Latin("Romanian", -0.7, "ăşţâîșț", r"\wî\b|ă[aeo]"),
     Latin("Croatian", -0.7, "ćčšžđ"),
-    Latin("Lithuanian", -1.5, "šėčžųūąįę", r"\b[ęų]"),
-    Latin("Latvian", -1.5, "āīšēņķļūčžģ"),
-    Latin("Estonian", -1.5, "äõüöšž", r"[äöõü]\b"),
+    Latin("Lithuanian", -2.0, "šėčžųūąįę", r"\b[ęų]"),
+    Latin("Latvian", -2.0, "āīšēņķļūčžģ"),
+    Latin("Estonian", -3.0, "äõüöšž", r"[äöõü]\b"),
 )
 """Languages by whose letters and habits Latin text is judged."""
 

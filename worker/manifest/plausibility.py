@@ -151,7 +151,7 @@ def _cost_in(word: str, language: Latin) -> float:
     ranks = [language.letters.find(char) for char in word if not char.isascii() and char not in "ªº"]
     if min(ranks, default=0) < 0 or re.search(language.never, word):
         return MISFIT + 4.0 * len(ranks)
-    return sum(2.0 + 0.4 * rank for rank in ranks)
+    return sum(2.0 + 0.3 * rank for rank in ranks)
 
 
 def _clusters(word: str) -> float:
