@@ -75,7 +75,7 @@ def decoded(data: bytes, size: tuple[int, int], asked: Asked) -> bytes | None:
             return None
         if found is None:
             return None
-        mode, pixels, left, top, right, bottom = found
+        mode, pixels, left, top, right, bottom, _ = found
         assert len(pixels) == (right - left) * (bottom - top) * len(mode), "the pixels do not fill the part"
         return pixels
     return _decoded_webp(data, size, asked[1:], in_planes=asked[0] < 8)

@@ -34,7 +34,7 @@ def ours(data: bytes, divisor: int = 1, top: int = 0) -> np.ndarray | None:
     found = jpeg.decoded_part(data, size, divisor, (0, top, wide, high))
     if found is None:
         return None
-    part, _, above = found
+    part, _, above, _ = found
     return np.asarray(part if part.mode == "L" else part.convert("RGB"))[top - above :]
 
 

@@ -46,7 +46,7 @@ def part_of(data: bytes, part: tuple[int, int, int, int] | None = None, divisor:
     found = decoder.decoded_part(data, size, divisor, part)
     if found is None:
         return None
-    picture, left, top = found
+    picture, left, top, _ = found
     pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
     return pixels[part[1] - top : part[3] - top, part[0] - left : part[2] - left]
 

@@ -70,7 +70,16 @@ struct bits {
     const unsigned char *at; /* where the rest is */
 };
 
+/* How much of a picture's luma is fine lines. Lines up or down, or across, put their energy on a block's two axes, where
+ * coefficients are of one frequency only; leaves, grain and letters put as much beside them. So the one is counted for,
+ * the other against. docs/performance.md has the measurements. */
+struct lines {
+    int64_t energy; /* on the axes, less that beside them; of coefficients whose frequency is 2 or more */
+    unsigned blocks, until_next;
+};
+
 struct scan {
+    struct lines lines;
     struct bits bits;
     const unsigned char *end;
     unsigned dc[MAX_COMPS_IN_SCAN];
@@ -120,6 +129,44 @@ static int build(struct huffman_table *it, const JHUFF_TBL *theirs, enum kind ki
         it->end[length] = code;
     }
     return it->is_built = 1;
+}
+
+/* --- fine lines --------------------------------------------------------------------------------------------------- */
+
+enum { LOOKED_AT = 13, MOST_COEFFICIENT = 4095 }; /* every so many MCUs one block; no row has a multiple of it twice */
+
+ALWAYS_INLINE int energy_of(int coefficient, int step) {
+    int value = coefficient * step;
+    value = value > MOST_COEFFICIENT ? MOST_COEFFICIENT : value < -MOST_COEFFICIENT ? -MOST_COEFFICIENT : value;
+    return value * value;
+}
+
+/* Look at a block of luma: natural order, so that its axes are the first row and the first column. */
+static void look_at_lines(struct lines *it, const JCOEF *block, const JQUANT_TBL *steps) {
+    int axes = 0, all = 0;
+    for (int k = 0; k < DCTSIZE2; k++)
+        all += energy_of(block[k], steps->quantval[k]);
+    for (int low = 0; low < 2; low++)
+        for (int k = low; k < 2 * DCTSIZE; k += DCTSIZE)
+            all -= energy_of(block[k], steps->quantval[k]);
+    for (int k = 2; k < DCTSIZE; k++)
+        axes += energy_of(block[k], steps->quantval[k]) +
+                energy_of(block[k * DCTSIZE], steps->quantval[k * DCTSIZE]);
+    it->energy += 2 * (int64_t)axes - all;
+    it->blocks++;
+}
+
+/* Of the blocks that are given, look at some. */
+ALWAYS_INLINE void look_at_some(struct lines *it, j_decompress_ptr jpeg, const JCOEF *block) {
+    if (UNLIKELY(it->until_next-- == 0)) {
+        it->until_next = LOOKED_AT - 1;
+        look_at_lines(it, block, jpeg->comp_info[0].quant_table);
+    }
+}
+
+/* The energy of fine lines for each sample of luma, in levels squared. */
+static double energy_of_lines(const struct lines *it) {
+    return it->blocks > 0 ? (double)it->energy / DCTSIZE2 / it->blocks : 0;
 }
 
 /* --- bits, symbols, blocks -------------------------------------------------------------------------------------- */
@@ -204,7 +251,7 @@ ALWAYS_INLINE boolean read_mcu(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
         drop(&bits, bits_of(found));
         if (blocks)
             blocks[i][0][0] = (JCOEF)*dc;
-        if (blocks && scan->wants_ac[i])
+        if (blocks && (scan->wants_ac[i] || (i == 0 && scan->lines.until_next == 0)))
             read_block(jpeg, scan->ac_table[i], &bits, blocks[i][0]);
         else
             read_block(jpeg, scan->ac_table[i], &bits, NULL);
@@ -212,6 +259,8 @@ ALWAYS_INLINE boolean read_mcu(j_decompress_ptr jpeg, JBLOCKROW *blocks) {
             fail(jpeg);
     }
     scan->bits = bits;
+    if (blocks)
+        look_at_some(&scan->lines, jpeg, blocks[0][0]);
     return TRUE;
 }
 
@@ -284,6 +333,7 @@ static int read_scan_ourselves(j_decompress_ptr jpeg) {
     struct scan *scan = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, sizeof *scan);
     unsigned char *copy = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, length + PAD);
     memset(&scan->bits, 0, sizeof scan->bits);
+    memset(&scan->lines, 0, sizeof scan->lines);
     memset(scan->dc, 0, sizeof scan->dc);
     for (int i = 0; i < NUM_HUFF_TBLS; i++)
         scan->tables[0][i].is_built = scan->tables[1][i].is_built = 0;

@@ -42,6 +42,7 @@ struct reading {
     jmp_buf odd;
     struct box part;
     PyObject *pixels;
+    double lines;
     int done;
 };
 
@@ -187,8 +188,9 @@ static int begin(struct reading *it, unsigned width, unsigned height, unsigned e
 PyDoc_STRVAR(decode_doc,
              "decode(data, width, height, eighths, left, top, right, bottom)\n--\n\n"
              "Decode a part of a JPEG of width x height px, scaled to so many eighths; the part is in scaled px.\n\n"
-             "Returns (mode, pixels, left, top, right, bottom), where the part may have grown and the mode is L or\n"
-             "RGBX; or None for anything that is not plain and sound.");
+             "Returns (mode, pixels, left, top, right, bottom, lines), where the part may have grown, the mode is L or\n"
+             "RGBX, and lines is the energy of fine lines for each pixel, in levels squared, 0 where it is not known;\n"
+             "or None for anything that is not plain and sound.");
 
 /* Decode into it->pixels; false, or a jump to it->odd, where the file is left to Pillow. */
 static int decoded(struct reading *it, const Py_buffer *data, unsigned width, unsigned height, unsigned eighths) {
@@ -204,8 +206,11 @@ static int decoded(struct reading *it, const Py_buffer *data, unsigned width, un
     if (it->pixels == NULL)
         return 0;
     int known_as_whole = it->jpeg.progressive_mode || read_scan_ourselves(&it->jpeg);
-    return read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)) &&
-           (known_as_whole || is_whole(&it->jpeg));
+    if (!read_rows(&it->jpeg, &it->part, (unsigned char *)PyBytes_AS_STRING(it->pixels)))
+        return 0;
+    const struct scan *scan = it->jpeg.client_data; /* a progressive file's reader begins with one */
+    it->lines = scan != NULL ? energy_of_lines(&scan->lines) : 0;
+    return known_as_whole || is_whole(&it->jpeg);
 }
 
 static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *arguments) {
@@ -224,7 +229,7 @@ static PyObject *decode(PyObject *Py_UNUSED(self), PyObject *arguments) {
     jpeg_destroy_decompress(&it.jpeg);
     PyBuffer_Release(&data);
     if (it.done)
-        return Py_BuildValue("(sNIIII)", mode, it.pixels, part->left, part->top, part->right, part->bottom);
+        return Py_BuildValue("(sNIIIId)", mode, it.pixels, part->left, part->top, part->right, part->bottom, it.lines);
     Py_XDECREF(it.pixels);
     if (PyErr_Occurred())
         return NULL;

@@ -197,6 +197,8 @@ ALWAYS_INLINE boolean read_ac_mcu(j_decompress_ptr jpeg, JBLOCKROW *blocks, int 
         fail_behind_the_end(jpeg, &it->scan, &bits);
         it->scan.bits = bits;
     }
+    if (is_shown && jpeg->Al == 0 && component->component_index == 0)
+        look_at_some(&it->scan.lines, jpeg, blocks[0][0]);
     step(it, jpeg);
     return TRUE;
 }
@@ -288,6 +290,7 @@ static void read_scans_ourselves(j_decompress_ptr jpeg, struct area shown) {
         size_t size = (size_t)component->width_in_blocks * component->height_in_blocks * sizeof(uint64_t);
         it->nonzero[i] = memset(memory->alloc_large(common, JPOOL_IMAGE, size), 0, size);
     }
+    memset(&it->scan.lines, 0, sizeof it->scan.lines);
     it->shown = shown;
     it->theirs_begin_scan = jpeg->entropy->start_pass;
     jpeg->client_data = it;

@@ -37,11 +37,11 @@ class Plan:
 
 
 @lru_cache(maxsize=256)  # covers come in a few sizes, and fractions are slow
-def planned(stored: geometry.Size, orientation: int, size: int, *, scales: bool) -> Plan:
-    """Return how the cell of `size` px is cut out of a picture; `scales`: its codec can divide it while it decodes."""
+def planned(stored: geometry.Size, orientation: int, size: int, *, scales: bool, most: int = 8) -> Plan:
+    """Return how the cell of `size` px is cut out of a picture; where its codec `scales`, divided by `most` at most."""
     shown = geometry.shown_size(stored, orientation)
     needed = geometry.shown_size(geometry.scaled_size(*shown, size), orientation)
-    divisor = geometry.draft_scale(stored, needed, DRAFT_RESERVE) if scales else 1
+    divisor = min(most, geometry.draft_scale(stored, needed, DRAFT_RESERVE)) if scales else 1
     box = geometry.stored_box(geometry.source_box(*shown, size), stored, orientation)
     box = scaled_box(box, Fraction(1, divisor), Fraction(1, divisor))
     whole = -(-stored[0] // divisor), -(-stored[1] // divisor)

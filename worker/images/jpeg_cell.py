@@ -18,10 +18,10 @@ def make_jpeg_cell(data: bytes, image_format: str, spec: CellSpec) -> Cell:
         orientation = exif_orientation(picture.info.get("exif"))
         plan = planned(picture.size, orientation, spec.size, scales=True)
         keeps = spec.size <= spec.keep_side
-        cell = _cut_by_c(data, picture.size, plan, spec) if keeps else None
+        cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
             data = _completed(data, picture.size, plan)
-            cell = _cut_by_c(data, picture.size, plan, spec) if keeps else None
+            cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
             cell = _cut_by_pillow(data, image_format, orientation, spec)
         profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB") else None
@@ -42,13 +42,17 @@ def _refuse_rare_kinds(data: bytes) -> None:
         )
 
 
-def _cut_by_c(data: bytes, stored: geometry.Size, plan: Plan, spec: CellSpec) -> Image.Image | None:
+def _cut_by_c(data: bytes, stored: geometry.Size, orientation: int, spec: CellSpec) -> Image.Image | None:
+    """Decode the shown part alone; None where that is left to Pillow. What has fine lines is decoded again, larger."""
+    plan = planned(stored, orientation, spec.size, scales=True)
     part = jpeg.decoded_part(data, stored, plan.divisor, plan.looked_at)
+    if part is not None and (divisor := part.divisor(plan.divisor)) < plan.divisor:
+        plan = planned(stored, orientation, spec.size, scales=True, most=divisor)
+        part = jpeg.decoded_part(data, stored, plan.divisor, plan.looked_at)
     if part is None:
         return None
-    picture, left, top = part
-    box = plan.box[0] - left, plan.box[1] - top, plan.box[2] - left, plan.box[3] - top
-    return resized(picture, box, spec.size)
+    box = plan.box[0] - part.left, plan.box[1] - part.top, plan.box[2] - part.left, plan.box[3] - part.top
+    return resized(part.picture, box, spec.size)
 
 
 def _completed(data: bytes, stored: geometry.Size, plan: Plan) -> bytes:
