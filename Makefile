@@ -57,7 +57,7 @@ test-soak: setup ## a thousand messages through one worker: memory must stay fla
 test-image-python: ## the unit and security tests on the image's Python, in a plain container, as an ordinary user
 	@scripts/test_image_python
 
-test-nightly: setup ## what takes hours: the whole crash matrix, more seeds, chaos, all mutations, the soak; PART=chaos for one
+test-nightly: setup ## the whole crash matrix, more seeds, chaos, all mutations, the soak (an hour or two); PART=chaos for one
 	@scripts/nightly $(PART)
 
 lock: ## pin the requirements anew
