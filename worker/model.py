@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from worker.errors import JobReason, RejectReason
+from worker.errors import Dependency, JobReason, RejectReason
 
 JPEG_MAX_SIDE = 65_500
 """The longest side libjpeg writes (`JPEG_MAX_DIMENSION`); the canvas of every format is held to it."""
@@ -285,12 +285,14 @@ class Retryable:
 
     With `costs_attempt` it stays the same message, made visible after a backoff by its receive count. Without, a
     fresh copy takes its place after `delay` seconds, so that waiting and interruptions never end in the DLQ.
+    `refused_by` is the dependency that the work waits for, where there is one.
     """
 
     reason: JobReason
     message: str
     costs_attempt: bool = True
     delay: float = 0.0
+    refused_by: Dependency | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,9 @@ class Buckets:
             key for (where, key), found in self.objects.items() if where == bucket and key.startswith(prefix) and found
         )
 
+    def head_bucket(self, life: Life | None, **_: Any) -> Any:
+        return {}
+
     def head_object(
         self,
         life: Life | None,

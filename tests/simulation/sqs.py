@@ -91,6 +91,9 @@ class Sqs:
                 self.send_message(life, QueueUrl=QueueUrl, **{k: v for k, v in entry.items() if k != "Id"})
         return {"Failed": failed}
 
+    def get_queue_attributes(self, life: Life | None, **_: Any) -> Any:
+        return {"Attributes": {}}
+
     def delete_message(self, life: Life | None, *, QueueUrl: str, ReceiptHandle: str) -> Any:  # noqa: N803
         name = ReceiptHandle.partition("#")[0]
         there = self.messages.get(name)

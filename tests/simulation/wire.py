@@ -262,8 +262,9 @@ def _labels(name: str, operation: str, asked: dict[str, Any]) -> tuple[str, str]
         label = f"{operation} {text[:48]} {at['processing_date']['S'][:5]}"
         return label, f"dynamodb.{operation} {at['creator_name']['S']} {at['processing_date']['S']}: {text[:56]}"
     if name == "s3":
-        place = _PLACES.search(asked["Key"])
-        return f"{operation} {place[0] if place else ''}", f"s3.{operation} {asked['Bucket']}/{asked['Key']}"
+        key = asked.get("Key", "")
+        place = _PLACES.search(key)
+        return f"{operation} {place[0] if place else ''}", f"s3.{operation} {asked['Bucket']}/{key}"
     text = asked.get("ReceiptHandle") or str(asked.get("MessageBody", ""))[:80]
     if operation == "receive_message":
         text = f"up to {asked['MaxNumberOfMessages']}"

@@ -23,12 +23,13 @@ from tests.simulation.s3 import Buckets
 from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Trouble, Wire
+from worker.aws import calls
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
 from worker.aws.state_table import StateTable
 from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.download.fetch import Fetched
-from worker.errors import ImageError, ImageReason, JobReason
+from worker.errors import Dependency, ImageError, ImageReason, JobReason
 from worker.images.cell import Cell, CellSpec
 from worker.jobs import batch, chunk, creator, finish, gate, leasing
 from worker.jobs.batch import BatchWork
@@ -40,7 +41,8 @@ from worker.jobs.dispatch import JobWork
 from worker.jobs.finish import Finisher
 from worker.jobs.gate import CREATORS_PER_JOB, Gate, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
-from worker.service import fate, heartbeat, receive
+from worker.service import breaker, fate, heartbeat, receive
+from worker.service.breaker import Breakers
 from worker.service.receive import Receiver
 
 SLOTS = 2
@@ -329,6 +331,13 @@ def put_together(world: World, life: Life) -> Receiver:
         wait=20,
         visibility=world.lease,
         grace=100,
+        breakers=Breakers(
+            {
+                Dependency.S3: partial(s3.probe, (INPUT, OUTPUT, TEMP)),
+                Dependency.SQS: queue.probe,
+                Dependency.DYNAMODB: ledger.probe,
+            }
+        ),
     )
 
 
@@ -401,7 +410,7 @@ class Ear:
 def replaced(watch: Watch, seed: int) -> Iterator[None]:
     """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
     ear, state = Ear(watch), random.getstate()
-    modules = [batch, chunk, creator, fate, finish, gate, heartbeat, leasing, receive]
+    modules = [batch, breaker, calls, chunk, creator, fate, finish, gate, heartbeat, leasing, receive]
     random.seed(seed)
     collecting = gc.isenabled()
     gc.disable()

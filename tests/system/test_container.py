@@ -17,6 +17,7 @@ METRICS = {
     "DownloadLatency": "Seconds",
     "QueueDelay": "Seconds",
     "MemoryUtilization": "Percent",
+    "DependencyDown": "Count",
     "SandboxSeccomp": "None",
     "SandboxNamespaces": "None",
     "SandboxLandlock": "None",

@@ -42,7 +42,8 @@ class Killed(BaseException):
 
 
 def outage(what: str) -> Unavailable:
-    return Unavailable(Dependency.S3, JobReason.AWS_UNAVAILABLE, f"{what}: no answer")
+    dependency = Dependency(what) if what in set(Dependency) else Dependency.S3
+    return Unavailable(dependency, JobReason.AWS_UNAVAILABLE, f"{what}: no answer")
 
 
 class Clock:
@@ -343,6 +344,10 @@ class FakeQueue:
             raise self.failing[operation[0]]
         self.done.append(operation)
         self.did.set()
+
+    async def probe(self) -> None:
+        if "probe" in self.failing:
+            raise self.failing["probe"]
 
     async def delete(self, message: Message) -> None:
         self._do("delete", message.id)

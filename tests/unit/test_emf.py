@@ -61,6 +61,7 @@ def test_the_declared_metrics_are_the_contracts() -> None:
         "DownloadLatency": "Seconds",
         "QueueDelay": "Seconds",
         "MemoryUtilization": "Percent",
+        "DependencyDown": "Count",
         "SandboxSeccomp": "None",
         "SandboxNamespaces": "None",
         "SandboxLandlock": "None",

@@ -5,24 +5,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import FakeQueue, message, outage
-from worker.errors import JobReason
+from worker.aws.sqs import Message
+from worker.errors import JobReason, Unavailable
 from worker.model import Outcome, Retryable, Succeeded, Terminal
-from worker.service.fate import BACKOFF, MAX_BACKOFF, retry_delay, settle
+from worker.service.fate import BACKOFF, MAX_BACKOFF, Settlement, retry_delay
 
 FAILED = Terminal(JobReason.MANIFEST_EMPTY, "no usable row", "s3_a-12345678")
 HANDED_BACK = Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False, delay=42.0)
 AGAIN = Retryable(JobReason.AWS_UNAVAILABLE, "no answer")
 
 
+async def settled(queue: FakeQueue, outcome: Outcome, about: Message) -> None:
+    await Settlement(queue, about, outcome).settle()  # type: ignore[arg-type]
+
+
 async def test_a_message_whose_work_succeeded_is_deleted() -> None:
     queue = FakeQueue()
-    await settle(queue, message(), Succeeded())  # type: ignore[arg-type]
+    await settled(queue, Succeeded(), message())
     assert queue.done == [("delete", "m1")]
 
 
 async def test_a_message_that_can_never_succeed_is_a_dead_letter_before_it_is_deleted() -> None:
     queue = FakeQueue()
-    await settle(queue, message(), FAILED)  # type: ignore[arg-type]
+    await settled(queue, FAILED, message())
     assert queue.done == [
         ("send_dead_letter", "m1", "manifest_empty", "no usable row", "s3_a-12345678"),
         ("delete", "m1"),
@@ -31,14 +36,14 @@ async def test_a_message_that_can_never_succeed_is_a_dead_letter_before_it_is_de
 
 async def test_a_message_handed_back_is_copied_before_it_is_deleted() -> None:
     queue = FakeQueue()
-    await settle(queue, message(), HANDED_BACK)  # type: ignore[arg-type]
+    await settled(queue, HANDED_BACK, message())
     assert queue.done == [("send_copy", "m1", 42.0), ("delete", "m1")]
 
 
 @pytest.mark.parametrize("receives", [1, 2, 3])
 async def test_a_message_that_may_succeed_later_comes_back_after_a_while(receives: int) -> None:
     queue = FakeQueue()
-    await settle(queue, message(receives=receives), AGAIN)  # type: ignore[arg-type]
+    await settled(queue, AGAIN, message(receives=receives))
     ((operation, _, delay),) = queue.done
     assert operation == "change_visibility"
     assert 0 <= delay <= BACKOFF * 2**receives
@@ -60,7 +65,33 @@ async def test_where_sqs_does_not_answer_a_message_too_many_is_left_and_never_on
 ) -> None:
     queue = FakeQueue()
     queue.failing[failing] = outage("sqs")
-    await settle(queue, message(), outcome)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        await settled(queue, outcome, message())
+    assert [operation for operation, *_ in queue.done] == done
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failing", "done"),
+    [
+        (Succeeded(), "delete", ["delete"]),
+        (FAILED, "send_dead_letter", ["send_dead_letter", "delete"]),
+        (FAILED, "delete", ["send_dead_letter", "delete"]),
+        (HANDED_BACK, "send_copy", ["send_copy", "delete"]),
+        (HANDED_BACK, "delete", ["send_copy", "delete"]),
+        (AGAIN, "change_visibility", ["change_visibility"]),
+    ],
+)
+async def test_a_settlement_that_failed_goes_on_where_it_stopped_and_sends_nothing_twice(
+    outcome: Outcome, failing: str, done: list[str]
+) -> None:
+    queue = FakeQueue()
+    settlement = Settlement(queue, message(), outcome)  # type: ignore[arg-type]
+    queue.failing[failing] = outage("sqs")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await settlement.settle()
+    queue.failing.clear()
+    await settlement.settle()
     assert [operation for operation, *_ in queue.done] == done
 
 
@@ -69,7 +100,7 @@ async def test_an_error_nobody_thought_of_deletes_nothing(outcome: Outcome) -> N
     queue = FakeQueue()
     queue.failing = {"send_dead_letter": RuntimeError("a bug"), "send_copy": RuntimeError("a bug")}
     with pytest.raises(RuntimeError):
-        await settle(queue, message(), outcome)  # type: ignore[arg-type]
+        await settled(queue, outcome, message())
     assert queue.done == []
 
 

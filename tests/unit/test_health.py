@@ -9,9 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from worker.aws.calls import PROBE_DEADLINE
 from worker.aws.sqs import POLL_SLACK
 from worker.service import app
-from worker.service import receive as module
+from worker.service.breaker import LONGEST_PAUSE
 from worker.service.health import health_endpoint
 from worker.settings import Settings
 
@@ -76,11 +77,11 @@ def test_a_worker_that_has_not_polled_for_long_is_deaf_unless_it_stops(
     stop = asyncio.Event()
     if stopping:
         stop.set()
-    receiver: Any = SimpleNamespace(silent_for=silent, in_flight=2)
+    receiver: Any = SimpleNamespace(silent_for=silent, in_flight=2, waits_for={})
     found, told = app._liveness(Settings(wait_time_seconds=20), receiver, stop)
     assert (found, told["status"], told["in_flight"]) == (well, status, 2)
 
 
 def test_a_poll_that_sqs_does_not_answer_ends_before_the_worker_counts_as_deaf() -> None:
     """Otherwise an outage of SQS would have ECS end tasks in the middle of their work."""
-    assert app.DEAF_AFTER > POLL_SLACK + module.PAUSE_AFTER_FAILURE * 1.5
+    assert max(POLL_SLACK, LONGEST_PAUSE + PROBE_DEADLINE) < app.DEAF_AFTER

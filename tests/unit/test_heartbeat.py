@@ -139,7 +139,9 @@ async def test_an_extension_that_fails_in_between_ends_nothing(monkeypatch: pyte
 
     monkeypatch.setattr(queue, "change_visibility", sometimes)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: failures * VISIBILITY / 3))
-    async with asyncio.timeout(5), kept_invisible(queue, message(), VISIBILITY):  # type: ignore[arg-type]
+    held = message()
+    held.received = held.extended = 0.0
+    async with asyncio.timeout(5), kept_invisible(queue, held, VISIBILITY):  # type: ignore[arg-type]
         while len(queue.done) < 2:
             queue.did.clear()
             await queue.did.wait()

@@ -10,10 +10,12 @@ import pytest
 
 from tests.unit.fakes import FakeBatches, FakeQueue, message, outage
 from worker.aws.emf import Metrics
-from worker.errors import JobReason
+from worker.errors import Dependency, JobReason, Unavailable
 from worker.jobs.messages import JobDefaults
 from worker.model import Job, Outcome, ProcessingConfig, Retryable, Succeeded, Terminal
+from worker.service import breaker
 from worker.service import receive as module
+from worker.service.breaker import Breakers
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
 
@@ -56,6 +58,7 @@ class Bench:
         self.stop, self.hurry = asyncio.Event(), asyncio.Event()
         self.out = io.StringIO()
         self.metrics = Metrics("Test", self.out)
+        self.breakers = Breakers({Dependency.SQS: self.queue.probe})
         self.receiver = Receiver(
             self.queue,  # type: ignore[arg-type]
             FakeBatches(answer),  # type: ignore[arg-type]
@@ -65,6 +68,7 @@ class Bench:
             wait=20,
             visibility=visibility,
             grace=grace,
+            breakers=self.breakers,
         )
 
     async def polled(self, times: int) -> None:
@@ -209,7 +213,7 @@ async def test_one_message_with_several_jobs_has_one_fate() -> None:
 
 
 async def test_a_poll_that_fails_is_followed_by_a_pause_and_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSE_AFTER_FAILURE", 0.001)
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
     bench = Bench()
     async with bench.running():
         for _ in range(3):
@@ -219,7 +223,8 @@ async def test_a_poll_that_fails_is_followed_by_a_pause_and_another(monkeypatch:
 
 
 async def test_a_pause_after_a_failed_poll_ends_at_once_when_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSE_AFTER_FAILURE", 60.0)
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 1_000.0)
+    monkeypatch.setattr(breaker, "LONGEST_PAUSE", 1_000.0)
     bench = Bench()
     async with bench.running() as task:
         bench.queue.feed_failure(outage("sqs"))
@@ -232,7 +237,7 @@ async def test_a_worker_whose_polls_fail_is_alive_and_one_whose_poll_does_not_en
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A restart mends no outage of AWS, and it ends the work at hand."""
-    monkeypatch.setattr(module, "PAUSE_AFTER_FAILURE", 0.001)
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
     bench = Bench()
     bench.receiver._polled_at -= 100.0
     async with bench.running():
@@ -241,6 +246,173 @@ async def test_a_worker_whose_polls_fail_is_alive_and_one_whose_poll_does_not_en
         bench.queue.feed_failure(outage("sqs"))
         await bench.polled(2)
         assert bench.receiver.silent_for < 5.0
+
+
+# --- dependencies that refuse ---------------------------------------------------------------------------------------
+
+REFUSED = Retryable(
+    JobReason.AWS_UNAVAILABLE, "no answer", costs_attempt=False, delay=0.0, refused_by=Dependency.DYNAMODB
+)
+
+
+class Away:
+    """A dependency that is away until it is told to come back, its probe, and the work that needs it."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.probes = 0
+        self.probed = asyncio.Event()
+
+    async def probe(self) -> None:
+        self.probes += 1
+        self.probed.set()
+        if self.away:
+            raise Unavailable(Dependency.DYNAMODB, JobReason.AWS_UNAVAILABLE, "no answer")
+
+    async def work(self, _job: Job, _stop: asyncio.Event) -> Outcome:
+        return REFUSED if self.away else Succeeded()
+
+    async def until_probed(self, times: int) -> None:
+        async with asyncio.timeout(5):
+            while self.probes < times:
+                self.probed.clear()
+                await self.probed.wait()
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(breaker, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(module, "SETTLE_AGAIN", 0.001)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_while_a_dependency_refuses_nothing_is_taken_and_then_one_message_first() -> None:
+    database = Away()
+    bench = Bench(database.work)
+    bench.receiver._breakers = Breakers({Dependency.DYNAMODB: database.probe})
+    async with bench.running():
+        bench.queue.feed(message("m1", WORK))
+        await bench.queue.until("delete", "m1")
+        await bench.polled(2)  # the one that was under way
+        bench.queue.feed(message("m2", WORK), message("m3", WORK))
+        await bench.queue.until("delete", "m3")
+        await database.until_probed(3)
+        assert [len(bench.queue.polls), *bench.receiver.waits_for] == [2, "dynamodb"]
+        database.away = False
+        await bench.polled(3)
+        bench.queue.feed(message("m4", WORK))
+        await bench.queue.until("delete", "m4")
+        await bench.polled(4)
+    assert bench.queue.polls[2:] == [1, 4], "first one message, then as many as there are slots"
+    assert bench.receiver.waits_for == {}
+    copies = [name for operation, name, *_ in bench.queue.done if operation == "send_copy"]
+    assert copies == ["m1", "m2", "m3"], "what was here is handed back, at no cost"
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_trial_whose_message_is_refused_is_followed_by_another() -> None:
+    database = Away()
+    bench = Bench(database.work)
+    bench.receiver._breakers = Breakers()  # without probes, each of them is a trial
+    async with bench.running():
+        bench.queue.feed(message("m1", WORK))
+        await bench.queue.until("delete", "m1")
+        await bench.polled(2)
+        bench.queue.feed()
+        for number in range(3, 6):
+            await bench.polled(number)
+            bench.queue.feed(message(f"m{number}", WORK))
+        await bench.queue.until("delete", "m5")
+    assert bench.queue.polls[2:5] == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_trial_whose_message_goes_on_for_a_while_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "TRIAL", 0.01)
+    working, refused = Working(), [REFUSED]
+
+    async def work(job: Job, stop: asyncio.Event) -> Outcome:
+        return refused.pop() if refused else await working(job, stop)
+
+    bench = Bench(work)
+    bench.receiver._breakers = Breakers()
+    async with bench.running():
+        bench.queue.feed(message("m1", WORK))
+        await bench.queue.until("delete", "m1")
+        await bench.polled(2)
+        bench.queue.feed()
+        await bench.polled(3)
+        bench.queue.feed(message("m2", WORK))
+        await working.began.acquire()
+        await bench.polled(4)
+        assert bench.queue.polls[2:] == [1, 3]
+        assert working.cancelled == 0
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("outcome", "failing", "done"),
+    [
+        (Succeeded(), "delete", ["delete"]),
+        (Terminal(JobReason.MANIFEST_EMPTY, "empty", "b1"), "send_dead_letter", ["send_dead_letter", "delete"]),
+        (Terminal(JobReason.MANIFEST_EMPTY, "empty", "b1"), "delete", ["send_dead_letter", "delete"]),
+        (Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False), "send_copy", ["send_copy", "delete"]),
+        (Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False), "delete", ["send_copy", "delete"]),
+    ],
+)
+async def test_a_message_that_could_not_be_settled_is_kept_invisible_and_settled_when_sqs_answers(
+    outcome: Outcome, failing: str, done: list[str]
+) -> None:
+    async def answer(_job: Job, _stop: asyncio.Event) -> Outcome:
+        return outcome
+
+    bench = Bench(answer, visibility=0.3)
+    bench.queue.failing = {failing: outage("sqs"), "probe": outage("sqs")}
+    async with bench.running():
+        bench.queue.feed(message("m1", WORK))
+        await bench.queue.until("change_visibility", "m1")
+        assert "sqs" in bench.receiver.waits_for
+        bench.queue.failing.clear()
+        await bench.queue.until("delete", "m1")
+    assert [operation for operation, *_ in bench.queue.done if operation != "change_visibility"] == done
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_message_that_is_not_ours_any_more_is_deleted_where_its_work_is_done_and_else_left_alone() -> None:
+    outcomes: list[Outcome] = [Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False), Succeeded()]
+
+    async def answer(_job: Job, _stop: asyncio.Event) -> Outcome:
+        return outcomes.pop()
+
+    bench = Bench(answer, visibility=0.03)
+    operations = ("delete", "send_copy", "probe", "change_visibility")
+    bench.queue.failing = {operation: outage("sqs") for operation in operations}
+    async with bench.running():
+        bench.queue.feed(message("m1", WORK), message("m2", WORK))
+        async with asyncio.timeout(5):
+            while bench.receiver.in_flight != 1:  # the other is given up: its visibility has ended
+                await asyncio.sleep(0.01)
+        bench.queue.failing.clear()
+        await bench.queue.until("delete")
+    assert len(bench.queue.done) == 1
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_message_that_cannot_be_settled_does_not_keep_a_worker_from_stopping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LAST_SETTLEMENTS", 0.01)
+    bench = Bench(grace=module.HAND_BACK + 0.01)
+    bench.queue.failing = {"delete": outage("sqs"), "probe": outage("sqs")}
+    async with bench.running() as task:
+        bench.queue.feed(message("m1", WORK))
+        async with asyncio.timeout(5):
+            while "sqs" not in bench.receiver.waits_for:
+                await asyncio.sleep(0.01)
+        bench.stop.set()
+        await bench.stopped(task)
+    assert bench.queue.done == []
 
 
 async def test_a_poll_that_fails_as_nobody_thought_of_ends_the_worker() -> None:

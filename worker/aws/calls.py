@@ -77,6 +77,9 @@ class Patience:
 
 
 USUAL = Patience()
+PROBE_DEADLINE = 10.0
+"""Seconds for the call with which a dependency is asked whether it answers."""
+
 NONE = Patience(throttle=0.0, outage=0.0, conflict=0.0, moment=0.0)
 """For whoever asks again by himself, or waits at a terminal."""
 

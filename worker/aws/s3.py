@@ -1,5 +1,6 @@
 """S3: manifests in, collages and documents out. Nothing is ever overwritten by `put_new`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 from worker.aws.calls import (
     FAILURES,
     NONE,
+    PROBE_DEADLINE,
     USUAL,
     AwsCall,
     Patience,
@@ -21,6 +23,7 @@ from worker.aws.calls import (
 )
 from worker.aws.failures import Meaning
 from worker.errors import Dependency, JobReason, Postponed, TerminalError
+from worker.tasks import unwrapped
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -131,11 +134,17 @@ class S3:
         return True
 
     async def probe(self, buckets: Iterable[str]) -> None:
-        """Ask whether S3 answers and lets us read these buckets. Raises as `aws_call`, at once."""
-        for bucket in buckets:
+        """Ask whether S3 answers and knows these buckets. Raises as `aws_call`, at once."""
+
+        async def look_at(bucket: str) -> None:
             doing = f"looking at bucket {bucket}"
-            async with self._call(doing, bucket, deadline=10, patience=NONE) as call:
+            async with self._call(doing, bucket, deadline=PROBE_DEADLINE, patience=NONE) as call:
                 await call(self._client.head_bucket, Bucket=bucket)
+
+        with unwrapped():
+            async with asyncio.TaskGroup() as looks:
+                for bucket in buckets:
+                    looks.create_task(look_at(bucket))
 
     async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
         """Stream the object into a file, exactly as `head` saw it.

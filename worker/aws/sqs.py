@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from worker.aws.calls import NONE, USUAL, AwsCall, Patience, aws_call, code_of, meaning_of_failure
+from worker.aws.calls import NONE, PROBE_DEADLINE, USUAL, AwsCall, Patience, aws_call, code_of, meaning_of_failure
 from worker.aws.failures import Meaning
 from worker.errors import Dependency, HeartbeatLost, JobReason
 
@@ -42,6 +42,10 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """SQS refuses attributes with characters outside of XML 1.0."""
 
 
+def _now() -> float:
+    return time.monotonic()  # looked up at each call: the simulation replaces it
+
+
 @dataclass(slots=True)
 class Message:
     """One received message. `handle` is the newest receipt handle; `told` are its sender's attributes.
@@ -56,8 +60,8 @@ class Message:
     sent_at: float
     attributes: Mapping[str, Any] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
-    received: float = field(default_factory=time.monotonic)
-    extended: float = field(default_factory=time.monotonic)
+    received: float = field(default_factory=_now)
+    extended: float = field(default_factory=_now)
 
 
 class Queue:
@@ -165,7 +169,7 @@ class Queue:
 
     async def probe(self) -> None:
         """Ask whether SQS answers and knows the queue. Raises as `aws_call`, at once."""
-        async with self._call("looking at the queue", deadline=10, patience=NONE) as call:
+        async with self._call("looking at the queue", deadline=PROBE_DEADLINE, patience=NONE) as call:
             await call(self._client.get_queue_attributes, QueueUrl=self.url, AttributeNames=["QueueArn"])
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
-from worker.aws.calls import NONE, USUAL, AwsCall, Patience, aws_call
+from worker.aws.calls import NONE, PROBE_DEADLINE, USUAL, AwsCall, Patience, aws_call
 from worker.errors import Dependency
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Table:
     async def probe(self) -> None:
         """Ask whether DynamoDB answers and knows the table. Raises as `aws_call`, at once."""
         async with aws_call(
-            Dependency.DYNAMODB, "looking at the table", deadline=10, patience=NONE, setting=SETTING
+            Dependency.DYNAMODB, "looking at the table", deadline=PROBE_DEADLINE, patience=NONE, setting=SETTING
         ) as call:
             await call(self._client.get_item, TableName=self._table, Key=PROBED, ConsistentRead=True)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from worker.errors import JobError, Postponed, RetryableError, TerminalError
+from worker.errors import Dependency, JobError, Postponed, RetryableError, TerminalError, Unavailable
 from worker.model import Outcome, Retryable, Succeeded, Terminal
 
 
@@ -24,10 +24,19 @@ def outcome_of(error: JobError, batch_id: str | None) -> Outcome:
         case TerminalError():
             return Terminal(error.reason, str(error), batch_id)
         case Postponed():
-            return Retryable(error.reason, str(error), costs_attempt=False, delay=error.delay)
+            return Retryable(
+                error.reason, str(error), costs_attempt=False, delay=error.delay, refused_by=_refused_by(error)
+            )
         case RetryableError():
             return Retryable(error.reason, str(error))
     raise TypeError(f"{type(error).__name__} is no failure of a job")
+
+
+def _refused_by(error: BaseException | None) -> Dependency | None:
+    """Return the dependency at which a failure began, for example where a lease ran out because DynamoDB was away."""
+    while error is not None and not isinstance(error, Unavailable):
+        error = error.__cause__
+    return error.dependency if error else None
 
 
 def combined(outcomes: Iterable[Outcome]) -> Outcome:

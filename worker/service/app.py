@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,7 +26,7 @@ from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.decode.pool import DecodePool
 from worker.download.fetch import Fetcher
 from worker.download.policy import FetchPolicy
-from worker.errors import SettingsError
+from worker.errors import Dependency, SettingsError
 from worker.failpoints import arm, parse_failpoints
 from worker.images.sniff import could_be_image
 from worker.jobs.batch import BatchWork
@@ -39,6 +40,7 @@ from worker.jobs.gate import CREATORS_PER_JOB, Gate, Thresholds
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ledger, Results
 from worker.sandbox import hide_memory
+from worker.service.breaker import Breakers, probe_disk
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
@@ -71,7 +73,7 @@ async def serve(settings: Settings) -> None:
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
             try:
                 async with asyncio.TaskGroup() as group:
-                    side = [group.create_task(_sample(metrics, gauge)), group.create_task(scale_in.keep())]
+                    side = [group.create_task(_sample(metrics, gauge, receiver)), group.create_task(scale_in.keep())]
                     log.info("worker.started", version=__version__, settings=settings.effective())
                     await receiver.run(stop, hurry)
                     for task in side:
@@ -122,6 +124,15 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         **whose,
     )
     jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=hands, finisher=finisher, **whose))
+    breakers = Breakers(
+        {
+            Dependency.S3: partial(s3.probe, settings.own_buckets),
+            Dependency.SQS: queue.probe,
+            Dependency.DYNAMODB: ledger.probe,
+            Dependency.DISK: probe_disk,
+        },
+        record_metric=metrics.record,
+    )
     scale_in = ScaleIn(EcsAgent(settings.ecs_agent_uri) if settings.ecs_agent_uri else None)
     receiver = Receiver(
         queue,
@@ -133,6 +144,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         visibility=settings.visibility_timeout,
         grace=settings.stop_grace_seconds,
         scale_in=scale_in,
+        breakers=breakers,
     )
     return receiver, metrics, gauge, scale_in
 
@@ -220,16 +232,18 @@ def job_defaults(settings: Settings) -> JobDefaults:
 def _liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:
     well = stop.is_set() or receiver.silent_for < settings.wait_time_seconds + DEAF_AFTER
     return well, {
-        "status": "stopping" if stop.is_set() else "ok" if well else "deaf",
+        "status": "stopping" if stop.is_set() else "deaf" if not well else "waiting" if receiver.waits_for else "ok",
+        "waits_for": receiver.waits_for,
         "in_flight": receiver.in_flight,
         "seconds_since_poll": round(receiver.silent_for, 1),
         "version": __version__,
     }
 
 
-async def _sample(metrics: Metrics, gauge: MemoryGauge) -> None:
+async def _sample(metrics: Metrics, gauge: MemoryGauge, receiver: Receiver) -> None:
     while True:
         metrics.record("MemoryUtilization", gauge.read().percent)
+        metrics.record("DependencyDown", len(receiver.waits_for))
         metrics.flush()
         await asyncio.sleep(SAMPLE_EVERY)
 

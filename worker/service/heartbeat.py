@@ -30,18 +30,17 @@ async def kept_invisible(queue: Queue, message: Message, visibility: float) -> A
 
 
 async def _beat(queue: Queue, message: Message, visibility: float) -> None:
-    received = extended = time.monotonic()
-    pause = visibility / 3
+    pause = max(0.0, message.extended + visibility / 3 - time.monotonic())
     while True:
         await asyncio.sleep(pause)
-        if time.monotonic() - received > LONGEST_HOLD:
+        if time.monotonic() - message.received > LONGEST_HOLD:
             raise Interrupted(JobReason.INTERRUPTED, "the message was held as long as SQS allows")
-        lost_at = extended + visibility * (1 - MARGIN)
+        lost_at = message.extended + visibility * (1 - MARGIN)
         try:
             asked = time.monotonic()
             async with asyncio.timeout(min(visibility / 3, lost_at - asked)):
                 await queue.change_visibility(message, visibility)
-            extended, pause = asked, visibility / 3
+            message.extended, pause = asked, visibility / 3
         except (JobError, TimeoutError) as error:  # whatever it is: it says nothing of the work
             log.warning("heartbeat.failed", error=str(error) or "no answer in time")
             left = lost_at - time.monotonic()

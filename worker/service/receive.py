@@ -10,23 +10,28 @@ import structlog
 
 from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
-from worker.errors import HeartbeatLost, JobError, JobReason, TerminalError, Unavailable
+from worker.errors import Dependency, HeartbeatLost, JobError, JobReason, TerminalError, Unavailable
 from worker.failpoints import failpoint
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.outcomes import combined, outcome_of
 from worker.model import ChunkJob, Job, Outcome, Retryable, Terminal
-from worker.service.fate import settle
+from worker.service.breaker import Breakers
+from worker.service.fate import Settlement
 from worker.service.heartbeat import kept_invisible
 from worker.service.protection import ScaleIn
-from worker.tasks import first_failure
+from worker.tasks import first_failure, unwrapped
 
 log = structlog.get_logger(__name__)
 
 HAND_BACK = 5.0
 """Seconds of the grace period that are kept for handing messages back."""
 
-PAUSE_AFTER_FAILURE = 2.0
-"""Seconds, give or take a half, between polls while SQS does not answer; the SDK has retried by then."""
+LAST_SETTLEMENTS = 10.0
+"""Seconds that giving leases and messages back may take after that; a message that is not settled then comes back by
+itself when its visibility ends."""
+
+SETTLE_AGAIN = 10.0
+"""Seconds between two tries to settle a message while SQS does not answer, at most; sooner where a probe says so."""
 
 PAUSE_WHILE_BLOCKED = 5.0
 """Seconds between looks whether a deployment still wants to replace this task."""
@@ -59,6 +64,7 @@ class Receiver:
         visibility: float,
         grace: float,
         scale_in: ScaleIn | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self._queue = queue
         self._jobs = jobs
@@ -69,6 +75,9 @@ class Receiver:
         self._visibility = visibility
         self._grace = grace
         self._scale_in = scale_in or ScaleIn(None)
+        self._breakers = breakers or Breakers()
+        self._trial: asyncio.Task[None] | None = None
+        """The message that was let through to see whether a dependency answers again."""
         self._messages: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[Outcome | None]] = set()
         self._polled_at = time.monotonic()
@@ -77,6 +86,11 @@ class Receiver:
     def in_flight(self) -> int:
         """Messages being worked on."""
         return len(self._messages)
+
+    @property
+    def waits_for(self) -> dict[str, dict[str, Any]]:
+        """The dependencies that are refused, by name: for how long, and why. Nothing new is taken on meanwhile."""
+        return self._breakers.down()
 
     @property
     def silent_for(self) -> float:
@@ -96,13 +110,21 @@ class Receiver:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, self._grace - HAND_BACK)):
                         await self._drain(group, poll, stop, hurrying)
-                for work in self._work:
-                    work.cancel()
+                await self._end_work()
         finally:
             for work in self._work:  # none is left unless something crashed: then leases are given back at least
                 work.cancel()
             stopping.cancel()
             hurrying.cancel()
+
+    async def _end_work(self) -> None:
+        """End the work that is left, and leave a while for its messages to be settled."""
+        for work in self._work:
+            work.cancel()
+        if self._messages:
+            await asyncio.wait(self._messages, timeout=LAST_SETTLEMENTS)
+        for message in self._messages:
+            message.cancel()
 
     async def _receive(
         self, group: asyncio.TaskGroup, stop: asyncio.Event, stopping: "asyncio.Task[Any]"
@@ -122,8 +144,13 @@ class Receiver:
                 await asyncio.wait({*self._messages, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 self._polled_at = time.monotonic()
                 continue
+            if self._breakers.open or self._trial is not None:
+                await self._wait_for_dependencies(stopping)
+                self._polled_at = time.monotonic()
+                continue
+            limit = 1 if self._breakers.on_trial else free
             poll = asyncio.create_task(
-                self._queue.receive(free, wait=self._wait, visibility=self._visibility), name="poll"
+                self._queue.receive(limit, wait=self._wait, visibility=self._visibility), name="poll"
             )
             try:
                 await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -132,9 +159,21 @@ class Receiver:
                 raise
             if not poll.done():
                 return poll
-            if not self._take_up(poll, group, stop):
-                await asyncio.wait({stopping}, timeout=PAUSE_AFTER_FAILURE * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+            self._take_up(poll, group, stop)
         return None
+
+    async def _wait_for_dependencies(self, stopping: "asyncio.Task[Any]") -> None:
+        """Wait for the next probe of a dependency that is refused, or for the end of a trial."""
+        if self._breakers.open or self._trial is None:
+            self._trial = None
+            await self._breakers.probe(stopping)
+            return
+        await asyncio.wait(
+            {self._trial, stopping}, timeout=self._breakers.trial_seconds_left, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._trial.done() or self._breakers.trial_seconds_left <= 0:
+            self._trial = None
+            self._breakers.trial_passed()  # unless the message met a refusal: then it is open again
 
     async def _drain(
         self, group: asyncio.TaskGroup, poll: Poll | None, stop: asyncio.Event, hurrying: "asyncio.Task[Any]"
@@ -151,20 +190,26 @@ class Receiver:
             if poll is not None:
                 poll.cancel()
 
-    def _take_up(self, poll: Poll, group: asyncio.TaskGroup, stop: asyncio.Event) -> bool:
-        """Begin to work on what a poll brought; False where it failed."""
+    def _take_up(self, poll: Poll, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        """Begin to work on what a poll brought."""
         self._polled_at = time.monotonic()
         try:
             received = poll.result()
-        except Unavailable as error:
+        except JobError as error:
             log.warning("queue.receive_failed", error=str(error))
-            return False
+            self._breakers.refused(Dependency.SQS, error.reason, str(error))
+            return
+        on_trial = self._breakers.on_trial
         for message in received:
             task = group.create_task(self._see_through(message, stop))
             self._messages.add(task)
             task.add_done_callback(self._message_done)
+            self._trial = task if on_trial else None
+        if on_trial and received:
+            self._breakers.trial_begun()
+        elif on_trial:
+            self._breakers.trial_passed()  # SQS answered, and there is nothing that could be refused
         self._scale_in.busy(bool(self._messages))
-        return True
 
     def _message_done(self, task: "asyncio.Task[None]") -> None:
         self._messages.discard(task)
@@ -186,12 +231,56 @@ class Receiver:
                 outcome = work.result()
             if outcome is not None:
                 failpoint("receive.decided")
-                await settle(self._queue, message, outcome)
+                self._note_refusal(outcome)
+                await self._settle(message, outcome)
+
+    def _note_refusal(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Retryable) and outcome.refused_by is not None:
+            self._breakers.refused(outcome.refused_by, outcome.reason, outcome.message)
+
+    async def _settle(self, message: Message, outcome: Outcome) -> None:
+        """Settle a message; where SQS does not answer, keep it invisible and settle it when it does."""
+        settlement = Settlement(self._queue, message, outcome)
+        try:
+            await self._try_to_settle(settlement)
+        except Unavailable:
+            await self._settle_later(message, settlement)
+        except (JobError, HeartbeatLost) as error:
+            log.warning("message.fate_failed", error=str(error))
+
+    async def _settle_later(self, message: Message, settlement: Settlement) -> None:
+        try:
+            with unwrapped():
+                async with kept_invisible(self._queue, message, self._visibility):
+                    await self._settle_when_answered(settlement)
+        except (JobError, HeartbeatLost) as error:
+            log.warning("message.fate_failed", error=str(error))
+            if error.reason is JobReason.MESSAGE_LOST or not settlement.only_delete_left:
+                return  # it comes back by itself
+            with suppress(JobError, HeartbeatLost):
+                await self._settle_when_answered(settlement)
+
+    async def _settle_when_answered(self, settlement: Settlement) -> None:
+        while True:
+            patience = SETTLE_AGAIN * random.uniform(0.1, 1.0)  # noqa: S311 -- jitter
+            await self._breakers.answers(Dependency.SQS, patience=patience)
+            with suppress(Unavailable):
+                return await self._try_to_settle(settlement)
+
+    async def _try_to_settle(self, settlement: Settlement) -> None:
+        try:
+            await settlement.settle()
+        except Unavailable as error:
+            log.warning("message.fate_failed", error=str(error))
+            self._breakers.refused(error.dependency, error.reason, str(error))
+            raise
 
     async def _outcome(self, message: Message, stop: asyncio.Event) -> Outcome | None:
         """Do what a message asks for; None where it is not ours any more."""
         if stop.is_set():
             return Retryable(JobReason.INTERRUPTED, "the worker is stopping", costs_attempt=False)
+        if (refused := self._breakers.refusing_work()) is not None:  # it came with a poll that was under way
+            return refused
         try:
             return await self._do(message, stop)
         except BaseExceptionGroup as failures:
