@@ -20,6 +20,7 @@ DECLARED = {
     "DownloadLatency": "Seconds",
     "QueueDelay": "Seconds",
     "MemoryUtilization": "Percent",
+    "DependencyDown": "Count",
     "SandboxSeccomp": "None",
     "SandboxNamespaces": "None",
     "SandboxLandlock": "None",
