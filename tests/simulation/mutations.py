@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 MUTATIONS: dict[str, tuple[str, str, str]] = {
     "the message is deleted before its copy is sent": (
         "worker/service/fate.py",
-        r"( +)await queue\.send_copy\(message, delay=outcome\.delay\)\n((?:.*\n)*?) +await queue\.delete\(message\)\n",
-        r"\1await queue.delete(message)\n\1await queue.send_copy(message, delay=outcome.delay)\n\2",
+        r"( +)await self\._queue\.send_copy\(",
+        r"\1await self._queue.delete(self._message)\n\1await self._queue.send_copy(",
     ),
     "the message is deleted before its dead letter is sent": (
         "worker/service/fate.py",
-        r"( +)await queue\.send_dead_letter\(",
-        r"\1await queue.delete(message)\n\1await queue.send_dead_letter(",
+        r"( +)await self\._queue\.send_dead_letter\(",
+        r"\1await self._queue.delete(self._message)\n\1await self._queue.send_dead_letter(",
     ),
     "a creator is finished without a look at the fence": (
         "worker/aws/creators.py",
@@ -93,8 +93,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "an interruption costs an attempt": (
         "worker/jobs/outcomes.py",
-        r"return Retryable\(error\.reason, str\(error\), costs_attempt=False, delay=error\.delay\)",
-        r"return Retryable(error.reason, str(error))",
+        r"error\.reason, str\(error\), costs_attempt=False, delay=error\.delay,",
+        r"error.reason, str(error),",
     ),
     "a collage overwrites what is there": (
         "worker/aws/s3.py",
