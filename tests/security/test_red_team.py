@@ -118,7 +118,7 @@ async def test_no_limit_can_be_raised(decodes: DecodePool, kind: int) -> None:
 
 
 def test_a_decoder_cannot_be_dumped_or_looked_into_and_gains_no_rights() -> None:
-    """Asked before the doors close: behind the filter nobody can ask."""
+    """Asked before the sandbox is sealed: nobody can ask after that."""
     ask = (
         "import ctypes; from worker import sandbox; sandbox.limit(memory=1 << 30); "
         "print(*(ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (3, 39)))"  # GET_DUMPABLE, GET_NO_NEW_PRIVS
@@ -133,7 +133,7 @@ async def test_memory_ends_at_its_limit_and_the_process_goes_on(decodes: DecodeP
     assert len((await decodes.decode(GOOD, SPEC)).pixels) == 16 * 16 * 3
 
 
-async def test_only_connection_and_window_are_open_and_what_is_printed_is_lost(decodes: DecodePool) -> None:
+async def test_only_connection_and_shared_memory_are_open_and_what_is_printed_is_lost(decodes: DecodePool) -> None:
     assert len((await attack(decodes, "descriptors"))["got"]) <= 6
     await attack(decodes, "print")
     (child,) = (one for one in psutil.Process().children() if "tests.security.intruder" in one.cmdline())

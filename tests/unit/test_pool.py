@@ -21,7 +21,7 @@ from worker import sandbox
 from worker.decode import pool
 from worker.decode.child import ANSWER, Status
 from worker.decode.pool import DecodePool
-from worker.decode.shared_memory import KEPT, give_back, new_shared_memory
+from worker.decode.shared_memory import KEPT, free_beyond_kept, new_shared_memory
 from worker.errors import DecoderBroken, ImageError, ImageReason, SettingsError
 from worker.images.cell import Cell, CellSpec, make_cell
 
@@ -197,8 +197,8 @@ def talking_to(process: asyncio.subprocess.Process) -> tuple[pool._Child, socket
     """Return a child whose answers come from the socket."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    with new_shared_memory(1 << 20) as (window, _):
-        return pool._Child(process, ours, window), theirs
+    with new_shared_memory(1 << 20) as (shared, _):
+        return pool._Child(process, ours, shared), theirs
 
 
 @pytest.mark.parametrize(
@@ -251,15 +251,15 @@ async def test_an_answer_that_makes_no_sense_ends_the_process(answer: bytes, mor
 async def test_what_a_large_image_took_is_given_back_after_it(one: DecodePool) -> None:
     await one.decode(FLAT[7] + b"x" * 12_000_000, SPEC)
     (child,) = one._children
-    assert (child._window[KEPT - 1], child._window[KEPT]) == (ord("x"), 0)
+    assert (child._shared[KEPT - 1], child._shared[KEPT]) == (ord("x"), 0)
 
 
-async def test_more_than_the_window_holds_is_a_mistake_of_the_callers_and_is_told(one: DecodePool) -> None:
-    with pytest.raises(ValueError, match="do not pass"):
+async def test_more_than_the_shared_memory_holds_is_an_error_of_the_caller(one: DecodePool) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
         await one.decode(bytes(21 << 20), SPEC)
 
 
-def test_nobody_can_change_the_size_of_a_window() -> None:
+def test_nobody_can_change_the_size_of_shared_memory() -> None:
     """Or whoever looks behind its new end would be killed by SIGBUS."""
     with new_shared_memory(1 << 20) as (_, descriptor):
         for size in (0, 1 << 21):
@@ -267,13 +267,13 @@ def test_nobody_can_change_the_size_of_a_window() -> None:
                 os.ftruncate(descriptor, size)
 
 
-def test_a_window_takes_memory_where_it_was_written_and_gives_back_what_is_beyond_what_it_keeps() -> None:
-    with new_shared_memory(16 << 20) as (window, descriptor):
-        window[: 8 << 20] = b"x" * (8 << 20)
+def test_shared_memory_takes_memory_where_it_was_written_and_gives_back_what_is_beyond_what_it_keeps() -> None:
+    with new_shared_memory(16 << 20) as (shared, descriptor):
+        shared[: 8 << 20] = b"x" * (8 << 20)
         assert os.fstat(descriptor).st_blocks * 512 == 8 << 20
-        give_back(window, 8 << 20)
+        free_beyond_kept(shared, 8 << 20)
         assert os.fstat(descriptor).st_blocks * 512 == KEPT
-        assert (window[KEPT - 1], window[KEPT]) == (ord("x"), 0)
+        assert (shared[KEPT - 1], shared[KEPT]) == (ord("x"), 0)
 
 
 async def test_a_process_that_speaks_unasked_is_not_used_again() -> None:

@@ -1,11 +1,11 @@
-"""The decoder process: `python -m worker.decode.child MEMORY CPU_SECONDS WINDOW`. It talks on fd 0 and 1.
+"""The decoder process: `python -m worker.decode.child MEMORY CPU_SECONDS DESCRIPTOR`. It reads fd 0 and writes fd 1.
 
-It turns hostile bytes into pixels where they can do little harm: with no credentials in its environment, with limits
-that are set before Pillow is imported, in a sandbox that is sealed when everything is loaded (`sandbox`), and one image
-at a time. It ends when its parent closes the connection, or dies.
+It decodes hostile bytes where they can do little harm: it has no credentials in its environment, its limits are set
+before Pillow is imported, its sandbox is sealed when everything is loaded (`sandbox`), and it has one image at a time.
+It ends when its parent closes the connection or dies.
 
-A request is a `REQUEST`; the image's bytes lie in the shared memory, whose descriptor is the third argument. An answer
-is an `ANSWER`; a cell's pixels lie in the shared memory, a text follows behind the answer. Numbers are little-endian.
+A request is a `REQUEST`; the image is in the shared memory, whose descriptor is the third argument. An answer is an
+`ANSWER`; the pixels of a cell are in the shared memory, a text follows the answer. Numbers are little-endian.
 """
 
 import json
@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 from worker import sandbox
-from worker.decode.shared_memory import taken_over
+from worker.decode.shared_memory import inherited
 from worker.errors import ImageError
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ REQUEST = struct.Struct("<IIIQI3B")
 ANSWER = struct.Struct("<B24sIII")
 """Status, format or reason (ASCII, padded with zeros), width and height of the image (px), length of pixels or text."""
 
-STANDS_BACK = 10
-"""How much nicer than the worker a decoder is. Whoever hands out the work has to come first: else decoders that have
-some leave it no core, and others run out of it. 19 would leave them too little beside pages that take seconds to
-encode."""
+NICENESS = 10
+"""How much lower than the worker's a decoder's priority is. The worker hands out the images: if decoders took every
+core, the others would have nothing to do. With 19 they would get too little while the worker encodes a large page."""
 
 
 class Status(IntEnum):
-    """What an answer is; READY (with what the sandbox is made of, in JSON) and BROKEN answer the process's start."""
+    """What an answer says. READY (with what the sandbox consists of, in JSON) and BROKEN answer the start."""
 
     READY = 0
     BROKEN = 1
@@ -48,24 +47,24 @@ class Status(IntEnum):
 
 def main() -> None:
     """Answer requests until the parent closes the connection."""
-    requests, answers = _taken_over_connection()
+    requests, answers = _inherited_connection()
     memory, cpu_seconds, descriptor = (int(argument) for argument in sys.argv[1:])
-    window = taken_over(descriptor)
+    shared = inherited(descriptor)
     sandbox.limit(memory=memory)
     try:
         make_cell = _loaded()
-        os.nice(STANDS_BACK)  # only now: the worker waits for its start
+        os.nice(NICENESS)  # not earlier: the worker waits for the start
         _silence()
         _answer(answers, Status.READY, text=json.dumps(sandbox.seal()).encode())
-        _serve(requests, answers, window, make_cell, cpu_seconds)
+        _serve(requests, answers, shared, make_cell, cpu_seconds)
     except ImportError as error:
         _answer(answers, Status.BROKEN, text=str(error).encode())
     except ConnectionError:
-        pass  # the parent is gone, and nobody is left to be told
+        pass  # the parent is gone
 
 
-def _taken_over_connection() -> tuple[BinaryIO, BinaryIO]:
-    """Return the connection, out of the reach of anything that prints: fd 1 leads to stderr from now on."""
+def _inherited_connection() -> tuple[BinaryIO, BinaryIO]:
+    """Return the connection on new descriptors; fd 1 becomes stderr, so that what is printed does not get into it."""
     connection = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 -- these are descriptors
         os.dup2(nothing.fileno(), 0)
@@ -74,16 +73,16 @@ def _taken_over_connection() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _silence() -> None:
-    """Let nothing that is printed get out: a line that an image has written would look like one of the worker's log."""
+    """Discard everything that is printed: a line written by a hostile image would look like a line of the log."""
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123 -- these are descriptors
         for descriptor in (1, 2):
             os.dup2(nothing.fileno(), descriptor)
 
 
 def _loaded() -> "Callable[[bytes, CellSpec], Cell]":
-    """Return what makes cells, with every module loaded that it may ever want: no file can be opened later."""
-    from worker.decode.preload import preload  # noqa: PLC0415 -- as above
-    from worker.images.cell import make_cell  # noqa: PLC0415 -- after the limits are in force
+    """Return the function that makes cells, with every module loaded that it needs: no file can be opened later."""
+    from worker.decode.preload import preload  # noqa: PLC0415 -- after the limits are in force
+    from worker.images.cell import make_cell  # noqa: PLC0415 -- as above
 
     preload(make_cell)
     return make_cell
@@ -92,7 +91,7 @@ def _loaded() -> "Callable[[bytes, CellSpec], Cell]":
 def _serve(
     requests: BinaryIO,
     answers: BinaryIO,
-    window: "mmap.mmap",
+    shared: "mmap.mmap",
     make_cell: "Callable[[bytes, CellSpec], Cell]",
     cpu_seconds: int,
 ) -> None:
@@ -104,11 +103,11 @@ def _serve(
         spec = CellSpec(size, (red, green, blue), min_side, max_pixels, keep_side)
         sandbox.grant_cpu(cpu_seconds)
         try:
-            cell = make_cell(window[:length], spec)
+            cell = make_cell(shared[:length], spec)
         except ImageError as error:
             _answer(answers, Status.REFUSED, label=error.reason, text=str(error).encode())
         else:
-            window[: len(cell.pixels)] = cell.pixels
+            shared[: len(cell.pixels)] = cell.pixels
             answers.write(ANSWER.pack(Status.CELL, cell.format.encode(), cell.width, cell.height, len(cell.pixels)))
             answers.flush()
 

@@ -1,7 +1,7 @@
-"""Decoder processes, and the way of an image through them.
+"""Decoder processes, and how an image passes through one of them.
 
-Each process has a socket and a shared memory of its own and works on one image at a time. A process that dies, hangs or
-answers nonsense costs that image only: it is killed, and another takes its place when one is needed.
+Each process has its own socket and its own shared memory, and works on one image at a time. A process that dies, hangs
+or gives a wrong answer costs that image only: it is killed, and another one is started when it is needed.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from typing import Any, Self
 import structlog
 
 from worker.decode.child import ANSWER, REQUEST, Status
-from worker.decode.shared_memory import give_back, new_shared_memory
+from worker.decode.shared_memory import free_beyond_kept, new_shared_memory
 from worker.errors import DecoderBroken, ImageError, ImageReason, SettingsError
 from worker.images.cell import Cell, CellSpec
 from worker.images.sniff import ALLOWED_FORMATS
 from worker.sandbox import NOT_CONFINED
 
 START_TIMEOUT = 20.0
-"""Seconds for a process to import Pillow, on a machine that has much else to do."""
+"""Seconds that a process may take to import Pillow, on a busy machine."""
 
 START_TRIES = 3
 
@@ -35,11 +35,11 @@ TOLD_EVERY = 30.0
 
 DECODER = "worker.decode.child"
 MAX_CELL_BYTES = 2_000 * 2_000 * 3
-"""Of the largest cell that a job may ask for."""
+"""Bytes of the largest cell that a job may ask for."""
 MAX_TEXT_BYTES = 4096
 
-LAST_BREATH = 0.2
-"""Seconds that a process whose connection has ended gets to end as well, before it is killed."""
+EXIT_GRACE_SECONDS = 0.2
+"""Seconds that a process has to exit after its connection ended, before it is killed."""
 
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
@@ -49,7 +49,7 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
 }
-"""All that a decoder is told: no credentials, no proxies, no settings."""
+"""The whole environment of a decoder: no credentials, no proxies, no settings."""
 
 _STATUSES = frozenset(Status)
 _REASONS = frozenset(ImageReason)
@@ -58,16 +58,16 @@ _log = structlog.get_logger()
 
 
 class _BadAnswer(Exception):
-    """The connection ended early, or an answer is none that a sound decoder gives."""
+    """The connection ended early, or the answer is not one that a correct decoder gives."""
 
 
 class DecodePool:
-    """Turns images into cells in `children` processes, for as long as the context lasts.
+    """Turns images into cells in `children` processes, as long as the context lasts.
 
-    An image may take `decode_timeout` seconds by the clock and `cpu_seconds` of a processor (as many, unless told), and
-    `memory_limit` bytes of address space with all of Python and Pillow. `largest` is the size of the largest image, in
-    bytes, that is ever passed. Processes that seccomp does not confine are refused with `SettingsError`, unless
-    `require_sandbox` is False. `record_metric` is told again and again what confines them.
+    An image may take `decode_timeout` seconds, `cpu_seconds` of CPU time (default: the same number), and `memory_limit`
+    bytes of address space, Python and Pillow included. `largest` is the size, in bytes, of the largest image that is
+    ever passed. Processes that seccomp does not confine are refused with `SettingsError`, unless `require_sandbox` is
+    False. `record_metric` is called every `TOLD_EVERY` seconds with what confines them.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class DecodePool:
         self._children: set[_Child] = set()
         self._open = False
         self.sandbox: dict[str, Any] = {}
-        """What keeps the processes in, as they told at their start."""
+        """What confines the processes, as they reported at their start."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -111,7 +111,7 @@ class DecodePool:
         self._telling.cancel()
         for child in self._children:
             child.kill()
-        for _ in range(self._count):  # one that works comes back as soon as its socket ends
+        for _ in range(self._count):  # a busy one is returned as soon as its socket is closed
             (await self._idle.get()).end()
         await self._end_all()
 
@@ -136,7 +136,7 @@ class DecodePool:
             raise RuntimeError("the decode pool is not open: decode within `async with`")
 
     async def _started(self) -> "_Child":
-        """Start a process; what is wrong with the installation shows in every one, so give up after a few."""
+        """Start a process. Give up after some tries: a fault of the installation would repeat in every process."""
         self._children = {child for child in self._children if child.process.returncode is None}
         failure = ""
         for _ in range(START_TRIES):
@@ -175,30 +175,30 @@ class DecodePool:
 
 
 class _Child:
-    """One decoder process, the socket to it and the window. After anything but a sound answer it is killed for good."""
+    """One decoder process, with its socket and shared memory. After anything but a correct answer it is killed."""
 
-    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket, window: mmap.mmap) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket, shared: mmap.mmap) -> None:
         self.process = process
         self.sandbox: dict[str, Any] = {}
         self._connection = connection
-        self._window = window
-        self._said = bytearray()
-        self._has_more_to_say = True
-        self._heard: asyncio.Future[None] | None = None
+        self._shared = shared
+        self._received = bytearray()
+        self._is_connected = True
+        self._arrival: asyncio.Future[None] | None = None
         self._killed = False
-        # For good: to look out for each answer anew would cost more than what is copied.
+        # Once for all answers: adding and removing a reader for each would cost more than copying the data.
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(connection, self._hear)
+        self._loop.add_reader(connection, self._receive)
 
     @classmethod
-    async def spawned(cls, memory_limit: int, cpu_seconds: int, window_bytes: int) -> Self:
+    async def spawned(cls, memory_limit: int, cpu_seconds: int, shared_bytes: int) -> Self:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         command = (sys.executable, "-P", "-B", "-m", DECODER, str(memory_limit), str(cpu_seconds))
         try:
-            with theirs, new_shared_memory(window_bytes) as (window, descriptor):
-                # from the loop's own thread: the signal that a decoder gets at its parent's death comes when the
-                # thread that started it ends
+            with theirs, new_shared_memory(shared_bytes) as (shared, descriptor):
+                # From the loop's own thread: a decoder gets its parent-death signal when the thread that started it
+                # ends.
                 process = await asyncio.create_subprocess_exec(
                     *command,
                     str(descriptor),
@@ -210,10 +210,10 @@ class _Child:
         except BaseException:
             ours.close()
             raise
-        return cls(process, ours, window)
+        return cls(process, ours, shared)
 
     async def be_ready(self) -> None:
-        """Wait until the process has Pillow; end it if that fails or takes longer than `START_TIMEOUT`."""
+        """Wait until the process has imported Pillow; end it if that fails or takes longer than `START_TIMEOUT`."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 status, _, _, _, length = await self._answer()
@@ -240,14 +240,14 @@ class _Child:
         except (OSError, _BadAnswer) as error:
             raise await self._lost(error) from error
         except BaseException:
-            self.end()  # half an exchange is left in the socket
+            self.end()  # the rest of an answer may be left in the socket
             raise
 
     async def _lost(self, error: Exception) -> ImageError:
-        """End the process, and tell what became of it: the kernel may have done so for its CPU seconds."""
+        """End the process, and return why it failed: the kernel may have ended it for its CPU seconds."""
         self._hang_up()
         try:
-            async with asyncio.timeout(LAST_BREATH):
+            async with asyncio.timeout(EXIT_GRACE_SECONDS):
                 await self.process.wait()
         except TimeoutError:
             pass
@@ -260,24 +260,24 @@ class _Child:
         return ImageError(ImageReason.DECODER_CRASHED, f"the decoder process was lost ({fate}): {error}")
 
     def is_waiting(self) -> bool:
-        """Tell whether the process lives and has nothing to say, as it should between two images."""
+        """Tell whether the process is alive and silent, as it should be between two images."""
         if self._connection.fileno() < 0:
             return False
-        self._hear()  # the loop may not have come by yet
-        if self._has_more_to_say and not self._said:
+        self._receive()  # the loop may not have read yet
+        if self._is_connected and not self._received:
             return True
         self.end()
         return False
 
     def kill(self) -> None:
-        """End the process; whoever talks to it finds the socket at its end."""
-        if not self._killed:  # asked twice, asyncio would take the exit status from itself, and complain
+        """Kill the process; a pending exchange then sees its socket closed."""
+        if not self._killed:  # a second time, asyncio would lose the exit status and warn
             self._killed = True
             with suppress(ProcessLookupError):
                 self.process.kill()
 
     def end(self) -> None:
-        """End the process, its socket and its window, which nobody may be waiting for."""
+        """Kill the process, and close its socket and its shared memory; no exchange may be pending."""
         self.kill()
         self._hang_up()
 
@@ -285,70 +285,70 @@ class _Child:
         if self._connection.fileno() >= 0:
             self._loop.remove_reader(self._connection)
             self._connection.close()
-            self._window.close()
+            self._shared.close()
 
     async def _exchange(self, data: bytes, spec: CellSpec) -> Cell:
         pixel_bytes = spec.size * spec.size * 3
         used = max(len(data), pixel_bytes)
-        if used > len(self._window):
-            raise ValueError(f"{used:,} bytes do not pass: the window has {len(self._window):,}")
-        self._window[: len(data)] = data
+        if used > len(self._shared):
+            raise ValueError(f"{used:,} bytes do not fit into the shared memory of {len(self._shared):,}")
+        self._shared[: len(data)] = data
         request = REQUEST.pack(spec.size, spec.min_side, spec.keep_side, spec.max_pixels, len(data), *spec.background)
-        self._connection.sendall(request)  # some bytes, of which there is room for thousands
+        self._connection.sendall(request)  # a few bytes: the socket's buffer always has space for them
         status, label, width, height, length = await self._answer()
         if status is Status.REFUSED and label in _REASONS:
             text = await self._text(length)
-            give_back(self._window, used)
+            free_beyond_kept(self._shared, used)
             raise ImageError(ImageReason(label), text)
-        if status is not Status.CELL or length != pixel_bytes or label not in ALLOWED_FORMATS or self._said:
+        if status is not Status.CELL or length != pixel_bytes or label not in ALLOWED_FORMATS or self._received:
             raise _BadAnswer(f"it answered {status!r} {label!r} with {length} bytes")
-        pixels = self._window[:pixel_bytes]
-        give_back(self._window, used)
+        pixels = self._shared[:pixel_bytes]
+        free_beyond_kept(self._shared, used)
         return Cell(pixels, width, height, label)
 
     async def _answer(self) -> tuple[Status, str, int, int, int]:
-        number, label, width, height, length = ANSWER.unpack(await self._listen(ANSWER.size))
+        number, label, width, height, length = ANSWER.unpack(await self._read(ANSWER.size))
         if number not in _STATUSES:
             raise _BadAnswer(f"it answered status {number}")
         return Status(number), label.rstrip(b"\0").decode("ascii", "replace"), width, height, length
 
     async def _text(self, length: int) -> str:
-        """Return the text behind an answer, which has to be the last thing that the process says."""
+        """Return the text that follows an answer; nothing may follow the text."""
         if length > MAX_TEXT_BYTES:
             raise _BadAnswer(f"it answered with a text of {length} bytes")
-        text = await self._listen(length)
-        if self._said:
-            raise _BadAnswer("it went on after its answer")
+        text = await self._read(length)
+        if self._received:
+            raise _BadAnswer("it sent more than its answer")
         return text.decode(errors="replace")
 
-    async def _listen(self, count: int) -> bytes:
-        """Return the next `count` bytes that the process says."""
-        while len(self._said) < count:
-            if not self._has_more_to_say:
+    async def _read(self, count: int) -> bytes:
+        """Return the next `count` bytes from the process."""
+        while len(self._received) < count:
+            if not self._is_connected:
                 raise _BadAnswer("it closed the connection")
-            self._heard = self._loop.create_future()
-            await self._heard
-        said = bytes(self._said[:count])
-        del self._said[:count]
+            self._arrival = self._loop.create_future()
+            await self._arrival
+        said = bytes(self._received[:count])
+        del self._received[:count]
         return said
 
-    def _hear(self) -> None:
-        """Take what there is to be heard; of one that goes on and on, no more than a sound process would say."""
+    def _receive(self) -> None:
+        """Read what has arrived, but stop at more than a correct process would send."""
         try:
             said = self._connection.recv(MAX_TEXT_BYTES)
         except BlockingIOError:
             return
         except OSError:
             said = b""
-        self._said += said
-        if not said or len(self._said) > ANSWER.size + MAX_TEXT_BYTES:
-            self._has_more_to_say = False
+        self._received += said
+        if not said or len(self._received) > ANSWER.size + MAX_TEXT_BYTES:
+            self._is_connected = False
             self._loop.remove_reader(self._connection)
-        if self._heard is not None and not self._heard.done():
-            self._heard.set_result(None)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
 
 def _log_sandbox(levels: dict[str, Any]) -> None:
-    """Tell once what the decoders are kept in by; a kernel without the filter is worth a warning."""
+    """Log once what confines the decoders; warn where the kernel has no filter."""
     tell = _log.info if levels.get("seccomp") else _log.warning
     tell("sandbox.entered", **levels)

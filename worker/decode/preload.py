@@ -1,4 +1,4 @@
-"""Every kind of image once, before the sandbox is sealed: Pillow loads many of its modules only when it needs them."""
+"""Decodes every kind of image once before the sandbox is sealed: Pillow imports many modules only when needed."""
 
 import base64
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from worker.images import heif_decoding
 from worker.images.cell import Cell, CellSpec
 
 _LOADED = (GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
-"""Imported for their effect. Where Pillow has to look for a plugin it loads all forty, with every flaw in them."""
+"""Imported for their effect. If Pillow had to search for a plugin, it would load all forty, with all their flaws."""
 
 _SPEC = CellSpec(size=8, background=(255, 255, 255), min_side=1, max_pixels=10_000, keep_side=800)
 _SIDE = 16
 
-_BY_ENCODERS_THAT_ARE_NOT_HERE = {
+_ENCODED = {
     "HEIC": base64.b64decode(
         "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAa1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAAA5waXRtAAAA"
         "AAACAAAAEGlkYXQAAAAAABAAEAAAADhpbG9jAQAAAERAAAIAAQAAAAAAAAHRAAEAAAAAAAAAKAACAAEAAAAAAAAAAQAAAAAAAAAIAAAAOGlpbmYA"
@@ -44,11 +44,11 @@ _BY_ENCODERS_THAT_ARE_NOT_HERE = {
         "AAABAAEEgYIDhAAAACRtZGF0EgAKCRgM/9ggQEDQgDINGwAaaaaEAACTF5SXzA=="
     ),
 }
-"""Pictures of one colour, 16 px a side."""
+"""Images of one colour, 16 px a side, of formats for which there is no encoder here."""
 
 
 def preload(make_cell: Callable[[bytes, CellSpec], Cell]) -> None:
-    """Make a cell of one image of each format and of each kind that is treated in its own way, and of broken ones."""
+    """Make cells of one image of each format and of each kind that has its own code path, and of broken images."""
     for data in _samples():
         make_cell(data, _SPEC)
         for broken in (data[:10], data[:40], data[: len(data) // 2]):
@@ -76,7 +76,7 @@ def _samples() -> list[bytes]:
         _file(picture, "WEBP", exif=exif, icc_profile=profile),
         _file(clear, "WEBP", lossless=True),
         _file(picture, "WEBP", save_all=True, append_images=[clear.convert("RGB")]),
-        *(data for name, data in _BY_ENCODERS_THAT_ARE_NOT_HERE.items() if heif_decoding.is_built(name)),
+        *(data for name, data in _ENCODED.items() if heif_decoding.is_built(name)),
     ]
 
 

@@ -1,7 +1,7 @@
-"""Memory that the worker shares with one decoder: an image goes in, and its cell comes out at the same place.
+"""Memory that the worker shares with one decoder: the worker writes an image, the decoder its cell in the same place.
 
-Neither side may change its size, or the other would be ended by the kernel for looking behind its end. What the worker
-reads here was written by a process that hostile bytes may have taken over: it is copied out first, and then looked at.
+Neither side can change its size: the kernel ends a process that reads beyond the end. A decoder may be under an
+attacker's control, so the worker copies what it reads from here before it looks at it.
 """
 
 import fcntl
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 KEPT = 1 << 20
-"""Bytes that stay allocated between two images; what a rare large one took beyond them is given back."""
+"""Bytes that stay allocated between two images. What a large image took beyond them is freed."""
 
 
 @contextmanager
 def new_shared_memory(size: int) -> Iterator[tuple[mmap.mmap, int]]:
-    """Give a window of `size` bytes, which take no memory until they are written, and the descriptor to hand on.
+    """Give a shared memory of `size` bytes and its file descriptor, for the decoder to inherit.
 
-    The window stays when the context ends; the descriptor is closed.
+    Bytes take no memory until they are written. When the context ends the descriptor is closed; the memory stays.
     """
-    descriptor = os.memfd_create("window", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, size)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
@@ -29,15 +29,15 @@ def new_shared_memory(size: int) -> Iterator[tuple[mmap.mmap, int]]:
         os.close(descriptor)
 
 
-def taken_over(descriptor: int) -> mmap.mmap:
-    """Return the window that a parent has handed down."""
+def inherited(descriptor: int) -> mmap.mmap:
+    """Return the shared memory whose descriptor a parent process has passed on."""
     try:
         return mmap.mmap(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def give_back(window: mmap.mmap, used: int) -> None:
-    """Free what `used` bytes took beyond those that are kept."""
+def free_beyond_kept(shared: mmap.mmap, used: int) -> None:
+    """Free the memory that `used` bytes took, but for the first `KEPT`."""
     if used > KEPT:
-        window.madvise(mmap.MADV_REMOVE, KEPT, used - KEPT)
+        shared.madvise(mmap.MADV_REMOVE, KEPT, used - KEPT)

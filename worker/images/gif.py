@@ -23,7 +23,7 @@ class Gif:
     transparency: int | None
     code_size: int
     data: bytes
-    """The codes, without the lengths of the blocks that held them."""
+    """The codes, in their blocks, without the empty one at the end."""
 
     def plain_file(self) -> bytes:
         """Return a file of the frame alone, as large as it is, opaque."""
@@ -34,10 +34,7 @@ class Gif:
         if not bits:
             parts.pop()
         parts.append(struct.pack("<BHHHHBB", _IMAGE, 0, 0, width, height, self.is_interlaced << 6, self.code_size))
-        for at in range(0, len(self.data), 255):
-            block = self.data[at : at + 255]
-            parts += (bytes([len(block)]), block)
-        return b"".join((*parts, b"\0;"))
+        return b"".join((*parts, self.data, b"\0;"))
 
 
 def read(data: bytes) -> Gif:
@@ -51,15 +48,16 @@ def read(data: bytes) -> Gif:
         if data[at] == 0:  # some writers leave one too many
             at += 1
             continue
-        body, end = _blocks(data, at + 2)
-        if data[at + 1] == _CONTROL and len(body) >= 4:
-            transparency = body[3] if body[0] & 1 else None
-        at = end
+        end = _end_of_blocks(data, at + 2)
+        control = data[at + 3 : at + 7]
+        if data[at + 1] == _CONTROL and data[at + 2] == len(control) == 4:
+            transparency = control[3] if control[0] & 1 else None
+        at = end + 1
     if at + 11 > len(data) or data[at] != _IMAGE:
         raise ValueError("it has no picture")
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
     own_colours, at = _palette(data, flags, at + 10)
-    codes, _ = _blocks(data, at + 1)
+    codes = data[at + 1 : _end_of_blocks(data, at + 1)]
     canvas = _grown(size, left + width, top + height)
     frame = left, top, left + width, top + height
     return Gif(canvas, frame, bool(flags & 0x40), own_colours or colours, transparency, data[at], codes)
@@ -76,10 +74,8 @@ def _palette(data: bytes, flags: int, at: int) -> tuple[bytes, int]:
     return data[at:end], end
 
 
-def _blocks(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return what the blocks from here on hold, as far as the file goes, and where they end."""
-    parts = []
+def _end_of_blocks(data: bytes, at: int) -> int:
+    """Return where the blocks that begin here end: at an empty one, or where the file does."""
     while at < len(data) and (length := data[at]):
-        parts.append(data[at + 1 : at + 1 + length])
         at += 1 + length
-    return b"".join(parts), at + 1
+    return min(at, len(data))

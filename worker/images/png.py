@@ -55,7 +55,10 @@ class Png:
             parts.append(_chunk(b"PLTE", self.palette))
         if self.transparency is not None:
             parts.append(_chunk(b"tRNS", _as_pillow_reads_it(self.transparency, self.colour_type, self.bits)))
-        return b"".join([*parts, _chunk(b"IDAT", b"".join(self.data)), _chunk(b"IEND", b"")])
+        pixels = b"".join(self.data)
+        # Pillow never looks at the checksum of pixels, which have another one in them.
+        parts += (struct.pack(">I", len(pixels)), b"IDAT", pixels, bytes(4), _chunk(b"IEND", b""))
+        return b"".join(parts)
 
 
 def read(data: bytes) -> Png:
