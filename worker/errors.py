@@ -75,6 +75,7 @@ class RejectReason(StrEnum):
     BAD_ENCODING = "bad_encoding"
     EXTRA_FIELDS = "extra_fields"
     ROUNDED_NUMBER = "rounded_number"
+    BAD_JSON = "bad_json"
 
 
 class JobReason(StrEnum):

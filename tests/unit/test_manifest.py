@@ -208,8 +208,6 @@ def test_a_zip_bomb_ends_at_the_size_that_is_allowed() -> None:
         (b"<!doctype html><p>Access denied", "HTML"),
         (b"\xef\xbb\xbf \n <HTML>", "HTML"),
         ("<html>".encode("utf-16"), "HTML"),
-        (b'{"creator": "ann"}', "JSON"),
-        (b'\n [{"creator": 1}]', "JSON"),
         ("creator,url\nann,http://x".encode("utf-16-le"), "UTF-16"),
         ("creator,url\nann,http://x".encode("utf-32"), "UTF-32"),
         (b"crea\0tor,url\nann,http://x\n", "binary"),

@@ -63,6 +63,7 @@ REJECTS = {
     RejectReason.BAD_ENCODING: "The line holds bytes that are no text. Save the manifest as UTF-8.",
     RejectReason.EXTRA_FIELDS: "The line has more fields than the header. Put a field that holds a comma in quotes.",
     RejectReason.ROUNDED_NUMBER: "A spreadsheet has rounded the number. Export the column as text.",
+    RejectReason.BAD_JSON: "The line, or the element of the array, is no JSON object.",
 }
 
 JOBS = {

@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from worker.errors import JobReason, TerminalError
@@ -52,6 +52,14 @@ class Wanted:
         if url is None or (creator is None and self.with_creator):
             return None
         return Columns(creator if self.with_creator else None, url)
+
+    def knows(self, name: str) -> bool:
+        """Say whether a column of this name may be one of those that are looked for."""
+        plain = plain_name(name)
+        numbered = _NUMBERED.fullmatch(plain)
+        creators = _plain(CREATOR) if self.creator_column is None else {plain_name(self.creator_column)}
+        urls = _plain(URL) if self.url_column is None else {plain_name(self.url_column)}
+        return plain in creators or plain in urls or (numbered is not None and numbered[1] in urls)
 
     def missing(self, header: Sequence[str], sample: Sequence[Sequence[str]] = ()) -> TerminalError:
         """Build the error (`manifest_columns`) for a header in which `find` found nothing."""
@@ -101,7 +109,13 @@ def shown_name(name: str) -> str:
     return repr(without_signatures(name if len(name) <= SHOWN_NAME else name[:SHOWN_NAME] + "…"))
 
 
-def _candidates(header: Sequence[str], known: Sequence[ColumnName], named: str | None) -> list[int]:
+@cache
+def _plain(known: tuple[ColumnName, ...]) -> Mapping[str, None]:
+    """Return the names as they are compared, in order."""
+    return {plain_name(each.name): None for each in known}
+
+
+def _candidates(header: Sequence[str], known: tuple[ColumnName, ...], named: str | None) -> list[int]:
     """Give the columns of these names, in order: of each name the exact ones, then the numbered ones (`cover_1`)."""
     plain = [plain_name(name) for name in header]
     exact: dict[str, list[int]] = {}
@@ -113,7 +127,7 @@ def _candidates(header: Sequence[str], known: Sequence[ColumnName], named: str |
     if named is not None:
         return exact.get(plain_name(named), [])
     numbered = numbered if known is URL else {}
-    order = (exact.get(name, []) + numbered.get(name, []) for name in (plain_name(each.name) for each in known))
+    order = (exact.get(name, []) + numbered.get(name, []) for name in _plain(known))
     return [at for some in order for at in some]
 
 

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from worker.errors import JobReason, RejectReason, TerminalError
-from worker.manifest.bytes import MAX_BYTES, not_csv, read_pieces, refuse_other_formats
+from worker.manifest.bytes import MAX_BYTES, read_pieces, refuse_other_formats
 from worker.manifest.columns import Columns, Wanted, likelier_url
 from worker.manifest.csv_source import open_csv
 from worker.manifest.encodings import detect_encoding
+from worker.manifest.json_source import open_json
 from worker.manifest.rows import Counts, LineBlock, Rows
 from worker.manifest.source import Source
 from worker.manifest.text import Text
 from worker.manifest.values import EDGES
 from worker.model import Reject
 
-_JSON = re.compile(r"\{\s*[\"}]|\[\s*[\[{\]]")
+_JSON = re.compile(r"\{|\[\s*[\[{\]]")
 
 
 class Manifest:
@@ -101,7 +102,7 @@ def _open_source(file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes
     refuse_other_formats(next(read_pieces(file, max_bytes), b""))
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):
-        raise not_csv("JSON; export the table as CSV")
+        return open_json(text, wanted)
     return open_csv(text, wanted)
 
 
