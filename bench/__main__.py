@@ -54,7 +54,9 @@ def _compose(*, quick: bool) -> dict[str, str]:
     ways = compose.measured(found, quick=quick, rounds=3 if quick else 15)
     if not quick:
         report.plot("compose", report.compose_chart(ways))
-    return {"compose": report.compose_table(ways, found.source)}
+        report.plot("formats", report.formats_chart(ways))
+    tables = {"compose": report.compose_table(ways, found.source)}
+    return tables if quick else tables | {"formats": report.formats_table(ways)}
 
 
 def _whole(*, quick: bool) -> dict[str, str]:

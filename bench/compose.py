@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from tests.unit.ssim import luma, ssim
 
 CELL = 200
 OLD = "old, stock"
+SIMD_KINDS = ("jpeg", "progressive", "webp", "png")
+"""What Pillow-SIMD opens."""
 
 
 @dataclass(slots=True)
@@ -37,8 +41,9 @@ class Way:
     def start(self) -> None:
         """Start its process, and wait until it has loaded the photographs."""
         folder = CACHE / "photos" / self.kind
+        script = [str(HERE / "sharp.mjs")] if self.name == "sharp" else [str(HERE / "ways.py"), self.name]
         self.child = subprocess.Popen(
-            [str(self.python), str(HERE / "ways.py"), self.name, str(folder)],
+            [str(self.python), *script, str(folder)],
             env=environments.plain() | {"PYTHONPATH": str(HERE.parent)} | self.extra,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -71,8 +76,8 @@ class Way:
         return answer if isinstance(answer, float) else 0.0
 
 
-def ways(*, quick: bool) -> list[Way]:
-    """Return what can be measured here."""
+def ways(kinds: Iterable[str], *, quick: bool) -> list[Way]:
+    """Return what can be measured here, with these kinds of files beside baseline JPEG."""
     stock = environments.environment("stock", environments.STOCK)
     ours, as_decoder = environments.OURS, environments.of_decoders()
     found = [
@@ -87,16 +92,27 @@ def ways(*, quick: bool) -> list[Way]:
     ]
     if not quick:
         found += _others(stock)
-    for kind in () if quick else ("progressive", "webp", "png"):
-        found += [
-            Way(f"{OLD} ({kind})", "old", stock, kind),
-            Way(f"**this worker** ({kind})", "ours", ours, kind, environments.of_decoders()),
-        ]
-        found += [Way(f"old, on Pillow-SIMD ({kind})", "old", ours, kind)]
+    for kind in () if quick else kinds:
+        found += _of_format(kind, stock)
     if program := environments.floor():
         for way in found:
             way.extra |= {"FLOOR": str(program)}
     return [way for way in found if way.python and ("floor" not in way.name or program)]
+
+
+def _of_format(kind: str, stock: Path | None) -> list[Way]:
+    """Return the ways for other files than baseline JPEG; those that cannot read them are left out at their start."""
+    newest = environments.environment("newest", environments.NEWEST)
+    vips = environments.environment("vips", environments.VIPS)
+    sharp = environments.sharp()
+    return [
+        Way(OLD, "old", stock, kind),
+        Way("**this worker**", "ours", environments.OURS, kind, environments.of_decoders()),
+        Way("old, on Pillow-SIMD", "old", environments.OURS, kind),
+        Way("old, on Pillow 13", "old", newest, kind),
+        Way("pyvips", "pyvips", vips, kind, {"VIPS_CONCURRENCY": "1"}),
+        Way("sharp", "sharp", sharp and Path(shutil.which("node") or ""), kind, {"SHARP": str(sharp)}),
+    ]
 
 
 def _others(stock: Path | None) -> list[Way]:
@@ -107,6 +123,7 @@ def _others(stock: Path | None) -> list[Way]:
         Way("Pillow-SIMD, `draft` at 2 times", "draft-2", ours),
         Way("Pillow-SIMD, `draft` at 1 times, 4:4:4 out", "draft-444", ours),
         Way("Pillow-SIMD, `draft` at 1 times, progressive out", "draft-progressive", ours),
+        Way("stock Pillow 13, `draft` at 1 times", "draft", environments.environment("newest", environments.NEWEST)),
         Way("pyvips", "pyvips", environments.environment("vips", environments.VIPS), extra={"VIPS_CONCURRENCY": "1"}),
         Way("OpenCV, reduced by 2, area", "opencv", environments.environment("img2dataset", environments.IMG2DATASET)),
         Way("floor: C, whole images, averaged", "floor-whole", ours),
@@ -122,16 +139,16 @@ def _others(stock: Path | None) -> list[Way]:
 
 def measured(photos: Photos, *, quick: bool, rounds: int) -> list[Way]:
     """Run all ways, one collage each in turn, for so many rounds; those of the other formats in every third."""
-    found = ways(quick=quick)
+    found = ways((kind for kind in photos.files if kind != "jpeg"), quick=quick)
     try:
         for way in list(found):
             try:
                 way.start()
             except (OSError, RuntimeError) as error:
-                print(f"left out: {error}")
+                print(f"left out for {way.kind}: {error}")
                 found.remove(way)
         for way in found:
-            _compare(way, photos)
+            _compare(way, photos, _whole_cells(found, way.kind))
         for number in range(rounds):
             for way in found if number % 2 else reversed(found):
                 if way.kind == "jpeg" or number % 3 == 0:
@@ -171,18 +188,30 @@ def _seconds(ways: list[Way], collages: int = 10) -> float:
     return time.monotonic() - began
 
 
-def _compare(way: Way, photos: Photos) -> None:
-    """Hold each of its cells against full decoding and LANCZOS."""
-    if way.name.startswith("floor"):
-        return
+def _cells_of(way: Way) -> "np.typing.NDArray[np.uint8]":
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells"
         way.ask(f"cells {path}")
-        cells = np.fromfile(path, np.uint8).reshape(-1, CELL * CELL * 3)
+        return np.fromfile(path, np.uint8).reshape(-1, CELL * CELL * 3)
+
+
+def _compare(way: Way, photos: Photos, whole: Way | None) -> None:
+    """Hold each of its cells against full decoding and LANCZOS; `whole` does that with what Pillow-SIMD cannot open."""
+    if way.name.startswith("floor"):
+        return
+    if way.kind in SIMD_KINDS:
+        wanted = [reference(file) for file in photos.files[way.kind]]
+    elif whole is not None:
+        wanted = [luma(cell.tobytes(), (CELL, CELL)) for cell in _cells_of(whole)]
+    else:
+        return
     way.likeness = [
-        ssim(luma(cell.tobytes(), (CELL, CELL)), reference(file))
-        for cell, file in zip(cells, photos.files[way.kind], strict=True)
+        ssim(luma(cell.tobytes(), (CELL, CELL)), like) for cell, like in zip(_cells_of(way), wanted, strict=True)
     ]
+
+
+def _whole_cells(found: list[Way], kind: str) -> Way | None:
+    return next((way for way in found if way.kind == kind and way.title == OLD), None)
 
 
 _references: dict[Path, "np.typing.NDArray[np.float64]"] = {}

@@ -9,7 +9,9 @@ from pathlib import Path
 from bench.photos import CACHE, HERE
 
 OURS = Path(sys.executable)
-STOCK = ("pillow==12.1.1", "requests==2.34.2")
+STOCK = ("pillow==12.1.1", "pillow-heif==1.8.1", "requests==2.34.2")
+NEWEST = ("pillow==13.0.0", "pillow-heif==1.8.1")
+SHARP = "sharp@0.35.5"
 VIPS = ("pyvips==3.2.0", "pyvips-binary==8.18.7", "cffi", "numpy")
 IMG2DATASET = ("img2dataset==1.47.0", "setuptools<81")
 BESIDE = ("simplejpeg==1.9.0", "pyturbojpeg==1.8.3", "waitress==3.0.2")
@@ -30,6 +32,23 @@ def environment(name: str, packages: tuple[str, ...]) -> Path | None:
             return None
         stamp.write_text(repr(packages))
     return python
+
+
+def sharp() -> Path | None:
+    """Return a folder with sharp in it, for node; None where there is no node, or it cannot be installed."""
+    folder = CACHE / "sharp"
+    stamp = folder / "installed"
+    if shutil.which("npm") is None:
+        return None
+    if not (stamp.exists() and stamp.read_text() == SHARP):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "package.json").write_text("{}")
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", SHARP]
+        if subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode != 0:
+            return None
+        stamp.write_text(SHARP)
+    return folder
 
 
 def beside() -> Path | None:

@@ -7,6 +7,7 @@ packages cannot be had, the samples are enlarged nevertheless, and the report sa
 import io
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,10 @@ _LEFT_OUT = ("Blinds", "Stripes", "GreenTraditional", "Ubuntu-Mate", "Elephants_
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Files by kind (jpeg, progressive, webp, png), the same pictures in the same order; and where they come from."""
+    """Files by kind, the same pictures in the same order; and where they come from.
+
+    Kinds are jpeg, progressive, webp and png, and avif and heic where there is an encoder.
+    """
 
     files: dict[str, list[Path]]
     source: str
@@ -42,7 +46,9 @@ def photos() -> Photos:
         folder.mkdir(parents=True)
         source = _make(folder)
         note.write_text(source, encoding="utf-8")
-    files = {kind: sorted((folder / kind).iterdir()) for kind in ("jpeg", "progressive", "webp", "png")}
+    _encode(folder)
+    kinds = ("jpeg", "progressive", "webp", "png", *(kind for kind in _ENCODERS if (folder / kind).exists()))
+    files = {kind: sorted((folder / kind).iterdir()) for kind in kinds}
     return Photos(files, note.read_text(encoding="utf-8"))
 
 
@@ -101,6 +107,26 @@ def _save(picture: Image.Image, number: int, folder: Path) -> None:
     picture.save(folder / "progressive" / f"{number:02}.jpg", quality="keep", progressive=True)
     picture.save(folder / "webp" / f"{number:02}.webp", quality=quality, method=4)
     picture.save(folder / "png" / f"{number:02}.png")
+
+
+_ENCODERS = {
+    "avif": ("avifenc", "-q", "60", "-s", "6", "-j", "1"),
+    "heic": ("heif-enc", "-q", "60"),
+}
+"""What makes files that Pillow-SIMD does not write; Debian's packages libavif-bin and libheif-examples have them."""
+
+
+def _encode(folder: Path) -> None:
+    """Write the same pictures with the encoders that there are."""
+    for kind, (program, *options) in _ENCODERS.items():
+        if (folder / kind).exists() or shutil.which(program) is None:
+            continue
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            for path in sorted((folder / "png").iterdir()):
+                target = Path(made) / f"{path.stem}.{kind}"
+                output = [str(path), str(target)] if kind == "avif" else ["-o", str(target), str(path)]
+                subprocess.run([program, *options, *output], check=True, capture_output=True)
+            shutil.copytree(made, folder / kind)
 
 
 def tiny() -> Path:

@@ -42,9 +42,20 @@ def pasted(cells, **options):
     return file.getvalue()
 
 
+@functools.cache
+def with_heif():
+    """Have Pillow open HEIC, where its plugin is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    pillow_heif.register_heif_opener()
+
+
 def old_cell(data):
     from PIL import Image
 
+    with_heif()
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     size, (left, top) = geometry(*picture.size)
     scaled = picture.resize(size, Image.Resampling.LANCZOS)

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "demo-output", "*.egg-info", "infra")
 SANDBOX, FILTER = "worker/sandbox.py", "worker/sandbox_filter.py"
-HUFFMAN = "worker/images/_huffman.h"
+HUFFMAN, PROGRESSIVE = "worker/images/_huffman.h", "worker/images/_progressive.h"
 LIBRARIES = {"_jpeg": "jpeg", "_jpeg_rows": "jpeg", "_webp": "webp", "_lanczos": "m", "_hevc": "de265", "_av1": "dav1d"}
 """Source → what it is linked with."""
 RED_TEAM, FILES, SERVERS = "test_red_team.py", "test_files.py", "test_servers.py"
@@ -64,6 +64,10 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a JPEG's block may go on past its end": (HUFFMAN, r"if \(UNLIKELY\(zeros_of\(found\) != BLOCK_ENDS\)\)", "if (0)", ("tests/unit/test_huffman.py::past_its_end",)),
     "a JPEG's values may have any number of bits": (HUFFMAN, r"value_bits <= 10 \?", "1 ?", ("tests/unit/test_huffman.py::longest",)),
     "markers in a JPEG's scan are passed over": (HUFFMAN, r"if \(marker\[1\] != 0\)", "if (0)", ("tests/unit/test_huffman.py::marker_in",)),
+    "a progressive scan is read past its end": (PROGRESSIVE, r"\(bits->at - scan->end\) \* 8 > \(ptrdiff_t\)bits->count", "0", ("tests/unit/test_progressive.py::ends_early",)),
+    "a progressive scan may write beyond its band": (PROGRESSIVE, r"if \(UNLIKELY\(\*k > \(unsigned\)jpeg->Se\)\)", "if (0)", ("tests/unit/test_progressive.py::beyond_its_band",)),
+    "libjpeg smooths what it crops": ("worker/images/_jpeg.c", r" && \(!jpeg->progressive_mode \|\| has_all_bits\(jpeg\)\)", "", ("tests/unit/test_progressive.py::one_of_its_scans",)),
+    "a part may lie outside of its plane": ("worker/images/_lanczos.c", r"if \(!is_sound\(&from, samples\.len, size\)\)", "if (size == 0)", ("tests/unit/test_lanczos.py::is_none",)),
     "EXIF's headers are taken off one by one": ("worker/images/pillow_fixes.py", r"Image\.Exif\.load = load_exif.*", "", (f"{FLAWS}::96643",)),
     "a profile is applied to any mode": ("worker/images/profiles.py", r'transform\.apply\(picture\.convert\("RGB"\)\)', "transform.apply(picture)", (f"{FLAWS}::59205",)),
     "profiles of any colour space are read": ("worker/images/profiles.py", r'and profile\[16:20\] == b"RGB "', "", ("tests/unit/test_cell.py",)),
@@ -169,7 +173,7 @@ def _tried(copy: Path, name: str) -> str:
 
 def _compiled(copy: Path, file: str) -> None:
     """Compile what is C as it stands, where the copy has the compiled form."""
-    source = copy / ("worker/images/_jpeg.c" if file == HUFFMAN else file)
+    source = copy / ("worker/images/_jpeg.c" if file in (HUFFMAN, PROGRESSIVE) else file)
     for built in source.parent.glob(f"{source.stem}.*.so") if source.suffix == ".c" else ():
         include = f"-I{sysconfig.get_path('include')}"
         command = [

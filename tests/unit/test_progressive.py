@@ -185,7 +185,7 @@ def test_a_run_of_as_many_blocks_as_there_can_be_is_one() -> None:
 PLAIN = jpeg(photo(WIDE, HIGH), SAMPLINGS["4:2:0"], scans=PROGRESSION)
 
 
-def scan_starts(data: bytes) -> list[int]:
+def scan_starts(data: bytes | bytearray) -> list[int]:
     return [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
 
 
@@ -204,6 +204,14 @@ def test_a_file_without_one_of_its_scans_is_left_to_pillow(missing: int) -> None
 def test_a_file_that_never_had_high_coefficients_is_taken() -> None:
     low = (*PROGRESSION_OF_GREY[:1], Scan((0,), 1, 9, 0, 0), Scan((0,), 0, 0, 1, 0))
     assert_same(jpeg(photo(WIDE, HIGH), GREY, scans=low))
+
+
+@pytest.mark.parametrize("last", [1, 5, 62])
+def test_a_coefficient_beyond_its_band_is_left_to_pillow(last: int) -> None:
+    scans = (Scan((0,), 0, 0, 0, 0), Scan((0,), 1, 63, 0, 0))
+    data = bytearray(jpeg(photo(WIDE, HIGH), GREY, scans=scans))
+    data[data.index(bytes((1, 63, 0)), scan_starts(data)[1]) + 1] = last
+    assert part_of(bytes(data)) is None
 
 
 @pytest.mark.parametrize("marker", [0x01, 0x42, 0xD0, 0xD7, 0xDA])
@@ -233,6 +241,13 @@ def test_a_scan_whose_shown_part_is_there_needs_no_more(scan: int) -> None:
     found, whole = part_of(short, (0, 0, WIDE, 20)), part_of(PLAIN, (0, 0, WIDE, 20))
     assert found is not None
     assert np.array_equal(found, whole)
+
+
+def test_tables_that_a_scan_names_and_does_not_use_need_not_be_there() -> None:
+    """One more bit of DCs comes without codes, so that libjpeg does not look which table is named for them."""
+    at = scan_starts(PLAIN)[6]
+    assert PLAIN[at : at + 14] == bytes.fromhex("ffda000c 03 0100 0200 0300 000010")
+    assert_same(PLAIN[: at + 5] + bytes.fromhex("01ff 02ff 03ff") + PLAIN[at + 11 :])
 
 
 def test_bytes_between_scans_are_passed() -> None:

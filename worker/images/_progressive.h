@@ -243,14 +243,15 @@ static struct area wanted_of(j_decompress_ptr jpeg, struct area shown) {
 }
 
 static void build_scan_tables(struct scan *it, j_decompress_ptr jpeg) {
+    if (jpeg->Ss == 0 && jpeg->Ah != 0)
+        return; /* it has no codes, and nobody has looked whether there are tables of the numbers that it names */
     for (int i = 0; i < NUM_HUFF_TBLS; i++)
         it->tables[0][i].is_built = it->tables[1][i].is_built = 0;
     for (int i = 0; i < jpeg->blocks_in_MCU; i++) {
         const jpeg_component_info *component = jpeg->cur_comp_info[jpeg->MCU_membership[i]];
         int is_ac = jpeg->Ss > 0, number = is_ac ? component->ac_tbl_no : component->dc_tbl_no;
         struct huffman_table *table = &it->tables[is_ac][number];
-        if ((is_ac || jpeg->Ah == 0) &&
-            !build(table, (is_ac ? jpeg->ac_huff_tbl_ptrs : jpeg->dc_huff_tbl_ptrs)[number], is_ac ? AC_WITH_RUNS : DC))
+        if (!build(table, (is_ac ? jpeg->ac_huff_tbl_ptrs : jpeg->dc_huff_tbl_ptrs)[number], is_ac ? AC_WITH_RUNS : DC))
             fail(jpeg);
         it->dc_table[i] = it->ac_table[i] = table;
     }
