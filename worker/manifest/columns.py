@@ -21,7 +21,7 @@ LONGEST_LIST = 6_000
 """Columns that an error lists, and the characters they may take in all: real tables stay below both."""
 
 _SEPARATORS = dict.fromkeys(map(ord, " \t\r\n_-./:\"'"))
-_NUMBERED = re.compile(r"(.+?)\d*(?:urllist)?\d*")
+_DIGITS = "0123456789"
 _LINK = re.compile(r"https?:|https?\\|//", re.IGNORECASE)
 _CREATOR_LIKE = re.compile(r"creat|user|author|name|handle|account|channel|upload|profile|作者|账号|昵称|达人")
 _URL_LIKE = re.compile(r"cover|thumb|image|img|pic|poster|preview|url|link|src|封面|图|链接")
@@ -122,8 +122,9 @@ def _candidates(header: Sequence[str], known: tuple[ColumnName, ...], named: str
     numbered: dict[str, list[int]] = {}
     for at, name in enumerate(plain):
         exact.setdefault(name, []).append(at)
-        if (found := _NUMBERED.fullmatch(name)) and found[1] != name:
-            numbered.setdefault(found[1], []).append(at)
+        bare = name.rstrip(_DIGITS).removesuffix("urllist").rstrip(_DIGITS)
+        if bare != name:
+            numbered.setdefault(bare, []).append(at)
     if named is not None:
         return exact.get(plain_name(named), [])
     numbered = numbered if known is URL else {}

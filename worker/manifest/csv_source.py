@@ -71,13 +71,13 @@ def open_csv(text: Text, wanted: Wanted) -> CsvSource:
     """
     lines = _first_lines(text)
     filled = [at for at, line in enumerate(lines) if line.strip("\ufeff \t\r\n")][:HEADER_WITHIN]
-    if not filled:
+    sep = _SEP.fullmatch(lines[filled[0]]) if filled else None
+    if len(filled) <= bool(sep):
         raise TerminalError(
             JobReason.MANIFEST_EMPTY, "the manifest is empty; it needs a header and a row with a creator and a URL"
         )
     if len(lines[filled[0]]) > MAX_LINE:
         raise not_csv(f"a file whose first line has more than {MAX_LINE} characters; begin it with a header")
-    sep = _SEP.fullmatch(lines[filled[0]])
     delimiters = ("\t" if sep[1] == "\\t" else sep[1],) if sep else DELIMITERS
     table, url = _find_table(lines, filled[1:] if sep else filled, delimiters, wanted)
     _refuse_binary(table.header)

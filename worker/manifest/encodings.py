@@ -76,7 +76,10 @@ BROKEN_SHARE = 0.02
 """Share of lines that may be broken in the encoding that is chosen."""
 
 
-SAMPLE_BYTES = 256 * 1024
+ENOUGH = 4_000_000
+"""Characters beyond ASCII, from the beginning of a file, that tell damaged UTF-8 from another encoding."""
+
+SAMPLE_BYTES = 64 * 1024
 LONGEST_LINE = 16 * 1024
 """Bytes of different lines by which an encoding is told, from the beginning of a file, and of each of them."""
 
@@ -164,6 +167,8 @@ def _is_mostly_valid(file: BinaryIO, max_bytes: int) -> bool:
         wrong = text.count(BAD)
         bad += wrong
         valid += len(text) - len(text.encode("ascii", "ignore")) - wrong
+        if valid + bad > ENOUGH:  # each bad one costs as much as a hundred good ones
+            break
     return valid > bad
 
 

@@ -24,6 +24,9 @@ from worker.manifest.letters import (
     Latin,
 )
 
+LONGEST_WORD = 60
+"""Characters of a word that are looked at."""
+
 MISFIT = 8.0
 """What a character costs that nobody would write there."""
 
@@ -87,7 +90,9 @@ def plausibility(texts: Iterable[str], language: str) -> Plausibility:
     """
     found = Plausibility()
     latin: list[str] = []
-    words = {word.strip("0123456789") for text in texts for word in _WORD.findall(text) if not word.isascii()}
+    words = {
+        word.strip("0123456789")[:LONGEST_WORD] for text in texts for word in _WORD.findall(text) if not word.isascii()
+    }
     for word in sorted(words):
         scripts = [_script(char) for char in word]
         found.characters += sum(1 for char in word if not char.isascii())

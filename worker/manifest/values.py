@@ -40,7 +40,7 @@ _JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\([/,;|&?=:])")
 _HTML_ESCAPE = re.compile(r"&(?:amp|#(\d{2,3})|#x([0-9a-f]{2}));", re.IGNORECASE)
 _NO_SCHEME = re.compile(r"//[^/\s]+(?:/.*)?")
 _ONE_URL = re.compile(r"(?:https?:)?(?://|\\/\\/|\\u002[fF]\\u002[fF])[^\s\"'<>\]\)}]+", re.IGNORECASE)
-_NEXT_URL = re.compile(r"[\s,;|]+(?=https?://)", re.IGNORECASE)
+_NEXT_URL = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
 
 
 def has_value(text: str) -> bool:
@@ -104,7 +104,7 @@ def _first_url(text: str) -> str:
     if text[:1] in {"[", "{"}:
         found = _ONE_URL.search(text)
         return found[0].rstrip("\\,;") if found else text
-    return trimmed(_NEXT_URL.split(text, 1)[0]) if "://" in text[8:] else text
+    return trimmed(_NEXT_URL.split(text, 1)[0].rstrip(",;|" + EDGES)) if "://" in text[8:] else text
 
 
 def _without_backslashes(url: str) -> str:
