@@ -60,6 +60,8 @@ class CreatorReason(StrEnum):
     """Why a creator has no collage although its images may be fine."""
 
     OUT_OF_MEMORY = "out_of_memory"
+    WORKER_CRASHED = "worker_crashed"
+    WORK_LOST = "work_lost"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -97,10 +99,12 @@ class JobReason(StrEnum):
     MANIFEST_EMPTY = "manifest_empty"
     MANIFEST_CHANGED = "manifest_changed"
     CHUNK_MISSING = "chunk_missing"
+    CHUNK_UNREADABLE = "chunk_unreadable"
     BATCH_UNKNOWN = "batch_unknown"
     LEASE_HELD = "lease_held"
     LEASE_LOST = "lease_lost"
     INTERRUPTED = "interrupted"
+    LAST_RECEIVE = "last_receive"
     AWS_UNAVAILABLE = "aws_unavailable"
     AWS_THROTTLED = "aws_throttled"
     AWS_FORBIDDEN = "aws_forbidden"
@@ -113,6 +117,7 @@ class JobReason(StrEnum):
     MESSAGE_LOST = "message_lost"
     DISK_FULL = "disk_full"
     COLLAGE_KEYS_TAKEN = "collage_keys_taken"
+    WORKER_CRASHED = "worker_crashed"
     DECODER_BROKEN = "decoder_broken"
     BAD_SETTINGS = "bad_settings"
     INTERNAL_ERROR = "internal_error"

@@ -10,6 +10,9 @@ from worker.model import InlineManifest, Job, S3Manifest
 MAX_NAME = 200
 """Characters of an encoded creator name in a key."""
 
+HASH_DIGITS, MORE_HASH_DIGITS = 8, 32
+"""Hexadecimal digits of its digest that a batch id ends in, and those of one that shares eight with another."""
+
 MAX_KEY = 1_024
 """Bytes of an S3 key in UTF-8."""
 
@@ -55,24 +58,31 @@ def manifest_stem(job: Job) -> str:
     return _SUFFIXES.sub("", manifest_name(job), count=1) or "manifest"
 
 
-def batch_id(job: Job) -> str:
-    """Name the batch after its manifest, so that the same object is the same batch however often it is notified.
+def batch_digest(job: Job) -> str:
+    """Return the hash of a batch's identity, in 64 hexadecimal digits.
 
-    For a manifest in S3 the identity is its bucket, key and version (or ETag, in a bucket without versions); for one
-    that came in its message, its text and what was asked of it.
+    The identity of a manifest in S3 is its bucket, key and version (or ETag, in a bucket without versions); that of one
+    that came in its message is its text. The settings that the message itself names belong to it.
     """
     manifest = job.manifest
     if isinstance(manifest, S3Manifest):
-        identity = (manifest.bucket, manifest.key, manifest.version or manifest.etag or "")
+        identity: tuple[str, ...] = (manifest.bucket, manifest.key, manifest.version or manifest.etag or "")
     else:
-        identity = ("inline", job.output_prefix + job.config.model_dump_json(), manifest.text)
-    digest = hashlib.sha256("\n".join(identity).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"s3_{safe_name(manifest_stem(job), 100)}-{digest[:8]}"
+        identity = ("inline", manifest.text)
+    return hashlib.sha256("\n".join(identity + job.explicit).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def batch_id(job: Job, digits: int = HASH_DIGITS) -> str:
+    """Name the batch after its manifest, so that the same object is the same batch however often it is notified.
+
+    `digits` of its digest are in the name; more than eight tell two batches apart that share those.
+    """
+    return f"s3_{safe_name(manifest_stem(job), 100)}-{batch_digest(job)[:digits]}"
 
 
 def batch_hash(identifier: str) -> str:
-    """Return the eight hexadecimal digits at the end of a batch id."""
-    return identifier[-8:]
+    """Return the hexadecimal digits at the end of a batch id."""
+    return identifier.rpartition("-")[2]
 
 
 def iso(moment: datetime) -> str:
@@ -108,8 +118,15 @@ def metadata_key(prefix: str, identifier: str, creator: str) -> str:
     return f"{prefix}results/metadata/{identifier}/{safe_name(creator)}.json"
 
 
-def archive_key(key: str, *, failed: bool) -> str:
-    """Return where a manifest goes when its batch is over; a key that S3 has no room for there is cut, with a hash."""
+def archive_key(key: str, *, failed: bool, suffix: str = "") -> str:
+    """Return where a manifest goes when its batch is over; a key that S3 has no room for there is cut, with a hash.
+
+    `suffix` goes into the file's name, before its first dot, where another batch has taken the name.
+    """
+    if suffix:
+        folder, slash, name = key.rpartition("/")
+        stem, dot, rest = name.partition(".")
+        key = f"{folder}{slash}{stem}_{suffix}{dot}{rest}"
     room = MAX_KEY - len("archived/processed/" + ".error.json")
     encoded = key.encode("utf-8", "surrogatepass")
     if len(encoded) > room:
@@ -121,6 +138,16 @@ def archive_key(key: str, *, failed: bool) -> str:
 def chunk_key(identifier: str, number: int) -> str:
     """Return the key of a chunk's file in the temp bucket; chunks are counted from 1."""
     return f"processing/{identifier}/chunks/{number:06d}.jsonl.gz"
+
+
+def result_key(identifier: str, number: int) -> str:
+    """Return the key of a chunk's result in the temp bucket."""
+    return f"processing/{identifier}/results/{number:06d}.jsonl"
+
+
+def plan_key(identifier: str) -> str:
+    """Return the key of a batch's plan in the temp bucket."""
+    return f"processing/{identifier}/plan.json"
 
 
 def starts_a_batch(key: str) -> bool:

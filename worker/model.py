@@ -135,6 +135,20 @@ class S3Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestHead:
+    """What a manifest's store says of it before it is read. `size` is in bytes.
+
+    `etag` is the store's hash of the content. `version` is None in a bucket without versions.
+    """
+
+    etag: str
+    version: str | None
+    size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What whoever stored it wrote beside it, keys in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
 class InlineManifest:
     """A manifest that came in the message itself."""
 
@@ -148,7 +162,6 @@ class ChunkJob:
     batch_id: str
     number: int
     """From 1."""
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,8 @@ class Job:
     output_prefix: str
     config: ProcessingConfig
     from_event: bool
+    explicit: tuple[str, ...] = ()
+    """The output prefix and the settings that the message itself names: they are part of the batch's identity."""
 
     @property
     def dropped(self) -> S3Manifest | None:
@@ -195,7 +210,7 @@ class BatchState(StrEnum):
 
 
 WHOLE = "batch"
-"""The part of a batch that is all of it; a chunk's part is `chunk/000001`."""
+"""The unit of work that is all of a batch; the unit that is one chunk is called `chunk/000001`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,20 +235,34 @@ class CreatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a batch, or on one chunk of it: who holds it, and the fence it was taken with."""
+    """The right to work on one unit: all of a batch, or one chunk of it.
+
+    `owner` is the worker that holds it. `fence` grows at every take-over: what an earlier owner still tries to write is
+    refused by it.
+    """
 
     id: str
     owner: str
     fence: int
-    part: str = WHOLE
+    unit: str = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the first taker of a batch fixes for good, as its record tells it to all others."""
+
+    digest: str
+    """The whole hash of the batch's identity, in hexadecimal: its id ends with the beginning of it."""
+    header: str
+    """What the batch was asked to be, in JSON; see `worker.jobs.chunk_files`."""
+    chunk_creators: int = 0
+    chunk_rows: int = 0
+    """The most creators and rows of one chunk; 0 creators: the batch is not split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One run of a batch, or of a chunk of it, by its lease's owner.
-
-    `fence` grows at every take-over: what an earlier owner still tries to write is refused by it.
-    """
+    """One run of a batch, or of a chunk of it, by its lease's owner."""
 
     id: str
     job: Job
@@ -242,9 +271,14 @@ class Batch:
     fence: int
     message_id: str
     source_csv: str
-    part: str = WHOLE
+    unit: str = WHOLE
     first: bool = False
     """Whether nobody had a lease on it before, so that none of its creators can have been begun."""
+
+    @property
+    def lease(self) -> Lease:
+        """The lease that this run works under."""
+        return Lease(self.id, self.owner, self.fence, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +300,22 @@ class BatchRecord:
     error_code: str | None = None
     error_message: str | None = None
     updated_at: str | None = None
+    unit: str = WHOLE
     chunks_total: int | None = None
     chunks_sent: int = 0
     chunks_done: int = 0
     takes: int = 0
-    dropped: S3Manifest | None = None
-    """The manifest of a split batch that an event started: it is archived when the batch is over."""
+    asked: Asked | None = None
+    """None for a chunk, and for a batch of an earlier version."""
+    chunks_written: int = 0
+    attempts: int = 0
+    """Attempts since the last progress; see `worker.jobs.attempts`."""
+    after_end: bool = False
+    """Whether the lease was taken over from a worker that did not give it back."""
+    strikes: Mapping[str, int] = field(default_factory=dict)
+    """Creators that were in flight when a worker ended, and how often."""
+    on_trial: str | None = None
+    """The creator that is alone in flight."""
 
 
 @dataclass(frozen=True, slots=True)

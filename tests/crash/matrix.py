@@ -98,6 +98,8 @@ class Matrix:
 
     def _count_passes(self, way: Scenario) -> Counter[str]:
         place, asked = self._asked(way)
+        for _ in range(way.killers):
+            assert _killed(way, place, asked, way.armed, first=False), f"{way.armed} was not reached"
         with Worker(_env(place, way, "*=trace"), check=False) as worker:
             if way.later:
                 way.later(place, asked)
@@ -110,6 +112,8 @@ class Matrix:
         twice = case.turn > 1 and self.passes(way.name)[case.point] < case.turn
         aim = f"{case.point}=kill@{1 if twice else case.turn}"
         place, asked = self._asked(way)
+        for _ in range(way.killers):
+            assert _killed(way, place, asked, way.armed, first=False), f"{way.armed} was not reached"
         kills = workers = 0
         for _ in range(2 if twice else 1):
             workers += 1
@@ -152,7 +156,7 @@ def _killed(way: Scenario, place: Place, asked: Asked, aim: str, *, first: bool)
 
 
 def _env(place: Place, way: Scenario, aim: str) -> dict[str, str]:
-    armed = ",".join(part for part in (way.armed if aim else "", aim) if part)
+    armed = ",".join(part for part in (way.armed if aim and not way.killers else "", aim) if part)
     common = {"VISIBILITY_TIMEOUT": VISIBILITY, "DECODE_PROCESSES": 1, "FAILPOINTS": armed}
     return place.env(**{**common, **way.env})
 

@@ -11,6 +11,7 @@ from tests.integration.places import Place
 from tests.integration.waiting import until
 from worker import keys
 from worker.aws.table import to_item
+from worker.jobs.chunk_files import written_header
 from worker.model import Job, ProcessingConfig, S3Manifest
 
 VISIBILITY = 4
@@ -44,6 +45,8 @@ class Scenario:
     env: Mapping[str, object] = field(default_factory=dict)
     later: Callable[[Place, Asked], None] | None = None
     armed: str = ""
+    killers: int = 0
+    """Workers that end by `armed` before the case begins."""
     quick: bool = False
 
 
@@ -117,8 +120,9 @@ def _begun_before(place: Place, origin: Origin) -> Asked:
     asked = _drop(place, origin)
     head = place.head(asked.key, place.input)
     seen = S3Manifest(place.input, asked.key, head.get("VersionId"), head["ETag"].strip('"'))
+    job = Job(seen, "", ProcessingConfig(), from_event=True)
     taken = {
-        "creator_name": f" batch {keys.batch_id(Job(seen, '', ProcessingConfig(), from_event=True))}",
+        "creator_name": f" batch {keys.batch_id(job)}",
         "processing_date": "batch",
         "state": "running",
         "started_at": "2025-01-19T12:00:00Z",
@@ -126,6 +130,11 @@ def _begun_before(place: Place, origin: Origin) -> Asked:
         "lease_expires": 0,
         "fence": 1,
         "takes": 1,
+        "attempts": 0,
+        "digest": keys.batch_digest(job),
+        "header": written_header(keys.batch_id(job), job, "m", asked.key.rpartition("/")[2]),
+        "chunk_creators": 50,
+        "chunk_rows": 2_000,
         "source_csv": asked.key.rpartition("/")[2],
     }
     place.aws.dynamodb.put_item(TableName=place.table, Item=to_item(taken))
@@ -138,25 +147,35 @@ def _slow(place: Place, origin: Origin) -> Asked:
     rows = [("ann", f"{origin.base}/slow/{wait}/{SMALL[0]}?{tag}") for wait in (2500,)]
     rows += [(name, origin.photo(SMALL[0], f"{tag}-{name}")) for name in ("ben", "cyd", "dan", "eve")]
     key = f"csv-files/{tag}.csv"
-    place.put(key, manifest(rows))
-    return Asked(key, "", {})
+    text = manifest(rows)
+    place.put(key, text)
+    return Asked(key, text, {name: ("completed", 1, {}) for name, _ in rows})
+
+
+def _two(place: Place, origin: Origin) -> Asked:
+    """Drop two creators."""
+    tag = token()
+    text = manifest([(name, origin.photo(SMALL[0], f"{tag}-{name}")) for name in ("ann", "ben")])
+    key = f"csv-files/{tag}.csv"
+    place.put(key, text)
+    return Asked(key, text, {name: ("failed", 0, {"work_lost": 1}) for name in ("ann", "ben")})
 
 
 def _lose_the_second_chunk(place: Place, _asked: Asked) -> None:
     _lose(place, "/chunks/000002")
 
 
-def _lose_the_first_part(place: Place, _asked: Asked) -> None:
-    _lose(place, "/parts/000001")
+def _lose_the_first_result(place: Place, _asked: Asked) -> None:
+    _lose(place, "/results/000001")
 
 
-def _lose(place: Place, part: str) -> None:
+def _lose(place: Place, kind: str) -> None:
     """Take a file of the temp bucket away as soon as it is there, as its expiry would."""
 
     def look() -> list[str]:
-        return [key for key in place.listed(place.settings.temp_bucket) if part in key]
+        return [key for key in place.listed(place.settings.temp_bucket) if kind in key]
 
-    (key,) = until(look, f"a file {part}", within=60)
+    (key,) = until(look, f"a file {kind}", within=60)
     place.aws.s3.delete_object(Bucket=place.settings.temp_bucket, Key=key)
 
 
@@ -264,9 +283,27 @@ def failed(place: Place, asked: Asked) -> None:
     assert place.listed() == []
 
 
-def lost(place: Place, asked: Asked) -> None:
-    """A batch whose files are gone fails, and says so."""
-    _failed_with("chunk_missing", place, asked)
+def completed_or_given_up(place: Place, asked: Asked) -> None:
+    """Creators that were on trial when their workers were killed may have been given up; the rest is done."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert batch["state"] == "completed"
+    records = place.records(batch_id)
+    assert set(records) == set(asked.creators)
+    for name, item in records.items():
+        found = (item["status"], int(item["images_processed"]), {k: int(v) for k, v in item["errors"].items()})
+        assert found in (asked.creators[name], ("failed", 0, {"worker_crashed": 1})), name
+    nothing_was_overwritten(place)
+    assert (place.waiting(), place.dead_count()) == (0, 0), "messages are left"
+
+
+def work_lost(place: Place, asked: Asked) -> None:
+    """Chunks that could not be done have their creators recorded as failed, and a dead letter each; the batch ends."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert (batch["state"], batch["chunks_done"]) == ("completed", batch["chunks_total"])
+    found = {name: (item["status"], 0, dict(item["errors"])) for name, item in place.records(batch_id).items()}
+    assert found == asked.creators
+    assert {line["creator"] for line in place.summary(batch_id)["creators"]} == set(asked.creators)
+    _dead_at_least_once(place, "worker_crashed", batch_id, most=6)
 
 
 def refused(place: Place, asked: Asked) -> None:
@@ -287,9 +324,9 @@ def _failed_with(code: str, place: Place, asked: Asked) -> None:
     _dead_at_least_once(place, code, batch_id)
 
 
-def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
+def _dead_at_least_once(place: Place, code: str, batch_id: str, most: int = 3) -> None:
     assert place.waiting() == 0
-    assert 1 <= place.dead_count() <= 3, "once for each worker that came so far"
+    assert 1 <= place.dead_count() <= most, "once for each worker that came so far"
     found = place.aws.sqs.receive_message(
         QueueUrl=place.dlq_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
     )["Messages"]
@@ -301,27 +338,25 @@ def _dead_at_least_once(place: Place, code: str, batch_id: str) -> None:
 # --- the ways -------------------------------------------------------------------------------------------------------
 
 ONE = (
-    "receive.received receive.understood batch.manifest_seen batch.taken batch.manifest_fetched batch.planned "
+    "receive.received receive.understood batch.manifest_seen batch.taken planning.manifest_fetched batch.planned "
     "creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
-    "creator.recorded creator_loop.creator_done finish.report_written finish.summary_written finish.summary_noted "
+    "creator.recorded creator_loop.creator_done finish.creators_gathered finish.report_written "
+    "finish.summary_written finish.summary_noted "
     "finish.manifest_seen finish.archived finish.completed receive.decided fate.before_delete fate.deleted"
 )
 MANY = (
-    "receive.received chunks.file_written chunks.plan_written batch.chunks_written batch.plan_noted "
-    "chunks.messages_sent batch.chunks_sent batch.sent_noted batch.looked_again batch.released "
+    "receive.received chunks.file_written batch.written_noted chunks.messages_sent batch.chunks_sent "
+    "batch.sent_noted chunks.plan_written batch.plan_noted batch.looked_again batch.released "
     "chunk.batch_known chunk.taken chunks.object_read chunk.read creator.collage_written "
-    "creator.recorded chunk.worked chunks.part_stored chunk.part_written chunk.completed finish.looked finish.taken "
-    "finish.plan_read finish.parts_merged finish.report_written finish.merged_summary_written "
-    "finish.merged_summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
+    "creator.recorded chunk.worked chunks.result_stored chunk.result_written chunk.completed finish.looked "
+    "finish.taken finish.plan_read finish.creators_gathered finish.report_written finish.summary_written "
+    "finish.summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
 )
 FAILING = (
     "finish.error_written finish.failure_noted finish.failed_archived fate.before_dead_letter fate.dead_letter_sent "
     "fate.failed_deleted"
 )
-GIVEN_UP = (
-    "finish.given_up_looked finish.given_up_taken finish.manifest_seen finish.error_written finish.failure_noted "
-    "finish.failed_archived chunk.failure_seen"
-)
+SUSPECTED = "suspects.written creator_loop.suspect_begun creator_loop.progress_noted"
 
 SCENARIOS = {
     scenario.name: scenario
@@ -352,31 +387,58 @@ SCENARIOS = {
         ),
         Scenario(
             "a lost chunk",
-            "a chunk's file is taken away before its turn",
+            "a chunk's file is taken away before its turn, and written again from the manifest",
             _slow,
-            lost,
-            tuple(GIVEN_UP.split()),
+            completed,
+            ("chunk.manifest_seen", "chunk.read_again"),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
             later=_lose_the_second_chunk,
         ),
         Scenario(
-            "a lost chunk, and an error",
-            "the batch is noted as failed, and an error keeps its manifest from being archived",
+            "a lost result",
+            "what came of a chunk is taken away before the end, and the creators' records tell it",
             _slow,
-            lost,
-            ("finish.failed_archived_again",),
+            completed,
+            ("finish.creators_gathered", "finish.summary_written"),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
-            later=_lose_the_second_chunk,
-            armed="finish.failure_noted=raise",
+            later=_lose_the_first_result,
         ),
         Scenario(
-            "a lost part",
-            "what came of a chunk is taken away before the end",
-            _slow,
-            lost,
-            ("finish.error_written", "finish.failure_noted", "finish.failed_archived"),
+            "chunks that end their workers",
+            "each worker ends as soon as it has read a chunk: the chunks are given up, and the batch comes to its end",
+            _two,
+            work_lost,
+            ("chunk.lost_read", "chunk.lost_begun", "chunk.own_known"),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
-            later=_lose_the_first_part,
+            armed="chunk.read=kill",
+            killers=6,
+        ),
+        Scenario(
+            "suspects",
+            "a worker ended while creators were in flight: they are done one at a time",
+            _inline,
+            completed_or_given_up,
+            tuple(SUSPECTED.split()),
+            armed="creator.covers_gathered=kill",
+            killers=1,
+        ),
+        Scenario(
+            "a killer",
+            "a creator ends its worker three times, and is given up",
+            _inline,
+            completed_or_given_up,
+            ("creator.given_up",),
+            armed="creator.covers_gathered=kill",
+            killers=3,
+        ),
+        Scenario(
+            "an archive left over",
+            "the worker that failed a batch ends before it has moved the manifest",
+            _empty,
+            failed,
+            ("batch.archived_again",),
+            armed="finish.failure_noted=kill",
+            killers=1,
         ),
         Scenario(
             "at once",
@@ -397,7 +459,7 @@ SCENARIOS = {
             "a manifest is dropped whose batch somebody has taken, and died",
             _begun_before,
             completed,
-            ("creator.begun",),
+            ("suspects.creator_begun",),
         ),
         Scenario(
             "an error",
@@ -412,7 +474,7 @@ SCENARIOS = {
             "a finished batch's manifest is dropped again and notified twice",
             _inline,
             completed,
-            ("batch.archived_again", "batch.gone_looked_up"),
+            ("batch.archived_late", "batch.gone_looked_up"),
             env={"MAX_CONCURRENT_JOBS": 1},
             later=_once_more,
         ),

@@ -65,7 +65,7 @@ def name() -> str:
 
 
 async def taken(table: StateTable, name: str, owner: str = "first") -> Batch:
-    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE)
+    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease_seconds=LEASE)
     assert ours
     return batch_of(record)
 
@@ -75,9 +75,9 @@ def batch_of(record: BatchRecord) -> Batch:
 
 
 async def taken_chunk(table: StateTable, name: str, owner: str = "first") -> Batch:
-    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE, part="chunk 000001")
+    record, ours = await table.take(name, owner=owner, source_csv="rows.csv", lease_seconds=LEASE, unit="chunk 000001")
     assert ours
-    return replace(batch_of(record), part="chunk 000001")
+    return replace(batch_of(record), unit="chunk 000001")
 
 
 def done(creator: str, **more: object) -> CreatorRecord:
@@ -97,7 +97,7 @@ def done(creator: str, **more: object) -> CreatorRecord:
 
 
 async def test_the_first_taker_gets_the_lease_and_names_the_start(table: StateTable, name: str, clock: Clock) -> None:
-    record, ours = await table.take(name, owner="first", source_csv="rows.csv", lease=LEASE)
+    record, ours = await table.take(name, owner="first", source_csv="rows.csv", lease_seconds=LEASE)
     assert ours
     assert record == await table.batch(name)
     assert (record.state, record.owner, record.fence) == (BatchState.RUNNING, "first", 1)
@@ -126,13 +126,13 @@ async def test_a_record_whose_first_write_is_not_whole_yet_is_none_and_not_taken
     )
     assert await table.batch(name) is None
     with pytest.raises(Unavailable, match="is being taken by another worker"):
-        await table.take(name, owner="second", source_csv="", lease=LEASE)
+        await table.take(name, owner="second", source_csv="", lease_seconds=LEASE)
 
 
 async def test_a_second_owner_is_refused_until_the_lease_ends(table: StateTable, name: str, clock: Clock) -> None:
     first = await taken(table, name)
     clock.now += LEASE - 1
-    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease_seconds=LEASE)
     assert not ours
     assert (record.owner, record.fence) == ("first", 1)
     clock.now += 2
@@ -143,16 +143,18 @@ async def test_a_second_owner_is_refused_until_the_lease_ends(table: StateTable,
 
 async def test_of_many_takers_at_once_one_gets_the_lease(table: StateTable, name: str) -> None:
     async with asyncio.TaskGroup() as group:
-        takes = [group.create_task(table.take(name, owner=f"o-{i}", source_csv="", lease=LEASE)) for i in range(6)]
+        takes = [
+            group.create_task(table.take(name, owner=f"o-{i}", source_csv="", lease_seconds=LEASE)) for i in range(6)
+        ]
     assert sum(task.result()[1] for task in takes) == 1
 
 
 async def test_extending_keeps_the_lease_and_reports_progress(table: StateTable, name: str, clock: Clock) -> None:
     first = await taken(table, name)
     clock.now += LEASE - 1
-    await table.extend(first, lease=LEASE, counts={"creators_total": 3, "errors": {"expired": 1}})
+    await table.extend(first, lease_seconds=LEASE, counts={"creators_total": 3, "errors": {"expired": 1}})
     clock.now += LEASE - 1
-    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease_seconds=LEASE)
     assert not ours
     assert record.counts == {"creators_total": 3, "errors": {"expired": 1}}
 
@@ -167,7 +169,7 @@ async def test_a_completed_batch_is_never_taken_again(table: StateTable, name: s
     await table.note_summary(first, summary_key="results/x.json", counts={"creators_total": 1})
     await table.complete(first)
     clock.now += 10 * LEASE
-    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease=LEASE)
+    record, ours = await table.take(name, owner="second", source_csv="rows.csv", lease_seconds=LEASE)
     assert not ours
     assert (record.state, record.summary_key) == (BatchState.COMPLETED, "results/x.json")
     assert record.counts == {"creators_total": 1}
@@ -186,7 +188,7 @@ async def test_a_failed_batch_tells_why_and_may_be_tried_again(table: StateTable
 
 
 WRITES: dict[str, Callable[[StateTable, Batch], Awaitable[object]]] = {
-    "extend": lambda table, batch: table.extend(batch, lease=LEASE, counts={}),
+    "extend": lambda table, batch: table.extend(batch, lease_seconds=LEASE, counts={}),
     "release": lambda table, batch: table.release(batch),
     "note_summary": lambda table, batch: table.note_summary(batch, summary_key="k", counts={}),
     "complete": lambda table, batch: table.complete(batch),
@@ -201,10 +203,10 @@ async def test_after_a_take_over_the_old_owner_can_write_nothing(
     table: StateTable, shared_place: Place, name: str, clock: Clock, write: str
 ) -> None:
     first = await taken(table, name)
-    assert await table.begin_creator(first, "alice") is None
+    assert (await table.begin_creator(first, "alice"))[0] is None
     clock.now += LEASE + 1
     second = await taken(table, name, "second")
-    assert await table.begin_creator(second, "alice") is None
+    assert (await table.begin_creator(second, "alice"))[0] is None
     before = (await table.batch(name), shared_place.records(name))
     with pytest.raises(LeaseLost):
         await WRITES[write](table, first)
@@ -257,7 +259,7 @@ async def test_a_plain_write_that_meets_a_transaction_is_made_again(
     proxy.refuse(rf"dynamodb\.UpdateItem.*{name}", conflict, times=3)
     batch = await taken(shaky_table, name)
     proxy.refuse(rf"dynamodb\.PutItem.*{name}", conflict, times=3)
-    assert await shaky_table.begin_creator(batch, "alice") is None
+    assert (await shaky_table.begin_creator(batch, "alice"))[0] is None
 
 
 async def test_hundreds_of_throttles_in_a_row_are_no_failure(shaky_table: StateTable, proxy: Faulty, name: str) -> None:
@@ -287,7 +289,7 @@ async def test_a_lease_is_kept_while_writes_of_creators_wait(shaky_table: StateT
     writes = [asyncio.create_task(shaky_table.finish_creator(batch, done(f"creator {n}"))) for n in range(100)]
     assert await asyncio.to_thread(held.reached.wait, 5)
     async with asyncio.timeout(5):
-        await shaky_table.extend(batch, lease=LEASE, counts={})
+        await shaky_table.extend(batch.lease, lease_seconds=LEASE, counts={})
     proxy.mend()
     await asyncio.gather(*writes)
 
@@ -362,18 +364,18 @@ async def test_a_table_that_is_not_there_is_waited_for_and_named_by_its_setting(
 
 async def test_a_creator_is_begun_once_and_then_answered_from_its_record(table: StateTable, name: str) -> None:
     batch = await taken(table, name)
-    assert await table.begin_creator(batch, "alice") is None
-    assert await table.begin_creator(batch, "alice") is None, "begun but not finished: to be done"
+    assert (await table.begin_creator(batch, "alice"))[0] is None
+    assert (await table.begin_creator(batch, "alice"))[0] is None, "begun but not finished: to be done"
     record = done("alice", collage_keys=("k1", "k2"), mode=Mode.SAFE)
     await table.finish_creator(batch, record)
-    assert await table.begin_creator(batch, "alice") == record
+    assert (await table.begin_creator(batch, "alice"))[0] == record
 
 
 async def test_the_first_owner_may_finish_a_creator_that_it_did_not_begin(table: StateTable, name: str) -> None:
     batch, creator = await taken(table, name), token()
     record = done(creator)
     await table.finish_creator(batch, record)
-    assert await table.begin_creator(batch, creator) == record
+    assert (await table.begin_creator(batch, creator))[0] == record
 
 
 async def test_the_first_owner_does_not_finish_what_a_later_one_has_begun(
@@ -382,7 +384,7 @@ async def test_the_first_owner_does_not_finish_what_a_later_one_has_begun(
     first, creator = await taken(table, name), token()
     clock.now += LEASE + 1
     second = await taken(table, name, "second")
-    assert await table.begin_creator(second, creator) is None
+    assert (await table.begin_creator(second, creator))[0] is None
     with pytest.raises(LeaseLost):
         await table.finish_creator(first, done(creator))
     assert shared_place.records(name)[creator]["status"] == "processing"
@@ -391,7 +393,7 @@ async def test_the_first_owner_does_not_finish_what_a_later_one_has_begun(
 async def test_a_record_tells_how_often_its_lease_was_taken(table: StateTable, name: str, clock: Clock) -> None:
     found = []
     for owner in ("first", "second"):
-        record, _ = await table.take(name, owner=owner, source_csv="rows.csv", lease=LEASE)
+        record, _ = await table.take(name, owner=owner, source_csv="rows.csv", lease_seconds=LEASE)
         found.append(record.takes)
         clock.now += LEASE + 1
     assert found == [1, 2]
@@ -402,14 +404,14 @@ async def test_a_failed_creator_is_answered_from_its_record_too(table: StateTabl
     await table.begin_creator(batch, "alice")
     record = CreatorRecord("alice", CreatorStatus.FAILED, errors={"expired": 2, "not_found": 1}, duration=0.5)
     await table.finish_creator(batch, record)
-    assert await table.begin_creator(batch, "alice") == record
+    assert (await table.begin_creator(batch, "alice"))[0] == record
 
 
 async def test_a_creator_left_by_a_crash_is_begun_by_the_next_owner(table: StateTable, name: str, clock: Clock) -> None:
     await table.begin_creator(await taken(table, name), "alice")
     clock.now += LEASE + 1
     second = await taken(table, name, "second")
-    assert await table.begin_creator(second, "alice") is None
+    assert (await table.begin_creator(second, "alice"))[0] is None
     await table.finish_creator(second, done("alice"))
 
 
@@ -419,7 +421,7 @@ async def test_a_creators_write_whose_answer_got_lost_counts_once(
 ) -> None:
     batch, creator = await taken(shaky_table, name), token()
     lost = proxy.lose_answer(rf'dynamodb\.PutItem.*"{what}"')
-    assert await shaky_table.begin_creator(batch, creator) is None
+    assert (await shaky_table.begin_creator(batch, creator))[0] is None
     await shaky_table.finish_creator(batch, done(creator))
     assert lost.reached.is_set()
     assert list(shared_place.records(name)) == [creator]
@@ -433,7 +435,7 @@ async def test_two_batches_of_the_same_second_both_keep_a_record_of_the_same_cre
     creator = token()
     for each in (name, other):
         batch = await taken(table, each)
-        assert await table.begin_creator(batch, creator) is None
+        assert (await table.begin_creator(batch, creator))[0] is None
         await table.finish_creator(batch, done(creator, images_processed=len(each)))
     first, second = shared_place.records(name)[creator], shared_place.records(other)[creator]
     assert (first["batch_id"], second["batch_id"]) == (name, other)
@@ -532,7 +534,7 @@ async def test_the_table_forgets_by_its_ttl_attribute(table: StateTable, shared_
     told = shared_place.aws.dynamodb.describe_time_to_live(TableName=shared_place.table)["TimeToLiveDescription"]
     assert (told["TimeToLiveStatus"], told["AttributeName"]) == ("ENABLED", "ttl")
     real = StateTable(table._client, shared_place.table, ttl_days=2)
-    await real.take(name, owner="o", source_csv="", lease=1)
+    await real.take(name, owner="o", source_csv="", lease_seconds=1)
     ttl = shared_place.batches(name)[name]["ttl"]
     assert int(ttl) == ttl
     assert abs(int(ttl) - time.time() - 2 * 86_400) < 60
@@ -544,6 +546,6 @@ async def test_names_with_any_characters_are_kept_as_they_are(
     batch = await taken(table, name)
     names = ["a/b", "..", "\U0001f408 café", "x" * 1_000, 'quo"te', "batch " + name]
     for creator in names:
-        assert await table.begin_creator(batch, creator) is None
+        assert (await table.begin_creator(batch, creator))[0] is None
         await table.finish_creator(batch, done(creator))
     assert set(shared_place.records(name)) == set(names)

@@ -13,12 +13,13 @@ from worker.aws.clients import Clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import StateTable
 from worker.aws.stores import S3Results
+from worker.images.collage import compose
+from worker.jobs.creator import CreatorWork
 from worker.jobs.gate import Gate, Memory, Thresholds
 from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, InlineManifest, Job, Mode, ProcessingConfig, Row
-from worker.service.app import creator_work
-from worker.service.memory import MemoryGauge
-from worker.service.share import Share
+from worker.service.assembly import image_ports, shape_of
+from worker.service.share import own_share
 from worker.settings import Settings
 
 
@@ -61,11 +62,19 @@ async def test_the_mode_that_memory_allows_is_in_the_record_and_holds_the_images
     urls = await asyncio.to_thread(origin.photos, 22, name)
     group = CreatorGroup(name, tuple(Row(line, url) for line, url in enumerate(urls, start=2)))
     async with (
-        creator_work(
-            settings, Share(1, MemoryGauge()), results=results, ledger=ledger, record_metric=lambda _n, _v: None
-        ) as creators,
+        image_ports(settings, await own_share(None), record_metric=lambda _name, _value: None) as images_from,
         gate.admitted() as admitted,
     ):
+        creators = CreatorWork(
+            fetcher=images_from.fetcher,
+            decoder=images_from.decoder,
+            composer=images_from.composer,
+            compose=compose,
+            results=results,
+            ledger=ledger,
+            rules=shape_of(settings, "me").rules,
+            record_metric=lambda _name, _value: None,
+        )
         assert admitted is mode
         record = await creators.run(batch, group, admitted, Limiter(8))
     assert (record.mode, record.images_processed) == (mode, images)

@@ -11,12 +11,14 @@ from tests.integration.places import Place
 from worker.aws import s3 as s3_module
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
-from worker.aws.s3 import S3, ObjectHead
+from worker.aws.s3 import S3
 from worker.aws.stores import S3Results
 from worker.errors import Dependency, JobReason, Postponed, RetryableError, TerminalError, Unavailable
+from worker.model import ManifestHead
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+BATCH = {"batch-id": "b"}
 HEADERS = {
     "ContentType": "image/jpeg",
     "CacheControl": "max-age=31536000",
@@ -56,13 +58,13 @@ def versioned(shared_place: Place) -> str:
     return name
 
 
-async def downloaded(s3: S3, bucket: str, key: str, head: ObjectHead) -> bytes:
+async def downloaded(s3: S3, bucket: str, key: str, head: ManifestHead) -> bytes:
     file = io.BytesIO()
     await s3.download(bucket, key, head, file)
     return file.read()
 
 
-async def head_of(s3: S3, bucket: str, key: str, version: str | None = None) -> ObjectHead:
+async def head_of(s3: S3, bucket: str, key: str, version: str | None = None) -> ManifestHead:
     found = await s3.head(bucket, key, version)
     assert found is not None
     return found
@@ -82,7 +84,7 @@ async def test_the_head_of_nothing_is_none(s3: S3, shared_place: Place, key: str
 
 async def test_the_head_in_a_bucket_without_versions_names_none(s3: S3, shared_place: Place, key: str) -> None:
     etag = shared_place.put(key, "12345")
-    assert await s3.head(shared_place.input, key) == ObjectHead(etag, None, 5)
+    assert await s3.head(shared_place.input, key) == ManifestHead(etag, None, 5)
 
 
 async def test_the_head_of_a_version_is_that_versions(s3: S3, shared_place: Place, versioned: str, key: str) -> None:
@@ -141,7 +143,7 @@ async def test_a_download_goes_to_the_end_of_a_long_object(s3: S3, shared_place:
     ("method", "attempt"),
     [
         ("HEAD", lambda s3, bucket, key: s3.head(bucket, key)),
-        ("GET", lambda s3, bucket, key: s3.download(bucket, key, ObjectHead("e", None, 1), io.BytesIO())),
+        ("GET", lambda s3, bucket, key: s3.download(bucket, key, ManifestHead("e", None, 1), io.BytesIO())),
     ],
 )
 async def test_a_manifest_that_may_not_be_read_is_terminal(
@@ -195,7 +197,7 @@ async def test_a_refusal_that_passes_at_once_is_none(
 ) -> None:
     etag = shared_place.put(key, "12345")
     proxy.refuse(r"s3\.HEAD ", FORBIDDEN, times=1)
-    assert await shaky_s3.head(shared_place.input, key) == ObjectHead(etag, None, 5)
+    assert await shaky_s3.head(shared_place.input, key) == ManifestHead(etag, None, 5)
 
 
 async def test_an_empty_object_behind_a_refused_head_is_found(
@@ -203,7 +205,7 @@ async def test_an_empty_object_behind_a_refused_head_is_found(
 ) -> None:
     etag = shared_place.put(key, "")
     proxy.refuse(r"s3\.HEAD ", FORBIDDEN, times=1)
-    assert await shaky_s3.head(shared_place.input, key) == ObjectHead(etag, None, 0)
+    assert await shaky_s3.head(shared_place.input, key) == ManifestHead(etag, None, 0)
 
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
@@ -241,7 +243,7 @@ async def test_a_status_of_200_with_an_error_in_the_body_is_no_success(
     shared_place.put(key, "12345")
     head = await head_of(shaky_s3, shared_place.input, key)
     proxy.refuse(r"s3\.PUT .*-moved", xml_error(200, "InternalError"), times=2)
-    await shaky_s3.move(shared_place.input, key, head, f"{key}-moved")
+    await shaky_s3.move(shared_place.input, key, head, f"{key}-moved", metadata=BATCH)
     assert shared_place.read(f"{key}-moved", shared_place.input) == b"12345"
     assert await shaky_s3.head(shared_place.input, key) is None
     assert proxy.seen(r"s3\.PUT .*-moved") == 3
@@ -410,7 +412,7 @@ async def test_a_move_without_versions_leaves_one_object_at_the_target(s3: S3, s
     shared_place.put(key, "rows")
     head = await head_of(s3, shared_place.input, key)
     for _ in range(2):  # the second time there is nothing to do
-        await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+        await s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
         assert shared_place.listed(shared_place.input, key) == []
         assert shared_place.read(f"archived/processed/{key}", shared_place.input) == b"rows"
 
@@ -419,7 +421,7 @@ async def test_a_move_without_versions_leaves_a_newer_upload_where_it_is(s3: S3,
     shared_place.put(key, "rows")
     head = await head_of(s3, shared_place.input, key)
     shared_place.put(key, "newer rows")
-    await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    await s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
     assert shared_place.read(key, shared_place.input) == b"newer rows"
 
 
@@ -430,7 +432,7 @@ async def test_a_move_with_versions_takes_the_one_that_was_read(
     head = await head_of(s3, versioned, key)
     newer = shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"newer rows")
     for _ in range(2):
-        await s3.move(versioned, key, head, f"archived/processed/{key}")
+        await s3.move(versioned, key, head, f"archived/processed/{key}", metadata=BATCH)
         assert versions(shared_place, versioned, key) == [newer["VersionId"]]
         assert shared_place.read(key, versioned) == b"newer rows"
         assert shared_place.read(f"archived/processed/{key}", versioned) == b"rows"
@@ -445,7 +447,7 @@ async def test_what_is_too_large_for_one_copy_is_moved_in_parts(
     body = bytes(range(256)) * 45_000
     shared_place.put(key, body)
     head = await head_of(s3, shared_place.input, key)
-    await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    await s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
     found = shared_place.aws.s3.get_object(Bucket=shared_place.input, Key=f"archived/processed/{key}")
     assert found["Body"].read() == body
     assert found["ETag"].endswith('-3"')
@@ -459,7 +461,7 @@ async def test_a_large_upload_that_was_replaced_meanwhile_stays_where_it_is(
     shared_place.put(key, "rows")
     head = await head_of(s3, shared_place.input, key)
     shared_place.put(key, "newer rows")
-    await s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    await s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
     assert shared_place.read(key, shared_place.input) == b"newer rows"
     # moto knows no conditions on copies of parts; in S3 nothing is archived either
     uploads = shared_place.aws.s3.list_multipart_uploads(Bucket=shared_place.input).get("Uploads", [])
@@ -469,7 +471,13 @@ async def test_a_large_upload_that_was_replaced_meanwhile_stays_where_it_is(
 async def test_a_move_keeps_spaces_and_unicode_in_keys(s3: S3, shared_place: Place) -> None:
     key = f"csv-of-nobody/{token()} über + 100%/b & c?.csv"
     shared_place.put(key, "rows")
-    await s3.move(shared_place.input, key, await head_of(s3, shared_place.input, key), f"archived/failed/{key}")
+    await s3.move(
+        shared_place.input,
+        key,
+        await head_of(s3, shared_place.input, key),
+        f"archived/failed/{key}",
+        metadata={"batch-id": "b"},
+    )
     assert shared_place.read(f"archived/failed/{key}", shared_place.input) == b"rows"
     assert key not in shared_place.listed(shared_place.input)
 
@@ -480,6 +488,6 @@ async def test_a_move_whose_copy_was_done_but_not_answered_is_finished(
     shared_place.put(key, "rows")
     head = await head_of(s3, shared_place.input, key)
     proxy.lose_answer(rf"s3\.PUT .*archived/processed/{key}")
-    await shaky_s3.move(shared_place.input, key, head, f"archived/processed/{key}")
+    await shaky_s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
     assert shared_place.listed(shared_place.input, key) == []
     assert shared_place.read(f"archived/processed/{key}", shared_place.input) == b"rows"

@@ -12,7 +12,7 @@ from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
-from worker.aws.sqs import Message, Queue, dead_letter_url_of, group_id
+from worker.aws.sqs import Message, Queue, RedrivePolicy, group_id, redrive_policy_of
 from worker.errors import HeartbeatLost, JobReason, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -143,18 +143,19 @@ async def test_after_three_receives_sqs_itself_moves_a_message_to_the_dead_lette
 
 
 async def test_the_dead_letter_queue_is_found_by_the_redrive_policy(clients: Clients, place: Place) -> None:
-    found = await dead_letter_url_of(clients.sqs, place.queue_url)
-    assert found is not None
-    assert found.rpartition("/")[2] == place.dlq_url.rpartition("/")[2]
+    found = await redrive_policy_of(clients.sqs, place.queue_url)
+    assert found.dead_letter_url is not None
+    assert found.max_receives == 3
+    assert found.dead_letter_url.rpartition("/")[2] == place.dlq_url.rpartition("/")[2]
 
 
 async def test_a_queue_without_a_redrive_policy_has_no_dead_letter_queue(clients: Clients, place: Place) -> None:
-    assert await dead_letter_url_of(clients.sqs, place.dlq_url) is None
+    assert await redrive_policy_of(clients.sqs, place.dlq_url) == RedrivePolicy()
 
 
 async def test_a_redrive_policy_that_names_a_deleted_queue_is_none(clients: Clients, place: Place, aws: Aws) -> None:
     aws.sqs.delete_queue(QueueUrl=place.dlq_url)
-    assert await dead_letter_url_of(clients.sqs, place.queue_url) is None
+    assert (await redrive_policy_of(clients.sqs, place.queue_url)).dead_letter_url is None
 
 
 async def test_a_queue_that_is_not_there_is_waited_for_and_named_by_its_setting(clients: Clients, place: Place) -> None:

@@ -105,7 +105,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_manifest.py",)),
     "any bucket is read": ("worker/jobs/messages.py", r"if bucket not in defaults\.input_buckets:", "if False:", (f"{MESSAGES}::hostile_message",)),
     "an event of any bucket is followed": ("worker/jobs/messages.py", r"if bucket != defaults\.input_bucket or ", "if ", ("tests/unit/test_messages.py",)),
-    "a chunk may name any object": ("worker/jobs/messages.py", r"if key != chunk_key\(batch, number\):", "if False:", ("tests/unit/test_messages.py",)),
+    "a chunk that was never planned is believed": ("worker/jobs/chunk.py", r"if chunk\.number > known\.chunks_written:", "if False:", ("tests/unit/test_chunk.py",)),
     "deeply nested JSON is not expected": ("worker/jobs/messages.py", r"except \(ValueError, RecursionError\) as error:", "except ValueError as error:", (f"{MESSAGES}::hostile_message",)),
     "a name is its own key": ("worker/keys.py", r'    if name in \{"\.", "\.\."\}:', '    return name\n    if name in {".", ".."}:', (f"{MESSAGES}::share_a_key",)),
     # What people open

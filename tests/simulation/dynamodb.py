@@ -49,7 +49,12 @@ class DynamoDb:
         old = self.items.get(_key_of(Item))
         _check(old, asked)
         self._set(life, old, dict(Item))
-        return {}
+        return {"Attributes": dict(old)} if old and asked.get("ReturnValues") == "ALL_OLD" else {}
+
+    def query(self, life: Life | None, *, ExpressionAttributeValues: Item, **_: Any) -> Any:  # noqa: N803
+        """Ask the index on batches."""
+        (wanted,) = ExpressionAttributeValues.values()
+        return {"Items": [dict(item) for item in self.items.values() if item.get("batch_id") == wanted]}
 
     def update_item(self, life: Life | None, **asked: Any) -> Any:
         old = self.items.get(_key_of(asked["Key"]))
@@ -91,9 +96,18 @@ def _key_of(item: Item) -> tuple[str, str]:
 def _check(old: Item | None, asked: Mapping[str, Any]) -> None:
     condition = asked.get("ConditionExpression")
     names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
+    _check_values(asked, values)
     if condition and not _condition(condition)(old or {}, names, values):
         item: Any = {"Item": dict(old)} if old and asked.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" else {}
         raise client_error("ConditionalCheckFailedException", 400, **item)
+
+
+def _check_values(asked: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuse values that no expression names, as DynamoDB does."""
+    text = f"{asked.get('ConditionExpression', '')} {asked.get('UpdateExpression', '')}"
+    unused = values.keys() - set(re.findall(r":\w+", text))
+    if unused:
+        raise client_error("ValidationException", 400, unused=sorted(unused))
 
 
 def _updated(old: Item | None, asked: Mapping[str, Any]) -> Item:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.s3 import Buckets
+from worker.jobs.messages import explicit_of
 from worker.keys import batch_id
 from worker.model import InlineManifest, Job, ProcessingConfig, S3Manifest
 
@@ -49,7 +50,8 @@ def _good(rng: random.Random, number: int, buckets: Buckets, *, versioned: bool,
     kind = rng.choice(["event", "event", "job", "inline"])
     if kind == "inline":
         message = {"processing_type": "csv_inline", "csv_data": text, "output_prefix": f"in{number}/"}
-        job = Job(InlineManifest(text), f"in{number}/", CONFIG, from_event=False)
+        prefix = f"in{number}/"
+        job = Job(InlineManifest(text), prefix, CONFIG, from_event=False, explicit=explicit_of(prefix, None))
         return Order(batch_id(job), "", creators, [json.dumps(message)] * times, rejects=rejects)
     order = _of_file(number, text.encode(), kind == "event", times, buckets, versioned=versioned)
     order.creators, order.rejects = creators, rejects

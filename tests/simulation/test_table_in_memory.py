@@ -12,9 +12,10 @@ from tests.simulation.dynamodb import DynamoDb, client_error
 from worker.aws.bootstrap import _make_table
 from worker.aws.clients import open_clients
 from worker.aws.state_table import StateTable
-from worker.errors import WorkerError
+from worker.errors import JobReason, TerminalError, WorkerError
 from worker.model import (
     WHOLE,
+    Asked,
     Batch,
     CreatorRecord,
     CreatorStatus,
@@ -90,26 +91,29 @@ async def _sequence(  # noqa: C901 -- one list of operations
         lease = rng.choice(leases[-6:])
         match rng.choice(["take", "take", "change", "change", "change", "creator", "creator", "finish", "cancel"]):
             case "take":
-                identifier, part, owner = rng.choice(identifiers), rng.choice(PARTS), rng.choice("xyz")
+                identifier, unit, owner = rng.choice(identifiers), rng.choice(PARTS), rng.choice("xyz")
                 as_of = rng.choice([None, now[0] - 10])
+                asked = rng.choice([None, Asked("d1", "{}", 50, 2_000), Asked("d2", "{}", 50, 2_000)])
                 record, ours = await both(
                     "take",
                     identifier,
                     owner=owner,
                     source_csv="a.csv",
-                    lease=60.0,
-                    part=part,
+                    lease_seconds=60.0,
+                    unit=unit,
                     fence_above=3,
                     as_of=as_of,
+                    asked=asked if unit == WHOLE else None,
+                    outage_at=rng.choice([0.0, now[0]]),
                 )
                 if ours:
-                    leases.append(Batch(identifier, JOB, _start(), owner, record.fence, "m", "a.csv", part))
+                    leases.append(Batch(identifier, JOB, _start(), owner, record.fence, "m", "a.csv", unit))
             case "change":
                 operation, named = rng.choice(CHANGES)
                 if operation == "complete_chunk":
                     # Once for each fence, as the worker does: the emulator takes a second time with other values,
                     # which AWS refuses (IdempotentParameterMismatchException).
-                    if lease.part == WHOLE or lease in closed:
+                    if lease.unit == WHOLE or lease in closed:
                         continue
                     closed.append(lease)
                 await both(operation, lease, **named)
@@ -122,17 +126,23 @@ async def _sequence(  # noqa: C901 -- one list of operations
             case "cancel":
                 if rng.random() < 0.1:
                     await both("cancel", lease.id)
-                await both("batch", lease.id, part=lease.part)
+                await both("batch", lease.id, unit=lease.unit)
 
+
+LOST = TerminalError(JobReason.CHUNK_MISSING, "it is gone")
 
 CHANGES: list[tuple[str, dict[str, Any]]] = [
-    ("extend", {"lease": 60.0, "counts": {"creators_total": 3}}),
+    ("extend", {"lease_seconds": 60.0, "counts": {"creators_total": 3}}),
     ("release", {}),
     ("note_plan", {"chunks": 2, "counts": {"creators_total": 3}}),
-    ("note_sent", {"chunks": 2, "lease": 60.0}),
+    ("note_sent", {"chunks": 2}),
+    ("note_written", {"chunks": 2, "counts": {"creators_total": 3}}),
+    ("note_progress", {}),
+    ("release_failed", {}),
+    ("note_suspects", {"strikes": {"ann": 2}, "on_trial": "ann"}),
     ("note_summary", {"summary_key": "s.json", "counts": {"creators_total": 3}}),
-    ("complete_chunk", {"counts": {"creators_completed": 2}, "errors": {"gone": 1}}),
-    ("complete_chunk", {"counts": {"creators_completed": 2}, "errors": {"gone": 1}}),
+    ("complete_chunk", {"counts": {"creators_completed": 2}, "errors": {"gone": 1}, "failure": None}),
+    ("complete_chunk", {"counts": {"creators_completed": 2}, "errors": {"gone": 1}, "failure": LOST}),
     ("complete", {}),
     ("fail", {"code": "manifest_empty", "message": "no rows"}),
 ]

@@ -78,7 +78,12 @@ class Watch:
         if not before:
             self.opened[life, batch] = self._writes
         if before and before["fence"] == after["fence"] and life is not None:
-            changed = {name for name in after if before.get(name) != after[name]} - {"updated_at", "ttl", "chunks_done"}
+            changed = {name for name in after if before.get(name) != after[name]} - {
+                "updated_at",
+                "ttl",
+                "chunks_done",
+                "attempts",
+            }
             ours = before["lease_owner"] == life.name
             self.claim(
                 ours or all(name.startswith(SHARED) for name in changed),

@@ -257,7 +257,7 @@ def _labels(name: str, operation: str, asked: dict[str, Any]) -> tuple[str, str]
         if operation == "transact_write_items":
             first = asked["TransactItems"][0]["Update"]["Key"]
             return operation, f"dynamodb.transact {first['creator_name']['S']} {first['processing_date']['S']}"
-        at = asked.get("Key") or asked["Item"]
+        at = asked.get("Key") or asked.get("Item") or {"creator_name": {"S": "*"}, "processing_date": {"S": "index"}}
         text = asked.get("UpdateExpression") or asked.get("Item", {}).get("status", {}).get("S", "")
         label = f"{operation} {text[:48]} {at['processing_date']['S'][:5]}"
         return label, f"dynamodb.{operation} {at['creator_name']['S']} {at['processing_date']['S']}: {text[:56]}"

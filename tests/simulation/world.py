@@ -31,17 +31,13 @@ from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.download.fetch import Fetched
 from worker.errors import Dependency, ImageError, ImageReason, JobReason
 from worker.images.cell import Cell, CellSpec
-from worker.jobs import batch, chunk, creator, finish, gate, leasing
-from worker.jobs.batch import BatchWork
-from worker.jobs.chunk import ChunkWork
-from worker.jobs.chunk_files import ChunkFiles
-from worker.jobs.creator import CreatorWork, ImageRules
-from worker.jobs.creator_loop import CreatorLoop
-from worker.jobs.dispatch import JobWork
-from worker.jobs.finish import Finisher
-from worker.jobs.gate import CREATORS_PER_JOB, Gate, Memory, Thresholds
+from worker.jobs import batch, chunk, creator, creator_loop, finish, gate, leasing, suspects
+from worker.jobs.creator import ImageRules
+from worker.jobs.gate import CREATORS_PER_JOB, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
+from worker.jobs.ports import Ports
 from worker.service import breaker, fate, heartbeat, receive
+from worker.service.assembly import Shape, assembled
 from worker.service.breaker import Breakers
 from worker.service.receive import Receiver
 
@@ -297,34 +293,37 @@ class World:
 
 
 def put_together(world: World, life: Life) -> Receiver:
-    """Put a worker together as `worker.service.app` does, with the world's servers for AWS."""
+    """Put a worker together as the service does, on the world's servers."""
     client = partial(world.wire.client, life)
     queue = Queue(client(world.queue, "sqs"), QUEUE, DEAD_LETTERS)
     s3 = S3(client(world.buckets, "s3"))
-    ledger = StateTable(client(world.table, "dynamodb"), "state", ttl_days=30, clock=_wall)
-    results = S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False)
-    manifests = S3Manifests(s3)
     origin = Origin(world, life)
-    creators = CreatorWork(
+    ports = Ports(
+        manifests=S3Manifests(s3),
+        results=S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False),
+        ledger=StateTable(client(world.table, "dynamodb"), "state", ttl_days=30, clock=_wall),
+        temp=TempObjects(s3, TEMP) if world.split else None,
+        queue=queue if world.split else None,
         fetcher=origin,
         decoder=origin,
-        composer=None,  # type: ignore[arg-type] # the loop runs it itself
-        results=results,
-        ledger=ledger,
-        rules=RULES,
+        composer=None,
+        compose=_composed,
+        read_memory=lambda: Memory(10.0, None),
         record_metric=_forget_metric,
+        clock=_wall,
     )
-    chunks = ChunkFiles(TempObjects(s3, TEMP), queue, creators=CREATORS_PER_CHUNK)
-    some = CreatorLoop(creators, Gate(SLOTS * CREATORS_PER_JOB, THRESHOLDS, lambda: Memory(10.0, None)))
-    whose: Any = {"owner": life.name, "lease_seconds": world.lease, "clock": _wall}
-    finisher = Finisher(manifests=manifests, results=results, ledger=ledger, chunks=chunks, **whose)
-    batches = BatchWork(
-        manifests=manifests, ledger=ledger, hands=some, finisher=finisher, chunks=chunks, split=world.split, **whose
+    shape = Shape(
+        owner=life.name,
+        lease_seconds=world.lease,
+        rules=RULES,
+        thresholds=THRESHOLDS,
+        creators_in_flight=SLOTS * CREATORS_PER_JOB,
+        chunk_creators=CREATORS_PER_CHUNK,
+        chunks_at_a_time=2,  # the batches are small here: so are the steps in which their chunks are sent
     )
-    jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=some, finisher=finisher, **whose))
     return Receiver(
         queue,
-        jobs,
+        assembled(ports, shape),
         DEFAULTS,
         _NoMetrics(),  # type: ignore[arg-type]
         slots=SLOTS,
@@ -335,7 +334,7 @@ def put_together(world: World, life: Life) -> Receiver:
             {
                 Dependency.S3: partial(s3.probe, (INPUT, OUTPUT, TEMP)),
                 Dependency.SQS: queue.probe,
-                Dependency.DYNAMODB: ledger.probe,
+                Dependency.DYNAMODB: ports.ledger.probe,
             }
         ),
     )
@@ -410,7 +409,8 @@ class Ear:
 def replaced(watch: Watch, seed: int) -> Iterator[None]:
     """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
     ear, state = Ear(watch), random.getstate()
-    modules = [batch, breaker, calls, chunk, creator, fate, finish, gate, heartbeat, leasing, receive]
+    modules = [batch, breaker, calls, chunk, creator, creator_loop, suspects, fate, finish, gate, heartbeat, leasing]
+    modules += [receive]
     random.seed(seed)
     collecting = gc.isenabled()
     gc.disable()
@@ -419,10 +419,6 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
             for module in modules:
                 if hasattr(module, "log"):
                     stack.enter_context(mock.patch.object(module, "log", ear))
-            stack.enter_context(mock.patch.object(creator, "compose", _composed))
-            # The batches are small here: so are the steps in which their chunks are sent.
-            stack.enter_context(mock.patch.object(batch, "MESSAGES_AT_A_TIME", 2))
-            stack.enter_context(mock.patch.object(batch, "NOTE_SENT_EVERY", 4))
             yield
     finally:
         random.setstate(state)

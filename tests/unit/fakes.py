@@ -8,20 +8,21 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from worker.aws.sqs import Message
-from worker.cli.folder import FileHead
 from worker.download.fetch import Fetched
-from worker.errors import Dependency, ImageError, ImageReason, JobReason, LeaseLost, Unavailable
+from worker.errors import Dependency, ImageError, ImageReason, JobReason, LeaseLost, TerminalError, Unavailable
 from worker.images.cell import Cell, CellSpec
+from worker.jobs.batch import Delivery
 from worker.limiter import Limiter
 from worker.model import (
     WHOLE,
+    Asked,
     Batch,
     BatchRecord,
     BatchState,
@@ -29,6 +30,7 @@ from worker.model import (
     CreatorStatus,
     Job,
     Lease,
+    ManifestHead,
     Outcome,
     ProcessingConfig,
     S3Manifest,
@@ -102,74 +104,131 @@ class FakeLedger:
         *,
         owner: str,
         source_csv: str,
-        lease: float,
-        part: str = WHOLE,
+        lease_seconds: float,
+        asked: Asked | None = None,
+        unit: str = WHOLE,
         fence_above: int = 0,
         as_of: float | None = None,
+        outage_at: float = 0.0,
     ) -> tuple[BatchRecord, bool]:
         self.journal.before("take")
-        name = _named(batch_id, part)
+        name, now = _named(batch_id, unit), self.clock()
         old = self.batches.get(name)
-        if old is not None and not _may_be_taken(old, self.clock()):
+        if old is not None and not _may_be_taken(old, asked, now, now if as_of is None else as_of):
             return old, False
-        started = old.started_at if old else datetime.fromtimestamp(self.clock(), UTC).replace(microsecond=0)
-        fence = max(old.fence if old else 0, fence_above) + 1
-        key = old.summary_key if old else None
-        takes = (old.takes if old else 0) + 1
-        self.batches[name] = BatchRecord(
+        anew = old is not None and old.state is not BatchState.RUNNING
+        ended = old is not None and not anew and old.lease_expires > 0 and outage_at < old.lease_expires - lease_seconds
+        first = BatchRecord(
             batch_id,
             BatchState.RUNNING,
-            started,
+            datetime.fromtimestamp(now, UTC).replace(microsecond=0),
             owner,
-            fence,
-            self.clock() + lease,
+            fence_above,
+            0.0,
             source_csv,
-            summary_key=key,
-            takes=takes,
+            unit=unit,
+            asked=asked,
+        )
+        record = old or first
+        self.batches[name] = replace(
+            record,
+            state=BatchState.RUNNING,
+            owner=owner,
+            fence=record.fence + 1,
+            lease_expires=now + lease_seconds,
+            takes=record.takes + 1,
+            attempts=0 if anew else record.attempts + ended,
+            after_end=ended,
+            error_code=None,
+            error_message=None,
+            **({"strikes": {}, "on_trial": None, "chunks_total": None, "chunks_sent": 0} if anew else {}),
         )
         self.journal.after("take")
         return self.batches[name], True
 
-    def _held(self, step: str, batch: Batch | Lease, **changes: Any) -> None:
+    def _held(self, step: str, lease: Lease, **changes: Any) -> BatchRecord:
         self.journal.before(step)
-        name = _named(batch.id, batch.part)
+        name = _named(lease.id, lease.unit)
         record = self.batches[name]
-        if (record.owner, record.fence, record.state) != (batch.owner, batch.fence, BatchState.RUNNING):
+        if (record.owner, record.fence, record.state) != (lease.owner, lease.fence, BatchState.RUNNING):
             raise LeaseLost(JobReason.LEASE_LOST, "taken over")
         self.batches[name] = replace(record, **changes)
         self.journal.after(step)
+        return self.batches[name]
 
-    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
-        self._held("extend", batch, lease_expires=self.clock() + lease, counts=counts)
+    async def extend(self, lease: Lease, *, lease_seconds: float, counts: Mapping[str, Any]) -> None:
+        self._held("extend", lease, lease_expires=self.clock() + lease_seconds, counts=counts)
 
-    async def release(self, batch: Batch | Lease) -> None:
-        self._held("release", batch, lease_expires=0.0)
+    async def release(self, lease: Lease) -> None:
+        self._held("release", lease, lease_expires=0.0)
 
-    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
-        self._held("note_summary", batch, summary_key=summary_key, counts=counts)
+    async def release_failed(self, lease: Lease) -> int:
+        attempts = self.batches[_named(lease.id, lease.unit)].attempts + 1
+        return self._held("release_failed", lease, lease_expires=0.0, attempts=attempts).attempts
 
-    async def complete(self, batch: Batch | Lease) -> None:
-        self._held("complete", batch, state=BatchState.COMPLETED, lease_expires=0.0)
+    async def note_progress(self, lease: Lease) -> None:
+        self._held("note_progress", lease, attempts=0)
 
-    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
+    async def note_suspects(self, lease: Lease, *, strikes: Mapping[str, int], on_trial: str | None) -> None:
+        self._held("note_suspects", lease, strikes=dict(strikes), on_trial=on_trial)
+
+    async def note_written(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        self._held("note_written", lease, chunks_written=chunks, counts=counts)
+
+    async def note_sent(self, lease: Lease, *, chunks: int) -> None:
+        self._held("note_sent", lease, chunks_sent=chunks, attempts=0)
+
+    async def note_plan(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
+        self._held("note_plan", lease, chunks_total=chunks, counts=counts)
+
+    async def note_summary(self, lease: Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        self._held("note_summary", lease, summary_key=summary_key, counts=counts)
+
+    async def complete(self, lease: Lease) -> None:
+        self._held("complete", lease, state=BatchState.COMPLETED, lease_expires=0.0)
+
+    async def complete_chunk(
+        self,
+        lease: Lease,
+        *,
+        counts: Mapping[str, int],
+        errors: Mapping[str, int],
+        failure: TerminalError | None = None,
+    ) -> None:
+        told = {"error_code": str(failure.reason), "error_message": str(failure)} if failure else {}
+        self._held("complete_chunk", lease, state=BatchState.COMPLETED, lease_expires=0.0, **told)
+        whole = self.batches[lease.id]
+        self.batches[lease.id] = replace(whole, chunks_done=whole.chunks_done + 1)
+
+    async def fail(self, lease: Lease, *, code: str, message: str) -> None:
         self._held(
-            "fail", batch, state=BatchState.FAILED, lease_expires=0.0, error_code=str(code), error_message=message
+            "fail",
+            lease,
+            state=BatchState.FAILED,
+            lease_expires=self.clock(),
+            error_code=str(code),
+            error_message=message,
         )
 
-    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
+    async def batch(self, batch_id: str, *, unit: str = WHOLE) -> BatchRecord | None:
         self.journal.before("batch")
-        return self.batches.get(_named(batch_id, part))
+        return self.batches.get(_named(batch_id, unit))
 
-    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+    async def begin_creator(self, batch: Batch, creator: str) -> tuple[CreatorRecord | None, bool]:
         self.journal.before("begin_creator")
         old, fence = self.creators.get((batch.id, creator), (None, 0))
         if old is not None and old.status is not CreatorStatus.PROCESSING:
-            return old
+            return old, False
         if fence > batch.fence:
             raise LeaseLost(JobReason.LEASE_LOST, "taken over")
         self.creators[batch.id, creator] = CreatorRecord(creator, CreatorStatus.PROCESSING), batch.fence
         self.journal.after("begin_creator")
-        return None
+        return None, old is not None and fence != batch.fence
+
+    async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:
+        for (batch, _), (record, _) in sorted(self.creators.items()):
+            if batch == batch_id:
+                yield record
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         self.journal.before("finish_creator")
@@ -181,14 +240,16 @@ class FakeLedger:
         self.journal.after("finish_creator")
 
 
-def _named(batch_id: str, part: str) -> str:
-    return batch_id if part == WHOLE else f"{batch_id} {part}"
+def _named(batch_id: str, unit: str) -> str:
+    return batch_id if unit == WHOLE else f"{batch_id} {unit}"
 
 
-def _may_be_taken(record: BatchRecord, now: float) -> bool:
+def _may_be_taken(record: BatchRecord, asked: Asked | None, now: float, as_of: float) -> bool:
+    if record.asked and asked and record.asked.digest != asked.digest:
+        return False
     if record.state is BatchState.RUNNING:
         return record.lease_expires < now
-    return record.state is BatchState.FAILED
+    return record.state in {BatchState.FAILED, BatchState.CANCELLED} and record.lease_expires <= as_of
 
 
 class FakeManifests:
@@ -199,28 +260,28 @@ class FakeManifests:
         self.objects: dict[str, bytes] = {}
         self.metadata: dict[str, str] = {}
 
-    async def head(self, manifest: S3Manifest) -> FileHead | None:
+    async def head(self, manifest: S3Manifest) -> ManifestHead | None:
         self.journal.before("head")
         body = self.objects.get(manifest.key)
         if body is None:
             return None
-        return FileHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body), self.metadata)
+        return ManifestHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body), self.metadata)
 
-    async def download(self, manifest: S3Manifest, head: FileHead, file: BinaryIO) -> None:
+    async def download(self, manifest: S3Manifest, head: ManifestHead, file: BinaryIO) -> None:
         self.journal.before("download")
         body = self.objects[manifest.key]
         assert hashlib.sha256(body).hexdigest() == head.etag
         file.write(body)
         file.seek(0)
 
-    async def archive(self, manifest: S3Manifest, head: FileHead, *, failed: bool) -> None:
+    async def archive(self, manifest: S3Manifest, head: ManifestHead, *, batch_id: str, failed: bool) -> None:
         self.journal.before("archive")
         body = self.objects.pop(manifest.key, None)
         if body is not None:
             self.objects[f"archived/{'failed' if failed else 'processed'}/{manifest.key}"] = body
         self.journal.after("archive")
 
-    async def put_error(self, manifest: S3Manifest, body: bytes) -> None:
+    async def put_error(self, manifest: S3Manifest, body: bytes, *, batch_id: str) -> None:
         self.journal.before("put_error")
         self.objects[f"archived/failed/{manifest.key}.error.json"] = body
         self.journal.after("put_error")
@@ -349,6 +410,9 @@ class FakeQueue:
         if "probe" in self.failing:
             raise self.failing["probe"]
 
+    def is_last(self, message: Message) -> bool:
+        return message.receives == 3
+
     async def delete(self, message: Message) -> None:
         self._do("delete", message.id)
 
@@ -370,11 +434,11 @@ class FakeBatches:
 
     answer: Callable[[Job, asyncio.Event], Awaitable[Outcome]]
 
-    async def run(self, job: Job, message_id: str, stop: asyncio.Event) -> Outcome:
+    async def run(self, job: Job, delivery: Delivery, stop: asyncio.Event) -> Outcome:
         return await self.answer(job, stop)
 
-    async def refuse(self, message_id: str, error: Exception) -> str:
-        return f"s3_message-{message_id}"
+    async def refuse(self, delivery: Delivery, error: Exception) -> str:
+        return f"s3_message-{delivery.message_id}"
 
 
 def message(name: str = "m1", body: str = "{}", receives: int = 1) -> Message:

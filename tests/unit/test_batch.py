@@ -22,13 +22,13 @@ from tests.unit.fakes import (
     not_found,
 )
 from worker.errors import Dependency, JobReason, LeaseLost, TerminalError, Unavailable
+from worker.images.collage import compose
 from worker.jobs import finish, leasing
-from worker.jobs.batch import BatchWork
-from worker.jobs.creator import CreatorWork, ImageRules
-from worker.jobs.creator_loop import CreatorLoop
-from worker.jobs.finish import Finisher
-from worker.jobs.gate import Gate, Memory, Thresholds
+from worker.jobs.batch import BatchWork, Delivery
+from worker.jobs.creator import ImageRules
+from worker.jobs.gate import Memory, Thresholds
 from worker.jobs.outcomes import combined
+from worker.jobs.ports import Ports
 from worker.model import (
     BatchState,
     CreatorRecord,
@@ -41,6 +41,7 @@ from worker.model import (
     Succeeded,
     Terminal,
 )
+from worker.service.assembly import Shape, assembled
 
 if TYPE_CHECKING:
     from worker.jobs.summary import Tally
@@ -73,30 +74,27 @@ class Shop:
         self.journal = self.ledger.journal = self.manifests.journal = self.results.journal = journal
 
     def worker(self, owner: str = "me", lease: float = LEASE) -> BatchWork:
-        rules = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
-        creators = CreatorWork(
+        ports = Ports(
+            manifests=self.manifests,
+            results=self.results,
+            ledger=self.ledger,
+            temp=None,
+            queue=None,
             fetcher=self.fetcher,
             decoder=FakeDecoder(),
             composer=Here(),
-            results=self.results,
-            ledger=self.ledger,
-            rules=rules,
+            compose=compose,
+            read_memory=lambda: Memory(10.0, None),
             record_metric=lambda _name, _value: None,
+            clock=self.clock,
         )
-        whose: Any = {"ledger": self.ledger, "owner": owner, "lease_seconds": lease, "clock": self.clock}
-        finisher = Finisher(manifests=self.manifests, results=self.results, chunks=None, **whose)
-        gate = Gate(8, Thresholds(80.0, 90.0), lambda: Memory(10.0, None))
-        return BatchWork(
-            manifests=self.manifests,
-            hands=CreatorLoop(creators, gate, on_creator=self.done.append),
-            finisher=finisher,
-            chunks=None,
-            on_plan=self.plans.append,
-            **whose,
-        )
+        rules = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
+        shape = Shape(owner, lease, rules, Thresholds(80.0, 90.0), creators_in_flight=8)
+        return assembled(ports, shape, on_plan=self.plans.append, on_creator=self.done.append)
 
-    async def run(self, asked: Job | None = None, **of_worker: Any) -> Outcome:
-        return await self.worker(**of_worker).run(asked or job(KEY), "m1", self.stop)
+    async def run(self, asked: Job | None = None, *, is_last: bool = False, **of_worker: Any) -> Outcome:
+        delivery = Delivery("m1", self.clock(), is_last)
+        return await self.worker(**of_worker).run(asked or job(KEY), delivery, self.stop)
 
     @property
     def batch_id(self) -> str:
@@ -351,7 +349,7 @@ async def test_a_failed_batch_whose_manifest_is_archived_fails_again_with_the_sa
 
 async def test_a_message_that_cannot_be_understood_is_recorded_as_a_failed_batch() -> None:
     shop = Shop()
-    identifier = await shop.worker().refuse("m1", TerminalError(JobReason.BAD_JSON, "it is not JSON"))
+    identifier = await shop.worker().refuse(Delivery("m1", 0.0), TerminalError(JobReason.BAD_JSON, "it is not JSON"))
     assert identifier == shop.batch_id
     assert (shop.record.state, shop.record.error_code, shop.record.error_message) == (
         BatchState.FAILED,
@@ -364,7 +362,7 @@ async def test_a_message_that_cannot_be_understood_is_recorded_as_a_failed_batch
 async def test_a_message_that_cannot_be_understood_is_refused_even_when_it_cannot_be_recorded(step: str) -> None:
     shop = Shop()
     shop.keep_journal(Journal(failing=(step,)))
-    assert await shop.worker().refuse("m1", TerminalError(JobReason.BAD_JSON, "it is not JSON"))
+    assert await shop.worker().refuse(Delivery("m1", 0.0), TerminalError(JobReason.BAD_JSON, "it is not JSON"))
 
 
 # --- a batch that is interrupted ------------------------------------------------------------------------------------
@@ -425,7 +423,7 @@ async def test_a_cancelled_run_gives_the_lease_back() -> None:
 
 
 async def test_a_cancelled_run_ends_though_the_lease_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(leasing, "RELEASE_SECONDS", 0.01)
     shop = Shop()
     begun = asyncio.Event()
 
@@ -489,12 +487,18 @@ async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
 ) -> None:
     time = StandingTime(monkeypatch)
     shop = Shop()
-    await shop.somebody_began(job(KEY))
-    open_now, _ = gate_of(shop)
+    open_now, hold = gate_of(shop)
+    asked = asyncio.Event()
+
+    async def note_and_hold(url: str) -> None:
+        asked.set()
+        await hold(url)
+
+    shop.fetcher.gate = note_and_hold
     work = asyncio.create_task(shop.run(lease=0.02))
-    await shop.journal.reached("begin_creator")
+    await within(5, asked.wait())
     shop.lease_runs_out()
-    taken, _ = await shop.ledger.take(shop.batch_id, owner="thief", source_csv="covers.csv", lease=LEASE)
+    taken, _ = await shop.ledger.take(shop.batch_id, owner="thief", source_csv="covers.csv", lease_seconds=LEASE)
     refused = 0
     extend = shop.ledger.extend
 
@@ -663,7 +667,7 @@ async def test_an_error_nobody_thought_of_gives_the_message_back_and_the_lease_t
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(finish, "summary", broken)
+    monkeypatch.setattr(finish, "summary_top", broken)
     outcome = await shop.run()
     assert isinstance(outcome, Retryable)
     assert (outcome.reason, outcome.message, outcome.costs_attempt) == (

@@ -49,9 +49,9 @@ async def test_a_manifest_is_copied_from_its_start_and_stays_where_it_is(manifes
     assert head is not None
     await manifests.download(manifest, head, file)
     assert file.read() == b"creator,url\n"
-    await manifests.archive(manifest, head, failed=False)
-    await manifests.archive(manifest, head, failed=True)
-    await manifests.put_error(manifest, b"{}")
+    await manifests.archive(manifest, head, batch_id="b", failed=False)
+    await manifests.archive(manifest, head, batch_id="b", failed=True)
+    await manifests.put_error(manifest, b"{}", batch_id="b")
     assert [path.name for path in Path(manifest.key).parent.iterdir()] == ["covers.csv"]
 
 
@@ -102,17 +102,17 @@ async def test_creators_named_like_folders_stay_inside(tmp_path: Path) -> None:
 
 async def test_the_ledger_in_memory_gives_the_lease_and_remembers_the_end() -> None:
     ledger, batch = MemoryLedger(), batch_of(job())
-    record, ours = await ledger.take("b1", owner="me", source_csv="covers.csv", lease=60)
+    record, ours = await ledger.take("b1", owner="me", source_csv="covers.csv", lease_seconds=60)
     assert ours
     assert (record.id, record.state, record.summary_key) == ("b1", BatchState.RUNNING, None)
     assert record.started_at.microsecond == 0
-    assert await ledger.begin_creator(batch, "ann") is None
+    assert await ledger.begin_creator(batch, "ann") == (None, False)
     await ledger.finish_creator(batch, CreatorRecord("ann", CreatorStatus.COMPLETED))
-    assert await ledger.begin_creator(batch, "ann") is None
-    await ledger.extend(batch, lease=60, counts={})
-    await ledger.note_summary(batch, summary_key="s.json", counts={"creators_total": 1})
-    await ledger.complete(batch)
-    await ledger.release(batch)
-    await ledger.fail(batch, code="x", message="y")
+    assert await ledger.begin_creator(batch, "ann") == (None, False)
+    await ledger.extend(batch.lease, lease_seconds=60, counts={})
+    await ledger.note_summary(batch.lease, summary_key="s.json", counts={"creators_total": 1})
+    await ledger.complete(batch.lease)
+    await ledger.release(batch.lease)
+    await ledger.fail(batch.lease, code="x", message="y")
     assert (ledger.summary_key, ledger.counts) == ("s.json", {"creators_total": 1})
     assert await ledger.batch("b1") is None

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import NOON, job
+from worker.jobs.messages import explicit_of
 from worker.keys import (
     MAX_NAME,
     archive_key,
@@ -143,8 +144,9 @@ def test_an_inline_batch_is_named_after_its_text_and_what_was_asked() -> None:
     assert batch_id(one).startswith("s3_inline-")
     assert batch_id(one) == batch_id(replace(one))
     assert batch_id(one) != batch_id(replace(one, manifest=InlineManifest("creator,url\n\n")))
-    assert batch_id(one) != batch_id(replace(one, output_prefix="x/"))
-    assert batch_id(one) != batch_id(replace(one, config=ProcessingConfig(rows=3)))
+    assert batch_id(one) != batch_id(replace(one, explicit=explicit_of("x/", None)))
+    assert batch_id(one) != batch_id(replace(one, explicit=explicit_of(None, {"rows": 3})))
+    assert batch_id(one) == batch_id(replace(one, explicit=explicit_of(None, {})))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.errors import SettingsError
-from worker.service.app import default_decoders
+from worker.service.assembly import default_decoders
 from worker.settings import Settings, load
 
 DEFAULTS = {

@@ -18,9 +18,8 @@ from worker.jobs.summary import (
     Tally,
     creator_line,
     dumped,
-    head,
     record_of,
-    summary,
+    summary_top,
     write_summary,
 )
 from worker.model import CreatorRecord, CreatorStatus, Mode, Reject
@@ -60,7 +59,16 @@ def tally_of(some: list[CreatorRecord]) -> Tally:
 def summary_of(some: list[CreatorRecord]) -> dict[str, Any]:
     finished = NOON + timedelta(seconds=90.5)
     batch = batch_of(job(prefix="p/", rows=3))
-    return summary(batch, tally_of(some), REJECTS, some, finished_at=finished, worked=12.3456)
+    return written(
+        summary_top(batch, tally_of(some), REJECTS, finished_at=finished, worked=12.3456, status="completed"), some
+    )
+
+
+def written(top: dict[str, Any], some: list[CreatorRecord]) -> dict[str, Any]:
+    file = io.BytesIO()
+    write_summary(file, top, lambda: map(creator_line, some))
+    found: dict[str, Any] = json.loads(file.getvalue())
+    return found
 
 
 def test_a_summary_tells_the_whole_batch() -> None:
@@ -127,7 +135,7 @@ def test_a_summary_tells_the_whole_batch() -> None:
 def test_a_report_tells_how_the_manifest_was_read_and_what_the_failures_have_in_common() -> None:
     tally = Tally(columns={"creator": "creator <1>", "url": "url", "likelier": "thumbnail"})
     tally.add(CreatorRecord("ann", CreatorStatus.FAILED, errors={"not_an_image": 60}))
-    found = summary(batch_of(job()), tally, REJECTS, [], finished_at=NOON, worked=1.0)
+    found = written(summary_top(batch_of(job()), tally, REJECTS, finished_at=NOON, worked=1.0, status="completed"), [])
     assert [text for text in found["warnings"] if "thumbnail" in text] == found["warnings"] != []
     page = report(found)
     for text in (
@@ -163,7 +171,7 @@ def test_a_batch_without_creators_has_a_summary_too() -> None:
 def test_a_summary_written_line_by_line_says_what_one_in_memory_says(some: list[CreatorRecord]) -> None:
     finished = NOON + timedelta(seconds=90.5)
     batch = batch_of(job(prefix="p/", rows=3))
-    top = head(batch, tally_of(some), REJECTS, finished_at=finished, worked=12.3456)
+    top = summary_top(batch, tally_of(some), REJECTS, finished_at=finished, worked=12.3456, status="completed")
     file = io.BytesIO()
     write_summary(file, top, lambda: map(creator_line, some))
     assert json.loads(file.getvalue()) == json.loads(dumped(summary_of(some)))
@@ -187,5 +195,7 @@ def test_a_name_that_is_no_unicode_comes_out_escaped() -> None:
 def test_a_reports_links_lead_from_its_key_to_the_collages(prefix: str, link: str) -> None:
     ann = replace(ANN, collage_keys=(f"{prefix}collages/ann/a.jpg",))
     batch = batch_of(job(prefix=prefix))
-    told = summary(batch, tally_of([ann]), REJECTS, [ann], finished_at=NOON, worked=1.0)
+    told = written(
+        summary_top(batch, tally_of([ann]), REJECTS, finished_at=NOON, worked=1.0, status="completed"), [ann]
+    )
     assert f'<img src="../../{link}/a.jpg"' in report(told)

@@ -1,6 +1,6 @@
 """The creators' records: one item for each creator and batch, written under the fence of a lease."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,40 +14,58 @@ from worker.model import Batch, CreatorRecord, CreatorStatus, Mode
 class Creators(Table):
     """What is known of creators. Every write is conditional on who may make it."""
 
-    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+    async def begin_creator(self, batch: Batch, creator: str) -> tuple[CreatorRecord | None, bool]:
         """Show a creator as being worked on; returns its record instead where the batch has done it already.
 
-        Raises `LeaseLost` where a later owner of the batch has begun it.
+        Also returns whether an earlier owner had begun it. Raises `LeaseLost` where a later owner has begun it.
         """
-        old = await self._put_creator(
+        old, put = await self._put_creator(
             batch,
             CreatorRecord(creator, CreatorStatus.PROCESSING),
             "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence <= :fence)",
         )
-        if old is None:
-            return None
+        if put:
+            return None, old is not None and old.get("fence") != batch.fence
+        assert old is not None  # noqa: S101 -- what stood in the way; for the type checker
         if old["status"] == CreatorStatus.PROCESSING:
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
-        return _creator_record(old)
+        return _creator_record(old), False
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         """Write a creator's final record. Raises `LeaseLost` where it is not ours to write any more."""
-        old = await self._put_creator(
+        old, put = await self._put_creator(
             batch,
             record,
             "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence = :fence)",
         )
         # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
-        if old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
+        if not put and old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
 
-    async def _put_creator(self, batch: Batch, record: CreatorRecord, condition: str) -> Item | None:
-        """Put a creator's item; returns the item of this batch that stands in the way, or None when it was put."""
+    async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:
+        """Give every record that the batch has of a creator, by the index on batches."""
+        query: Any = {
+            "TableName": self._table,
+            "IndexName": "batch-id-index",
+            "KeyConditionExpression": "batch_id = :batch",
+            "ExpressionAttributeValues": to_item({":batch": batch_id}),
+        }
+        while True:
+            async with self._call(f"reading the creators of batch {batch_id}") as call:
+                page = await call(self._client.query, **query)
+            for item in page["Items"]:
+                yield _creator_record(from_item(item))
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    async def _put_creator(self, batch: Batch, record: CreatorRecord, condition: str) -> tuple[Item | None, bool]:
+        """Put a creator's item; returns what this batch had there before, and whether it was put."""
         for processing_date in _processing_dates(batch):
             item = self._creator_item(batch, record, processing_date)
             async with self._queued, self._call(f"writing the record of {record.creator!r}") as call:
                 try:
-                    await call(
+                    answer = await call(
                         self._client.put_item,
                         TableName=self._table,
                         Item=to_item(item),
@@ -60,6 +78,7 @@ class Creators(Table):
                                 ":fence": batch.fence,
                             }
                         ),
+                        ReturnValues="ALL_OLD",
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )
                 except ClientError as error:
@@ -67,9 +86,9 @@ class Creators(Table):
                         raise
                     old = from_item(old_item(error))
                     if old.get("batch_id", batch.id) == batch.id:
-                        return old or {"status": CreatorStatus.PROCESSING}
+                        return old or {"status": CreatorStatus.PROCESSING}, False
                     continue  # another batch of the same second has this creator, too
-            return None
+            return from_item(answer["Attributes"]) if answer.get("Attributes") else None, True
         raise LeaseLost(JobReason.LEASE_LOST, f"the records of {record.creator!r} are taken by other batches")
 
     def _creator_item(self, batch: Batch, record: CreatorRecord, processing_date: str) -> Item:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +22,7 @@ from worker.aws.calls import (
 )
 from worker.aws.failures import Meaning
 from worker.errors import Dependency, JobReason, Postponed, TerminalError
+from worker.model import ManifestHead
 from worker.tasks import unwrapped
 
 if TYPE_CHECKING:
@@ -53,17 +53,6 @@ PROBED = "csv-files/.probe"
 """A key where nothing lies. Whoever may read and list a bucket is told so: NoSuchKey; whoever may not: AccessDenied."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectHead:
-    """What S3 says of an object. `version` is None in a bucket without versions."""
-
-    etag: str
-    version: str | None
-    size: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """The object's user metadata. S3 writes what is not ASCII as encoded words; they are undone here."""
-
-
 class S3:
     """The few S3 operations that the worker needs. Each waits out what passes, for as long as `patience`.
 
@@ -77,7 +66,7 @@ class S3:
         self._settings = settings or {}
         self._patience = patience
 
-    async def head(self, bucket: str, key: str, version: str | None = None) -> ObjectHead | None:
+    async def head(self, bucket: str, key: str, version: str | None = None) -> ManifestHead | None:
         """Return the object's head, or None where there is no such object (or version).
 
         Raises `TerminalError` where it is in an archive, or where this object alone may not be read.
@@ -93,9 +82,10 @@ class S3:
         if archived := archive_of(found):
             raise _archived(bucket, key, archived)
         version = found.get("VersionId")
+        # S3 writes metadata that is not ASCII as encoded words.
         metadata = {key.lower(): _decoded(value) for key, value in found["Metadata"].items()}
         version = None if version == "null" else version
-        return ObjectHead(found["ETag"].strip('"'), version, found["ContentLength"], metadata)
+        return ManifestHead(found["ETag"].strip('"'), version, found["ContentLength"], metadata)
 
     async def _look(self, bucket: str, key: str, version: str | None) -> "HeadObjectOutputTypeDef":
         """Ask for a head once. Its errors have no body: what they mean is told by a GET of the first byte."""
@@ -146,7 +136,7 @@ class S3:
                 for bucket in buckets:
                     looks.create_task(look_at(bucket))
 
-    async def download(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
+    async def download(self, bucket: str, key: str, head: ManifestHead, file: BinaryIO) -> None:
         """Stream the object into a file, exactly as `head` saw it.
 
         Raises `Postponed(manifest_changed)` where another upload took its place meanwhile.
@@ -165,7 +155,7 @@ class S3:
                 raise
         file.seek(0)
 
-    async def _stream(self, bucket: str, key: str, head: ObjectHead, file: BinaryIO) -> None:
+    async def _stream(self, bucket: str, key: str, head: ManifestHead, file: BinaryIO) -> None:
         file.seek(0)
         file.truncate()
         exactly: Any = {"IfMatch": f'"{head.etag}"', **_version(head.version)}
@@ -264,14 +254,16 @@ class S3:
             )
         return link
 
-    async def move(self, bucket: str, source: str, head: ObjectHead, target: str) -> None:
+    async def move(
+        self, bucket: str, source: str, head: ManifestHead, target: str, *, metadata: Mapping[str, str]
+    ) -> None:
         """Move the very object that `head` saw; a newer upload under the same key stays where it is.
 
         Safe to repeat: where the source is gone already, an earlier try moved it.
         """
         async with self._call(f"archiving s3://{bucket}/{source}", bucket, deadline=_deadline(head.size)) as call:
             try:
-                await self._copy(call, bucket, source, head, target)
+                await self._copy(call, bucket, source, head, target, metadata)
             except ClientError as error:
                 if code_of(error) in {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"}:
                     return
@@ -283,7 +275,15 @@ class S3:
             # With its version named, the delete leaves a newer upload alone; the archive keeps the bytes.
             await call(self._client.delete_object, Bucket=bucket, Key=source, **_version(head.version))
 
-    async def _copy(self, call: AwsCall, bucket: str, source: str, head: ObjectHead, target: str) -> None:
+    async def _copy(
+        self,
+        call: AwsCall,
+        bucket: str,
+        source: str,
+        head: ManifestHead,
+        target: str,
+        metadata: Mapping[str, str],
+    ) -> None:
         exactly: Any = {"CopySource": _copy_source(bucket, source, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
         if head.size <= COPIED_WHOLE:
             await call(
@@ -291,11 +291,13 @@ class S3:
                 Bucket=bucket,
                 Key=target,
                 **exactly,
+                MetadataDirective="REPLACE",
+                Metadata=metadata,
                 TaggingDirective="REPLACE",  # or a tagged manifest would need rights to tags
                 ServerSideEncryption="AES256",
             )
             return
-        async with self._upload(call, bucket, target, {"ServerSideEncryption": "AES256"}) as name:
+        async with self._upload(call, bucket, target, {"ServerSideEncryption": "AES256", "Metadata": metadata}) as name:
             parts: list[CompletedPartTypeDef] = []
             for number, start in enumerate(range(0, head.size, COPY_PART_SIZE), start=1):
                 span = f"bytes={start}-{min(start + COPY_PART_SIZE, head.size) - 1}"

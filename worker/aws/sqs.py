@@ -26,6 +26,13 @@ POLL_SLACK = 40
 """Seconds beyond what a poll asks SQS to wait, after which it counts as unanswered."""
 
 MAX_RECEIVE = 10
+
+MAX_RECEIVES = 3
+"""Receives after which SQS gives a message up, unless the queue says otherwise."""
+
+SENT_AT = "first_sent_at"
+"""The attribute of a fresh copy that tells when the first one was sent, in epoch seconds."""
+
 MAX_ERROR_TEXT = 1_000
 
 RECEIPT_GONE = frozenset(
@@ -68,12 +75,26 @@ class Queue:
     """The operations on one queue and its dead-letter queue. Each waits out what passes, for as long as `patience`."""
 
     def __init__(
-        self, client: "SQSClient", url: str, dead_letter_url: str | None, *, patience: Patience = USUAL
+        self,
+        client: "SQSClient",
+        url: str,
+        dead_letter_url: str | None,
+        *,
+        patience: Patience = USUAL,
+        max_receives: int = MAX_RECEIVES,
     ) -> None:
         self._client = client
+        self._max_receives = max_receives
         self.url = url
         self.dead_letter_url = dead_letter_url
         self._patience = patience
+
+    def is_last(self, message: Message) -> bool:
+        """Say whether SQS gives the message up where it is not deleted this time, and a copy could go on in its place.
+
+        A queue that gives up after a single receive leaves nothing to be done: a copy would be on its last one, too.
+        """
+        return 1 < self._max_receives <= message.receives
 
     async def receive(self, limit: int, *, wait: int, visibility: float) -> list[Message]:
         """Wait up to `wait` seconds for up to `limit` messages, invisible to others for `visibility` seconds."""
@@ -114,7 +135,7 @@ class Queue:
                 )
 
     async def send_copy(self, message: Message, *, delay: float) -> None:
-        """Send a fresh copy of a message, with a receive count of its own."""
+        """Send a fresh copy of a message, with a receive count of its own; it tells when the first one was sent."""
         group = message.attributes.get("MessageGroupId")
         async with self._call("sending the message anew") as call:
             await call(
@@ -122,6 +143,7 @@ class Queue:
                 QueueUrl=self.url,
                 MessageBody=message.body,
                 DelaySeconds=max(0, min(MAX_DELAY, round(delay))),
+                MessageAttributes={SENT_AT: {"DataType": "Number", "StringValue": f"{message.sent_at:.3f}"}},
                 **({"MessageGroupId": group} if group else {}),
             )
 
@@ -192,20 +214,29 @@ def _receipt_known(message: Message) -> Iterator[None]:
         raise HeartbeatLost(JobReason.MESSAGE_LOST, f"the receipt of message {message.id} has expired") from error
 
 
-async def dead_letter_url_of(client: "SQSClient", url: str) -> str | None:
-    """Return the URL of the queue that `url`'s redrive policy names, or None."""
+@dataclass(frozen=True, slots=True)
+class RedrivePolicy:
+    """What becomes of a queue's messages that are received too often; None and 0 where nothing does."""
+
+    dead_letter_url: str | None = None
+    max_receives: int = 0
+
+
+async def redrive_policy_of(client: "SQSClient", url: str) -> RedrivePolicy:
+    """Return the redrive policy of a queue."""
     async with aws_call(Dependency.SQS, "reading the queue's redrive policy", setting="SQS_QUEUE_URL") as call:
         answer = await call(client.get_queue_attributes, QueueUrl=url, AttributeNames=["RedrivePolicy"])
         policy = json.loads(answer.get("Attributes", {}).get("RedrivePolicy", "{}"))
+        most = int(policy.get("maxReceiveCount", 0))
         name = str(policy.get("deadLetterTargetArn", "")).rpartition(":")[2]
         if not name:
-            return None
+            return RedrivePolicy()
         try:
-            return (await call(client.get_queue_url, QueueName=name))["QueueUrl"]
+            return RedrivePolicy((await call(client.get_queue_url, QueueName=name))["QueueUrl"], most)
         except ClientError as error:
             if meaning_of_failure(Dependency.SQS, error) not in {Meaning.MISSING, Meaning.FORBIDDEN}:
                 raise
-            return None  # its absence is reported with everything else that is missing at start
+            return RedrivePolicy(None, most)  # what is missing is reported together, at the start
 
 
 def group_id(text: str) -> str:
@@ -220,10 +251,19 @@ def _message(found: Mapping[str, Any]) -> Message:
         body=found.get("Body", ""),
         handle=found["ReceiptHandle"],
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
-        sent_at=int(attributes.get("SentTimestamp", 0)) / 1000,
+        sent_at=_first_sent_at(found, int(attributes.get("SentTimestamp", 0)) / 1000),
         attributes=attributes,
         told={name: value.get("StringValue", "") for name, value in found.get("MessageAttributes", {}).items()},
     )
+
+
+def _first_sent_at(found: Mapping[str, Any], sent_at: float) -> float:
+    """Return when the first copy of a message was sent; anybody can write the attribute, so it is never later."""
+    try:
+        told = float(found.get("MessageAttributes", {}).get(SENT_AT, {}).get("StringValue", sent_at))
+    except ValueError:
+        return sent_at
+    return told if 0 < told < sent_at else sent_at
 
 
 def _legal(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Any, BinaryIO
 
-from worker.aws.s3 import S3, ObjectHead
+from worker.aws.s3 import S3
 from worker.errors import JobReason, RetryableError
-from worker.keys import archive_key, safe_name
-from worker.model import S3Manifest
+from worker.keys import archive_key, batch_hash, safe_name
+from worker.model import ManifestHead, S3Manifest
 
 YEAR = "max-age=31536000"
 
@@ -16,22 +16,33 @@ class S3Manifests:
     def __init__(self, s3: S3) -> None:
         self._s3 = s3
 
-    async def head(self, manifest: S3Manifest) -> ObjectHead | None:
+    async def head(self, manifest: S3Manifest) -> ManifestHead | None:
         """Return the head of the version that the manifest names, or of the newest."""
         return await self._s3.head(manifest.bucket, manifest.key, manifest.version)
 
-    async def download(self, manifest: S3Manifest, head: ObjectHead, file: BinaryIO) -> None:
+    async def download(self, manifest: S3Manifest, head: ManifestHead, file: BinaryIO) -> None:
         """Stream the manifest into a file."""
         await self._s3.download(manifest.bucket, manifest.key, head, file)
 
-    async def archive(self, manifest: S3Manifest, head: ObjectHead, *, failed: bool) -> None:
-        """Move the manifest under `archived/`; safe to repeat."""
-        await self._s3.move(manifest.bucket, manifest.key, head, archive_key(manifest.key, failed=failed))
+    async def archive(self, manifest: S3Manifest, head: ManifestHead, *, batch_id: str, failed: bool) -> None:
+        """Move the manifest under `archived/`; nothing of another batch is overwritten there."""
+        key = archive_key(manifest.key, failed=failed)
+        there = await self._s3.metadata(manifest.bucket, key)
+        if there is not None and there.get("batch-id") != batch_id:
+            key = archive_key(manifest.key, failed=failed, suffix=batch_hash(batch_id))
+        await self._s3.move(manifest.bucket, manifest.key, head, key, metadata={"batch-id": batch_id})
 
-    async def put_error(self, manifest: S3Manifest, body: bytes) -> None:
-        """Write `<key>.error.json` beside the archived manifest."""
-        key = archive_key(manifest.key, failed=True) + ".error.json"
-        await self._s3.put(manifest.bucket, key, body, "application/json")
+    async def put_error(self, manifest: S3Manifest, body: bytes, *, batch_id: str) -> None:
+        """Write `<key>.error.json` beside the archived manifest; nothing of another batch is overwritten there."""
+        headers = {"ContentType": "application/json", "ServerSideEncryption": "AES256"}
+        for suffix in ("", batch_hash(batch_id)):
+            key = archive_key(manifest.key, failed=True, suffix=suffix) + ".error.json"
+            ours = headers | {"Metadata": {"batch-id": batch_id}}
+            if await self._s3.put_new(manifest.bucket, key, body, headers=ours):
+                return
+            there = await self._s3.metadata(manifest.bucket, key)
+            if there is not None and there.get("batch-id") == batch_id:
+                return  # ours, from an earlier try
 
 
 class S3Results:

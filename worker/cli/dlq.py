@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from worker.aws.clients import Clients, open_clients
-from worker.aws.sqs import MAX_RECEIVE, Message, Queue, dead_letter_url_of
+from worker.aws.sqs import MAX_RECEIVE, Message, Queue, redrive_policy_of
 from worker.cli.terminal import stderr, stdout
 from worker.errors import JobReason, SettingsError
 from worker.keys import iso
@@ -76,7 +76,7 @@ async def redrive(settings: Settings, causes: frozenset[str], *, dry_run: bool, 
 async def _dead_letters(settings: Settings, clients: Clients) -> Queue:
     url = settings.sqs_dlq_url
     if url is None and settings.sqs_queue_url is not None:
-        url = await dead_letter_url_of(clients.sqs, settings.sqs_queue_url)
+        url = (await redrive_policy_of(clients.sqs, settings.sqs_queue_url)).dead_letter_url
     if url is None:
         raise SettingsError(
             "SQS_DLQ_URL: it is not set, and no SQS_QUEUE_URL has a redrive policy that names the queue"

@@ -3,50 +3,38 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker.errors import Dependency, JobReason, Unavailable
-from worker.model import WHOLE, Batch, BatchRecord, BatchState, CreatorRecord, Lease, S3Manifest
+from worker.errors import Dependency, JobReason, TerminalError, Unavailable
+from worker.model import WHOLE, Asked, Batch, BatchRecord, BatchState, CreatorRecord, Lease, ManifestHead, S3Manifest
 
 BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class FileHead:
-    """What is known of a file: the hash of its bytes takes the place of S3's ETag."""
-
-    etag: str
-    version: str | None
-    size: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """A file has none of its own."""
 
 
 class FolderManifests:
     """Manifests from the file system; the key of a manifest is its path."""
 
-    async def head(self, manifest: S3Manifest) -> FileHead | None:
-        """Return the file's hash and size, or None where there is no such file."""
+    async def head(self, manifest: S3Manifest) -> ManifestHead | None:
+        """Return the file's size and, in place of S3's ETag, the hash of its bytes; None where there is no file."""
         path = Path(manifest.key)
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            return FileHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
+            return ManifestHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
 
-    async def download(self, manifest: S3Manifest, _head: FileHead, file: BinaryIO) -> None:
+    async def download(self, manifest: S3Manifest, _head: ManifestHead, file: BinaryIO) -> None:
         """Copy the file: what is worked from must not change meanwhile."""
         with Path(manifest.key).open("rb") as source:
             shutil.copyfileobj(source, file, BLOCK)
         file.seek(0)
 
-    async def archive(self, _manifest: S3Manifest, _head: FileHead, *, failed: bool) -> None:
+    async def archive(self, manifest: S3Manifest, head: ManifestHead, *, batch_id: str, failed: bool) -> None:
         """Leave the file where it is."""
 
-    async def put_error(self, _manifest: S3Manifest, _body: bytes) -> None:
+    async def put_error(self, manifest: S3Manifest, body: bytes, *, batch_id: str) -> None:
         """Leave it to the caller to tell the error."""
 
 
@@ -87,46 +75,78 @@ class MemoryLedger:
         *,
         owner: str,
         source_csv: str,
-        lease: float,
-        part: str = WHOLE,
+        lease_seconds: float,
+        asked: Asked | None = None,
+        unit: str = WHOLE,
         fence_above: int = 0,
         as_of: float | None = None,
+        outage_at: float = 0.0,
     ) -> tuple[BatchRecord, bool]:
         """Give the lease to whoever asks: there is nobody else."""
-        del part, fence_above, as_of
-        now = datetime.now(UTC).replace(microsecond=0)
-        return BatchRecord(batch_id, BatchState.RUNNING, now, owner, 1, time.time() + lease, source_csv), True
+        del fence_above, as_of, outage_at
+        now, expires = datetime.now(UTC).replace(microsecond=0), time.time() + lease_seconds
+        record = BatchRecord(
+            batch_id, BatchState.RUNNING, now, owner, 1, expires, source_csv, unit=unit, takes=1, asked=asked
+        )
+        return record, True
 
-    async def extend(self, batch: Batch | Lease, *, lease: float, counts: Mapping[str, Any]) -> None:
+    async def extend(self, lease: Lease, *, lease_seconds: float, counts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    async def release(self, batch: Batch | Lease) -> None:
+    async def release(self, lease: Lease) -> None:
         """Do nothing."""
 
-    async def note_plan(self, batch: Batch, *, chunks: int, counts: Mapping[str, Any]) -> None:
+    async def release_failed(self, lease: Lease) -> int:  # noqa: ARG002 -- the port has it
+        """Count every try as the first: nobody tries again."""
+        return 1
+
+    async def note_progress(self, lease: Lease) -> None:
+        """Do nothing."""
+
+    async def note_suspects(self, lease: Lease, *, strikes: Mapping[str, int], on_trial: str | None) -> None:
+        """Do nothing."""
+
+    async def note_written(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
         """Do nothing: a batch on one machine is not split."""
 
-    async def note_sent(self, batch: Batch, *, chunks: int, lease: float) -> None:
+    async def note_sent(self, lease: Lease, *, chunks: int) -> None:
         """Do nothing."""
 
-    async def complete_chunk(self, chunk: Batch, *, counts: Mapping[str, int], errors: Mapping[str, int]) -> None:
+    async def note_plan(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    async def note_summary(self, batch: Batch | Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
+    async def complete_chunk(
+        self,
+        lease: Lease,
+        *,
+        counts: Mapping[str, int],
+        errors: Mapping[str, int],
+        failure: TerminalError | None = None,
+    ) -> None:
+        """Do nothing."""
+
+    async def note_summary(self, lease: Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
         """Remember them for whoever started the batch."""
         self.summary_key, self.counts = summary_key, counts
 
-    async def complete(self, batch: Batch | Lease) -> None:
+    async def complete(self, lease: Lease) -> None:
         """Do nothing."""
 
-    async def fail(self, batch: Batch | Lease, *, code: str, message: str) -> None:
+    async def fail(self, lease: Lease, *, code: str, message: str) -> None:
         """Do nothing: the outcome says it."""
 
-    async def batch(self, batch_id: str, *, part: str = WHOLE) -> BatchRecord | None:
+    async def batch(self, batch_id: str, *, unit: str = WHOLE) -> BatchRecord | None:
         """Know of no batch."""
 
-    async def begin_creator(self, batch: Batch, creator: str) -> CreatorRecord | None:
+    async def begin_creator(self, batch: Batch, creator: str) -> tuple[CreatorRecord | None, bool]:  # noqa: ARG002 -- the port has it
         """Know of no creator."""
+        return None, False
+
+    async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:  # noqa: ARG002 -- the port has it
+        """Know of no creator."""
+        nobody: tuple[CreatorRecord, ...] = ()
+        for record in nobody:
+            yield record
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         """Do nothing."""
@@ -134,10 +154,10 @@ class MemoryLedger:
 
 def _write(path: Path, body: bytes) -> None:
     """Write a file. A full disk or a folder that is not ours is no creator's fault: `Unavailable` ends the job."""
-    part = path.with_name(path.name + ".part")
+    unfinished = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(body)
-        part.replace(path)  # whoever opens the file meanwhile never sees half of it
+        unfinished.write_bytes(body)
+        unfinished.replace(path)  # whoever opens the file meanwhile never sees half of it
     except OSError as error:
         raise Unavailable(Dependency.DISK, JobReason.DISK_FULL, f"cannot write {path}: {error.strerror}") from error

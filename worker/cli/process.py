@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,14 +13,15 @@ from rich.progress import Progress, TaskID
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
 from worker.cli.terminal import counts_table, creators_bar, images_line, source_line, stderr, stdout
 from worker.errors import JobReason
+from worker.images.collage import compose
 from worker.jobs.advice import nothing_made
-from worker.jobs.batch import BatchWork
-from worker.jobs.creator_loop import CreatorLoop
-from worker.jobs.finish import Finisher
+from worker.jobs.batch import Delivery
+from worker.jobs.ports import Ports
 from worker.jobs.summary import Tally
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
-from worker.service.app import creator_work, gate, signals_set
+from worker.service.app import signals_set
+from worker.service.assembly import assembled, image_ports, shape_of
 from worker.service.memory import spare_the_collector
 from worker.service.share import own_share
 from worker.settings import Settings
@@ -34,31 +36,41 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
     async with AsyncExitStack() as stack:
         stack.enter_context(signals_set(stop, hurry))
         share = await own_share(settings.ecs_container_metadata_uri_v4)
-        results = FolderResults(output)
         ledger = MemoryLedger()
-        creators = await stack.enter_async_context(
-            creator_work(settings, share, results=results, ledger=ledger, record_metric=lambda _name, _value: None)
+        images = await stack.enter_async_context(image_ports(settings, share, record_metric=_forget_metric))
+        ports = Ports(
+            manifests=FolderManifests(),
+            results=FolderResults(output),
+            ledger=ledger,
+            temp=None,
+            queue=None,
+            fetcher=images.fetcher,
+            decoder=images.decoder,
+            composer=images.composer,
+            compose=compose,
+            read_memory=share.gauge.read,
+            record_metric=_forget_metric,
+            clock=time.time,
         )
         bar, task = stack.enter_context(creators_bar())
-        tally = Tally()
-        manifests = FolderManifests()
-        whose: Any = {"owner": "process", "lease_seconds": settings.visibility_timeout}
-        batches = BatchWork(
-            manifests=manifests,
-            ledger=ledger,
-            hands=CreatorLoop(creators, gate(settings, share.gauge), on_creator=_advance(bar, task, tally, records)),
-            finisher=Finisher(manifests=manifests, results=results, ledger=ledger, chunks=None, **whose),
+        batches = assembled(
+            ports,
+            shape_of(settings, "process"),
             on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
-            **whose,
+            on_creator=_advance(bar, task, Tally(), records),
         )
         spare_the_collector()
-        outcome = await _until_hurried(batches.run(job, "process", stop), stop, hurry)
+        outcome = await _until_hurried(batches.run(job, Delivery("process", time.time()), stop), stop, hurry)
     match outcome:
         case Terminal() | Retryable():
             stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
             return 1
         case Succeeded():
             return _tell(output, records, ledger)
+
+
+def _forget_metric(_name: str, _value: float) -> None:
+    """Tell nobody: there is no CloudWatch here."""
 
 
 async def _until_hurried(work: Coroutine[Any, Any, Outcome], stop: asyncio.Event, hurry: asyncio.Event) -> Outcome:

@@ -13,13 +13,13 @@ from worker.aws.clients import Clients, open_clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import open_table
 from worker.cli.status import follow
-from worker.cli.submit import UPLOADS, send_job
+from worker.cli.submit import UPLOADS, job_of, send_job
 from worker.cli.terminal import stderr, stdout
 from worker.errors import Dependency
 from worker.jobs.reasons import MAY_CHANGE
-from worker.keys import batch_id as id_of
+from worker.keys import batch_id as batch_id_of
 from worker.keys import metadata_key
-from worker.model import BatchState, Job, S3Manifest
+from worker.model import BatchState, S3Manifest
 from worker.settings import Settings
 
 HEADER = ("creator_name", "cover_url")
@@ -49,8 +49,9 @@ async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
         head = await s3.head(settings.input_bucket, key)
         manifest = S3Manifest(settings.input_bucket, key, head.version if head else None, head.etag if head else None)
         own = {"group_by_creator": True, "creator_column": HEADER[0], "url_column": HEADER[1], "encoding": "utf-8"}
-        await send_job(settings, clients, manifest, asked["processing_config"] | own, asked["output_prefix"])
-        identifier = id_of(Job(manifest, "", settings.default_config, from_event=False))
+        config = asked["processing_config"] | own
+        await send_job(settings, clients, manifest, config, asked["output_prefix"])
+        identifier = batch_id_of(job_of(settings, manifest, config, asked["output_prefix"]))
         stderr.print(f"creators that are run anew: {creators}", markup=False)
         stdout.print(identifier, markup=False)
         return await follow(table, identifier) if wait else 0

@@ -15,6 +15,7 @@ from worker.aws.state_table import open_table
 from worker.cli.status import follow
 from worker.cli.terminal import stderr, stdout
 from worker.errors import Dependency
+from worker.jobs.messages import explicit_of
 from worker.keys import batch_id
 from worker.model import BatchState, Job, S3Manifest
 from worker.settings import Settings
@@ -31,7 +32,7 @@ async def submit_manifest(
         if isinstance(found, str):
             typer.echo(found, err=True)
             return 2
-        identifier = batch_id(Job(found, prefix or "", settings.default_config, from_event=False))
+        identifier = batch_id(job_of(settings, found, config, prefix))
         table = open_table(settings, clients)
         known = await table.batch(identifier)
         if known is not None and known.state is BatchState.COMPLETED:
@@ -67,6 +68,11 @@ async def _in_s3(settings: Settings, s3: S3, manifest: str, *, again: bool) -> S
             await s3.put(settings.input_bucket, key, file, "application/octet-stream")
         head = await s3.head(settings.input_bucket, key)
     return S3Manifest(settings.input_bucket, key, head.version, head.etag) if head else f"{key} is gone again"
+
+
+def job_of(settings: Settings, manifest: S3Manifest, config: dict[str, Any], prefix: str | None) -> Job:
+    """Return the job that a worker reads from what `send_job` sends."""
+    return Job(manifest, prefix or "", settings.default_config, False, explicit_of(prefix, config))
 
 
 async def send_job(

@@ -1,4 +1,4 @@
-"""One batch, from its manifest to its summary.
+"""One batch, from its manifest to its summary; what is more than one chunk is split, and its chunks are sent.
 
 Every step is safe to repeat: keys and records are named after the batch's first start, collages are put where there
 is none, creators that are done are found done. Deleting the message is the caller's, and the last step of all.
@@ -6,82 +6,97 @@ is none, creators that are done are found done. Deleting the message is the call
 
 import asyncio
 import hashlib
-import tempfile
+import itertools
 import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import structlog
 
 from worker.errors import Interrupted, JobError, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import MESSAGES_AT_A_TIME, ChunkFiles
-from worker.jobs.creator_loop import CreatorLoop, Done, PlanSource
+from worker.jobs.chunk import ChunkWork
+from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, header_of, written_header
+from worker.jobs.creator_loop import CreatorLoop, Done, GroupingSource
 from worker.jobs.finish import Finisher, all_done
-from worker.jobs.leasing import given_back, lease_kept
+from worker.jobs.leasing import Leases
 from worker.jobs.messages import config_in_metadata
 from worker.jobs.outcomes import outcome_of
-from worker.jobs.ports import Head, Ledger, Manifests
+from worker.jobs.planning import Planner
+from worker.jobs.ports import Ledger, Manifests
 from worker.jobs.summary import Rejects, Tally
-from worker.keys import batch_id, iso, manifest_name, manifest_stem
-from worker.manifest.bytes import inline_bytes
+from worker.keys import MORE_HASH_DIGITS, batch_digest, batch_id, iso, manifest_name
 from worker.manifest.grouping import Grouping
-from worker.manifest.manifest import Manifest, open_manifest
 from worker.model import (
+    Asked,
     Batch,
     BatchRecord,
     BatchState,
+    ChunkJob,
     InlineManifest,
     Job,
     Lease,
+    ManifestHead,
     Outcome,
-    Retryable,
     Succeeded,
     Terminal,
 )
 
 log = structlog.get_logger(__name__)
 
-NOTE_SENT_EVERY = 100
-"""Chunk messages between two notes of how many are sent: what a planner that dies may send twice, without effect."""
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a job is told of the message that carried it.
+
+    `asked_at` is when it was first sent, in epoch seconds. `is_last` says that the queue gives the message up where it
+    is not deleted this time.
+    """
+
+    message_id: str
+    asked_at: float
+    is_last: bool = False
 
 
 class BatchWork:
-    """Runs batches; everything it needs is handed in. Without `split` one message does its whole batch."""
+    """Runs batches; everything it needs is handed in. Without `chunk_work` one message does its whole batch.
+
+    `chunks_at_a_time` chunks are written, noted and sent together.
+    """
 
     def __init__(
         self,
         *,
         manifests: Manifests,
         ledger: Ledger,
-        hands: CreatorLoop,
+        leases: Leases,
+        planner: Planner,
+        creator_loop: CreatorLoop,
         finisher: Finisher,
-        owner: str,
-        lease_seconds: float,
-        chunks: ChunkFiles | None = None,
-        split: bool = True,
-        clock: Callable[[], float] = time.time,
+        chunk_files: ChunkFiles | None,
+        chunk_work: ChunkWork | None,
+        chunks_at_a_time: int = 100,
         on_plan: Callable[[Tally], None] = lambda _tally: None,
     ) -> None:
         self._manifests = manifests
         self._ledger = ledger
-        self._hands = hands
+        self._leases = leases
+        self._planner = planner
+        self._creator_loop = creator_loop
         self._finisher = finisher
-        self._chunks = chunks
-        self._split = split and chunks is not None
-        self._owner = owner
-        self._lease_seconds = lease_seconds
-        self._clock = clock
+        self._chunk_files = chunk_files
+        self._chunk_work = chunk_work
+        self._chunks_at_a_time = chunks_at_a_time
         self._on_plan = on_plan
 
-    async def run(self, job: Job, message_id: str, stop: asyncio.Event) -> Outcome:
-        """Do the whole of a batch, or what is left of it, and say what becomes of its message.
+    async def run(self, job: Job | ChunkJob, delivery: Delivery, stop: asyncio.Event) -> Outcome:
+        """Do the whole of a job, or what is left of it, and say what becomes of its message.
 
         A batch of more than one chunk is planned and its chunks are sent; they are messages of their own. `stop` asks
         to begin no further creator. Cancelling gives the lease back and hands the rest to the next.
         """
-        looked = self._clock()
+        if isinstance(job, ChunkJob):
+            return await self._run_chunk(job, delivery, stop)
         with structlog.contextvars.bound_contextvars(source_csv=manifest_name(job)):
             try:
                 job, head = await self._identified(job)
@@ -90,27 +105,29 @@ class BatchWork:
             identifier = batch_id(job)
             with structlog.contextvars.bound_contextvars(batch_id=identifier):
                 try:
-                    return await self._run_identified(job, head, looked, identifier, message_id, stop)
+                    return await self._run_identified(job, head, delivery, stop)
                 except JobError as error:
                     return outcome_of(error, identifier)
 
-    async def refuse(self, message_id: str, error: TerminalError) -> str:
+    async def refuse(self, delivery: Delivery, error: TerminalError) -> str:
         """Record a message that could not be understood as a failed batch, so that `status` can tell why."""
-        identifier = f"s3_message-{hashlib.sha256(message_id.encode()).hexdigest()[:8]}"
+        identifier = f"s3_message-{hashlib.sha256(delivery.message_id.encode()).hexdigest()[:8]}"
         try:
-            record, ours = await self._ledger.take(
-                identifier, owner=self._owner, source_csv="", lease=self._lease_seconds
-            )
+            _, lease = await self._leases.take(identifier, source_csv="")
             failpoint("batch.refusal_taken")
-            if ours:
-                lease = Lease(identifier, self._owner, record.fence)
+            if lease is not None:
                 await self._ledger.fail(lease, code=error.reason, message=str(error))
                 failpoint("batch.refusal_noted")
         except Postponed as failure:  # the dead letter says the same
             log.warning("batch.record_failed", error=str(failure))
         return identifier
 
-    async def _identified(self, job: Job) -> tuple[Job, Head | None]:
+    async def _run_chunk(self, job: ChunkJob, delivery: Delivery, stop: asyncio.Event) -> Outcome:
+        if self._chunk_work is None:
+            raise RuntimeError("a chunk came to a worker that does not split batches")
+        return await self._chunk_work.run(job, delivery.is_last, stop)
+
+    async def _identified(self, job: Job) -> tuple[Job, ManifestHead | None]:
         """Look at the manifest, so that the batch can be named after the very version that will be read."""
         if isinstance(job.manifest, InlineManifest):
             return job, None
@@ -121,164 +138,169 @@ class BatchWork:
         return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
 
     async def _run_identified(
-        self, job: Job, head: Head | None, looked: float, identifier: str, message_id: str, stop: asyncio.Event
+        self, job: Job, head: ManifestHead | None, delivery: Delivery, stop: asyncio.Event
     ) -> Outcome:
         if head is None and job.from_event:
-            known = await self._ledger.batch(identifier)
+            known = await self._ledger.batch(batch_id(job))
             failpoint("batch.gone_looked_up")
             if known is not None and known.state is not BatchState.RUNNING:
                 return await self._answered(job, None, known)
-        record, ours = await self._ledger.take(
-            identifier, owner=self._owner, source_csv=manifest_name(job), lease=self._lease_seconds, as_of=looked
-        )
+        job, wrong = _configured(job, head)
+        record, lease = await self._taken(job, delivery)
         failpoint("batch.taken")
-        if not ours:
+        if lease is None:
             return await self._answered(job, head, record)
-        batch = Batch(
-            identifier,
-            job,
-            record.started_at,
-            self._owner,
-            record.fence,
-            message_id,
-            manifest_name(job),
-            first=record.takes == 1,
-        )
-        log.info("batch.started", fence=batch.fence, started_at=iso(batch.started_at))
+        header = header_of(record)
+        batch = replace(header, job=job).batch(lease, first=record.takes == 1)
+        log.info("batch.started", fence=lease.fence, started_at=iso(batch.started_at), attempts=record.attempts)
         try:
-            async with given_back(self._ledger, batch):
-                return await self._run_leased(_configured(batch, head), head, record, stop)
+            async with self._leases.held(record, lease):
+                if wrong is not None:
+                    raise wrong
+                if delivery.is_last:
+                    raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+                return await self._run_leased(batch, head, record, stop)
         except TerminalError as error:
-            await self._finisher.fail(batch, error, job.dropped, head)
+            await self._finisher.fail(lease, error, job.dropped, head)
             raise
 
-    async def _answered(self, job: Job, head: Head | None, record: BatchRecord) -> Outcome:
-        """Answer from the record: the batch is over, or another worker is at it."""
-        if record.state is BatchState.RUNNING:
-            left = max(1.0, record.lease_expires - self._clock())
-            text = f"another worker ({record.owner}) holds the lease on this batch for {left:.0f} s more"
-            return Retryable(JobReason.LEASE_HELD, text, costs_attempt=False, delay=left)
-        if record.state is not BatchState.CANCELLED and head is not None and job.dropped is not None:
+    async def _taken(self, job: Job, delivery: Delivery) -> tuple[BatchRecord, Lease | None]:
+        """Take the batch's lease; a batch that would share its name with another gets a longer one."""
+        record, lease = await self._take_as(batch_id(job), job, delivery)
+        if lease is None and record.asked is not None and record.asked.digest != batch_digest(job):
+            record, lease = await self._take_as(batch_id(job, MORE_HASH_DIGITS), job, delivery)
+        return record, lease
+
+    async def _take_as(self, identifier: str, job: Job, delivery: Delivery) -> tuple[BatchRecord, Lease | None]:
+        name, files = manifest_name(job), self._chunk_files
+        asked = Asked(
+            digest=batch_digest(job),
+            header=written_header(identifier, job, delivery.message_id, name),
+            chunk_creators=files.creators if files else 0,
+            chunk_rows=files.rows if files else 0,
+        )
+        return await self._leases.take(identifier, source_csv=name, asked=asked, as_of=delivery.asked_at)
+
+    async def _answered(self, job: Job, head: ManifestHead | None, record: BatchRecord) -> Outcome:
+        """Answer from the record of a batch that is over."""
+        if record.state is not BatchState.COMPLETED and head is not None and job.dropped is not None:
             # Whoever closed it may have died before this.
-            await self._manifests.archive(job.dropped, head, failed=record.state is BatchState.FAILED)
+            await self._manifests.archive(job.dropped, head, batch_id=record.id, failed=True)
             failpoint("batch.archived_again")
         if record.state is BatchState.FAILED:  # its dead letter may not have got away the first time
             reason = JobReason(record.error_code or JobReason.INTERNAL_ERROR)
             return Terminal(reason, record.error_message or "it failed before", record.id)
+        if record.state is BatchState.COMPLETED and head is not None and job.dropped is not None:
+            await self._manifests.archive(job.dropped, head, batch_id=record.id, failed=False)
+            failpoint("batch.archived_late")
         log.info("batch.found_done", state=record.state, summary_key=record.summary_key)
         return Succeeded()
 
     # --- the work ---------------------------------------------------------------------------------------------------
 
-    async def _run_leased(self, batch: Batch, head: Head | None, record: BatchRecord, stop: asyncio.Event) -> Outcome:
+    async def _run_leased(
+        self, batch: Batch, head: ManifestHead | None, record: BatchRecord, stop: asyncio.Event
+    ) -> Outcome:
         """Go on from where the record says that an earlier run came to."""
-        chunks = record.chunks_total
-        if record.summary_key is None and chunks is None:
-            chunks = await self._plan_and_do(batch, head, stop)
-        if chunks:
-            return await self._send_chunks(batch, record.chunks_sent, chunks, stop)
-        await self._finisher.close(batch)
-        return Succeeded()
+        if record.summary_key is not None:
+            await self._finisher.close(batch)
+            return Succeeded()
+        if record.chunks_total is None:
+            async with self._leases.kept(batch.lease, (done := Done()).tally.counts):
+                is_split = await self._plan_and_do(batch, head, record, done, stop)
+            if not is_split:
+                await self._finisher.close(batch)
+                return Succeeded()
+        return await self._after_split(batch)
 
-    async def _plan_and_do(self, batch: Batch, head: Head | None, stop: asyncio.Event) -> int | None:
-        """Plan the batch; split it, and return the number of chunks, or do it here and now, and return None."""
-        done, started = Done(), time.monotonic()
-        tally = done.tally
-        with tempfile.TemporaryFile(prefix="manifest-") as file, Grouping() as plan:
-            async with lease_kept(self._ledger, batch, self._lease_seconds, tally.counts):
-                await self._fetch_manifest(batch.job, head, file)
-                tally.creators_total, manifest = await _filled(plan, file, batch.job)
-                tally.rows_total, tally.rejects_total = plan.rows, plan.reject_count
-                source, tally.columns = manifest.told(), manifest.columns_told()
-                rejects = Rejects({str(reason): n for reason, n in plan.rejects.items()}, plan.kept_rejects, source)
-                self._on_plan(tally)
-                log.info(
-                    "batch.planned",
-                    creators=tally.creators_total,
-                    rows=plan.rows,
-                    rejects=rejects.by_reason,
-                    source=source,
-                )
-                failpoint("batch.planned")
-                if self._chunks is not None and self._split and self._chunks.needed(tally.creators_total, plan.rows):
-                    chunks = await self._chunks.write(
-                        batch, plan, rejects, tally.creators_total, stop, columns=tally.columns
-                    )
-                    failpoint("batch.chunks_written")
-                    await self._ledger.note_plan(batch, chunks=chunks, counts=tally.counts())
-                    failpoint("batch.plan_noted")
-                    return chunks
-                await self._hands.work_through(batch, PlanSource(plan), plan.rows, done, stop)
-                await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)
-        return None
+    async def _plan_and_do(
+        self, batch: Batch, head: ManifestHead | None, record: BatchRecord, done: Done, stop: asyncio.Event
+    ) -> bool:
+        """Plan the batch; then send its chunks and return True, or do all of it here and now."""
+        started, tally = time.monotonic(), done.tally
+        async with self._planner.grouped(batch.job, head) as (grouping, creators, manifest):
+            tally.creators_total, tally.columns = creators, manifest.columns_told()
+            tally.rows_total, tally.rejects_total = grouping.rows, grouping.reject_count
+            by_reason = {str(reason): count for reason, count in grouping.rejects.items()}
+            rejects = Rejects(by_reason, grouping.kept_rejects, manifest.told())
+            self._on_plan(tally)
+            log.info("batch.planned", creators=creators, rows=grouping.rows, rejects=by_reason, source=rejects.source)
+            failpoint("batch.planned")
+            if self._chunk_files is not None and _is_split(record, creators, grouping.rows):
+                chunks = await self._send_chunks(batch, record, grouping, tally, self._chunk_files, stop)
+                await self._chunk_files.write_plan(batch.id, Plan(rejects, grouping.rows, creators))
+                await self._ledger.note_plan(batch.lease, chunks=chunks, counts=tally.counts())
+                failpoint("batch.plan_noted")
+                log.info("batch.split", chunks=chunks)
+                return True
+            source = GroupingSource(grouping)
+            await self._creator_loop.work_through(batch, record, source, grouping.rows, done, stop)
+            await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)
+        return False
 
-    async def _send_chunks(self, batch: Batch, sent: int, total: int, stop: asyncio.Event) -> Outcome:
-        """Send the messages that were not sent yet; the worker that does the last chunk finishes the batch."""
-        if self._chunks is None:
-            raise RuntimeError("a batch was split, but there is nothing to send its chunks with")
-        for first in range(sent + 1, total + 1, MESSAGES_AT_A_TIME):
+    async def _send_chunks(
+        self,
+        batch: Batch,
+        record: BatchRecord,
+        grouping: Grouping,
+        tally: Tally,
+        chunk_files: ChunkFiles,
+        stop: asyncio.Event,
+    ) -> int:
+        """Write the chunks and send their messages, some at a time: work begins long before the last is written.
+
+        The record tells first how many are written, and then how many are sent: whoever takes over sends the rest.
+        Returns how many there are.
+        """
+        size = asked_of(record)
+        bodies = enumerate(chunk_bodies(grouping, creators=size.chunk_creators, rows=size.chunk_rows), start=1)
+        sent = record.chunks_sent
+        written = 0
+        while some := dict(await asyncio.to_thread(_next, bodies, self._chunks_at_a_time)):
+            written = max(some)
+            if written <= sent:
+                continue
             if stop.is_set():
-                raise Interrupted(
-                    JobReason.INTERRUPTED, f"the worker is stopping; {first - 1} of {total} chunks are sent"
-                )
-            last = min(first + MESSAGES_AT_A_TIME - 1, total)
-            await self._chunks.send(batch.id, first, last)
+                raise Interrupted(JobReason.INTERRUPTED, f"the worker is stopping; {sent} chunks are sent")
+            await chunk_files.write(batch.id, some)
+            await self._ledger.note_written(batch.lease, chunks=written, counts=tally.counts())
+            failpoint("batch.written_noted")
+            await chunk_files.send(batch.id, range(sent + 1, written + 1))
             failpoint("batch.chunks_sent")
-            if last == total or last % NOTE_SENT_EVERY < MESSAGES_AT_A_TIME:
-                await self._ledger.note_sent(batch, chunks=last, lease=self._lease_seconds)
-                failpoint("batch.sent_noted")
-        log.info("batch.split", chunks=total)
+            await self._ledger.note_sent(batch.lease, chunks=written)
+            failpoint("batch.sent_noted")
+            sent = written
+        return written
+
+    async def _after_split(self, batch: Batch) -> Outcome:
+        """Leave the batch to those who do its chunks, unless they are done already."""
         now = await self._ledger.batch(batch.id)
         failpoint("batch.looked_again")
         if now is not None and all_done(now):
-            await self._finisher.finish_taken(batch.id, now)
+            await self._finisher.finish_taken(batch, now)
         else:
-            await self._ledger.release(batch)
+            await self._ledger.release(batch.lease)
             failpoint("batch.released")
         return Succeeded()
 
-    async def _fetch_manifest(self, job: Job, head: Head | None, file: BinaryIO) -> None:
-        if isinstance(job.manifest, InlineManifest):
-            file.write(inline_bytes(job.manifest.text))
-            file.seek(0)
-        elif head is None:
-            raise TerminalError(
-                JobReason.MANIFEST_MISSING,
-                f"there is no s3://{job.manifest.bucket}/{job.manifest.key}; upload it, or correct the job's s3_key",
-            )
-        else:
-            await self._manifests.download(job.manifest, head, file)
-            failpoint("batch.manifest_fetched")
 
-
-def _configured(batch: Batch, head: Head | None) -> Batch:
-    """Take into account what a dropped object asks for itself."""
-    if head is None or not batch.job.from_event:
-        return batch
-    return replace(batch, job=replace(batch.job, config=config_in_metadata(head.metadata, batch.job.config)))
-
-
-async def _filled(plan: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
-    """Read the manifest into the plan, in a thread; where this is cancelled, end the thread before file and plan go."""
-    reading = asyncio.create_task(asyncio.to_thread(_fill, plan, file, job))
+def _configured(job: Job, head: ManifestHead | None) -> tuple[Job, TerminalError | None]:
+    """Take into account what a dropped object asks for itself; returns what is wrong with that, too."""
+    if head is None or not job.from_event:
+        return job, None
     try:
-        return await asyncio.shield(reading)
-    except asyncio.CancelledError:
-        plan.interrupt()
-        await asyncio.wait({reading})
-        raise
+        return replace(job, config=config_in_metadata(head.metadata, job.config)), None
+    except TerminalError as error:
+        return job, error
 
 
-def _fill(plan: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
-    """Read the manifest into the plan; returns the number of creators. Blocks: it runs in a thread."""
-    config = job.config
-    manifest = open_manifest(
-        file,
-        creator_column=config.creator_column,
-        url_column=config.url_column,
-        encoding=config.encoding,
-        group=None if config.group_by_creator else manifest_stem(job),
-    )
-    for some in manifest.batches():
-        plan.add(some)
-    return plan.count_creators(), manifest
+def _is_split(record: BatchRecord, creators: int, rows: int) -> bool:
+    """Say whether a batch is more than one chunk, as its first owner cut it."""
+    size = asked_of(record)
+    if not size.chunk_creators:
+        return False
+    return creators > size.chunk_creators or (creators > 1 and rows > size.chunk_rows)
+
+
+def _next(bodies: Iterator[tuple[int, bytes]], count: int) -> list[tuple[int, bytes]]:
+    return list(itertools.islice(bodies, count))

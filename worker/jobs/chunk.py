@@ -1,20 +1,29 @@
-"""One chunk of a split batch: its creators, its part of the results, and the batch's end where it was the last."""
+"""One chunk of a split batch: its creators, its result, and the batch's end where it was the last."""
 
 import asyncio
-import time
-from collections.abc import Callable
 
 import structlog
 
-from worker.errors import JobError, JobReason, TerminalError
+from worker.errors import CreatorReason, JobError, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import ChunkFiles, chunk_unit
+from worker.jobs.chunk_files import ChunkFiles, asked_of, chunk_bodies, chunk_unit, header_of
+from worker.jobs.creator import CreatorWork
 from worker.jobs.creator_loop import CreatorLoop, Done, ListSource
-from worker.jobs.finish import Finisher
-from worker.jobs.leasing import given_back, lease_kept
+from worker.jobs.finish import Finisher, failure_of
+from worker.jobs.leasing import Leases
 from worker.jobs.outcomes import outcome_of
-from worker.jobs.ports import Ledger
-from worker.model import BatchState, ChunkJob, Outcome, Retryable, Succeeded, Terminal
+from worker.jobs.planning import Planner
+from worker.jobs.ports import Ledger, Manifests
+from worker.model import (
+    Batch,
+    BatchRecord,
+    BatchState,
+    ChunkJob,
+    CreatorGroup,
+    InlineManifest,
+    Outcome,
+    Succeeded,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -25,87 +34,148 @@ class ChunkWork:
     def __init__(
         self,
         *,
+        manifests: Manifests,
         ledger: Ledger,
-        chunks: ChunkFiles,
-        hands: CreatorLoop,
+        leases: Leases,
+        planner: Planner,
+        chunk_files: ChunkFiles,
+        creators: CreatorWork,
+        creator_loop: CreatorLoop,
         finisher: Finisher,
-        owner: str,
-        lease_seconds: float,
-        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._manifests = manifests
         self._ledger = ledger
-        self._chunks = chunks
-        self._hands = hands
+        self._leases = leases
+        self._planner = planner
+        self._chunk_files = chunk_files
+        self._creators = creators
+        self._creator_loop = creator_loop
         self._finisher = finisher
-        self._owner = owner
-        self._lease_seconds = lease_seconds
-        self._clock = clock
 
-    async def run(self, chunk: ChunkJob, stop: asyncio.Event) -> Outcome:
-        """Do a chunk, or what is left of it, and say what becomes of its message."""
+    async def run(self, chunk: ChunkJob, is_last: bool, stop: asyncio.Event) -> Outcome:
+        """Do a chunk, or what is left of it, and say what becomes of its message.
+
+        `is_last` says that the queue gives the message up when it is not deleted this time.
+        """
         with structlog.contextvars.bound_contextvars(batch_id=chunk.batch_id, chunk=chunk.number):
             try:
-                try:
-                    return await self._run(chunk, stop)
-                except TerminalError as error:
-                    await self._finisher.give_up(chunk.batch_id, error)
-                    raise
+                return await self._run(chunk, is_last, stop)
             except JobError as error:
                 return outcome_of(error, chunk.batch_id)
 
-    async def _run(self, chunk: ChunkJob, stop: asyncio.Event) -> Outcome:
+    async def _run(self, chunk: ChunkJob, is_last: bool, stop: asyncio.Event) -> Outcome:
         known = await self._ledger.batch(chunk.batch_id)
         failpoint("chunk.batch_known")
         if known is None:
             raise TerminalError(
                 JobReason.BATCH_UNKNOWN, f"there is no batch {chunk.batch_id}; submit its manifest again"
             )
-        part = chunk_unit(chunk.number)
-        if known.state is BatchState.FAILED:
-            begun = await self._ledger.batch(chunk.batch_id, part=part)
-            failpoint("chunk.failure_seen")
-            if begun is not None:  # whoever failed the batch over it may have died before the dead letter got away
-                await self._finisher.archive_failed(known)
-                reason = JobReason(known.error_code or JobReason.INTERNAL_ERROR)
-                return Terminal(reason, known.error_message or "it failed before", chunk.batch_id)
+        if chunk.number > known.chunks_written:  # written by hand: it touches no batch
+            told = f"chunk is {chunk.number}; batch {chunk.batch_id} has {known.chunks_written} chunks"
+            raise TerminalError(JobReason.BAD_VALUE, told)
         if known.state is not BatchState.RUNNING:
             log.info("chunk.found_unneeded", state=known.state)
-            return Succeeded()
-        record, ours = await self._ledger.take(
-            chunk.batch_id,
-            owner=self._owner,
-            source_csv=known.source_csv,
-            lease=self._lease_seconds,
-            part=part,
-            fence_above=known.fence,
+            own = await self._ledger.batch(chunk.batch_id, unit=chunk_unit(chunk.number))
+            failpoint("chunk.own_known")
+            return (own and failure_of(own)) or Succeeded()  # its dead letter may not have got away the first time
+        record, lease = await self._leases.take(
+            chunk.batch_id, source_csv=known.source_csv, unit=chunk_unit(chunk.number), fence_above=known.fence
         )
         failpoint("chunk.taken")
-        if ours:
-            # A batch that was planned twice may have had its creators in other chunks the first time.
-            first = record.takes == 1 and known.takes == 1
-            await self._do(chunk, record.fence, part, stop, first=first)
-        elif record.state is BatchState.RUNNING:
-            text = f"another worker ({record.owner}) holds the lease on this chunk"
-            left = max(1.0, record.lease_expires - self._clock())
-            return Retryable(JobReason.LEASE_HELD, text, costs_attempt=False, delay=left)
-        else:
+        if lease is None:
             log.info("chunk.found_done")
-        return await self._finisher.finish_split(chunk.batch_id)
+            failure: Outcome | None = failure_of(record)
+        else:
+            # A batch that was planned twice may have had its creators in other chunks the first time.
+            is_first = record.takes == 1 and known.takes == 1
+            batch = header_of(known).batch(lease, first=is_first)
+            failure = await self._do(chunk, batch, known, record, is_last, stop)
+        # Who finishes the batch may die before its end: until it is closed, this message stays, and so does its reason.
+        outcome = await self._finisher.finish_split(chunk.batch_id)
+        return failure or outcome if isinstance(outcome, Succeeded) else outcome
 
-    async def _do(self, chunk: ChunkJob, fence: int, part: str, stop: asyncio.Event, *, first: bool) -> None:
-        header, groups = await self._chunks.read(chunk)
-        failpoint("chunk.read")
-        batch = header.batch(owner=self._owner, fence=fence, part=part, first=first)
+    async def _do(
+        self, chunk: ChunkJob, batch: Batch, known: BatchRecord, record: BatchRecord, is_last: bool, stop: asyncio.Event
+    ) -> Outcome | None:
+        """Do the chunk under its lease; returns what becomes of its message where it can never be done."""
+        groups: list[CreatorGroup] = []
         done = Done()
-        done.tally.creators_total, done.tally.columns = len(groups), header.columns
-        log.info("chunk.started", creators=len(groups), fence=fence)
-        async with given_back(self._ledger, batch):
-            async with lease_kept(self._ledger, batch, self._lease_seconds, done.tally.counts):
-                rows = sum(len(group.rows) for group in groups)
-                await self._hands.work_through(batch, ListSource(groups), rows, done, stop)
-                failpoint("chunk.worked")
-                await self._chunks.write_part(batch.id, chunk.number, done.records)
-            failpoint("chunk.part_written")
-            await self._ledger.complete_chunk(batch, counts=done.tally.sums(), errors=done.tally.errors)
-            failpoint("chunk.completed")
+        try:
+            async with self._leases.held(record, batch.lease):
+                if is_last:
+                    raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+                groups += await self._groups(chunk, batch, known)
+                done.tally.creators_total, done.tally.columns = len(groups), known.counts.get("columns", {})
+                log.info("chunk.started", creators=len(groups), fence=batch.fence, attempts=record.attempts)
+                async with self._leases.kept(batch.lease, done.tally.counts):
+                    rows = sum(len(group.rows) for group in groups)
+                    await self._creator_loop.work_through(batch, record, ListSource(groups), rows, done, stop)
+                    failpoint("chunk.worked")
+                    await self._close(chunk, batch, done)
+        except TerminalError as error:
+            await self._lose(chunk, batch, groups, error)
+            return outcome_of(error, batch.id)
         log.info("chunk.completed", **done.tally.counts())
+        return None
+
+    async def _close(self, chunk: ChunkJob, batch: Batch, done: Done, error: TerminalError | None = None) -> None:
+        """Write the chunk's result, and then count it."""
+        await self._chunk_files.write_result(batch.id, chunk.number, done.records)
+        failpoint("chunk.result_written")
+        await self._ledger.complete_chunk(
+            batch.lease, counts=done.tally.sums(), errors=done.tally.errors, failure=error
+        )
+        failpoint("chunk.completed")
+
+    async def _groups(self, chunk: ChunkJob, batch: Batch, known: BatchRecord) -> list[CreatorGroup]:
+        """Return the chunk's groups. Where its file has expired it is written once more, from the manifest."""
+        groups = await self._chunk_files.read(batch.id, chunk.number)
+        failpoint("chunk.read")
+        if groups is None:
+            await self._restore(chunk, batch, known)
+            groups = await self._chunk_files.read(batch.id, chunk.number)
+            failpoint("chunk.read_again")
+        if groups is None:
+            raise TerminalError(
+                JobReason.CHUNK_MISSING,
+                f"the file of chunk {chunk.number} of batch {batch.id} has expired (such files are kept for 7 days), "
+                "and its manifest is not there any more; submit the manifest again",
+            )
+        return groups
+
+    async def _restore(self, chunk: ChunkJob, batch: Batch, known: BatchRecord) -> None:
+        """Write the chunk's file anew where its manifest is still there, as the first owner cut it."""
+        manifest = batch.job.manifest
+        if isinstance(manifest, InlineManifest):
+            return
+        head = await self._manifests.head(manifest)
+        failpoint("chunk.manifest_seen")
+        if head is None or (head.etag, head.version) != (manifest.etag, manifest.version):
+            return
+        size = asked_of(known)
+        async with self._planner.grouped(batch.job, head) as (grouping, _, _):
+            bodies = enumerate(chunk_bodies(grouping, creators=size.chunk_creators, rows=size.chunk_rows), start=1)
+            body = await asyncio.to_thread(lambda: next((found for number, found in bodies if number == chunk.number)))
+        await self._chunk_files.write(batch.id, {chunk.number: body})
+        log.warning("chunk.restored")
+
+    async def _lose(self, chunk: ChunkJob, batch: Batch, groups: list[CreatorGroup], error: TerminalError) -> None:
+        """Close a chunk that cannot be done: its creators are recorded as failed, so that the batch can end."""
+        log.error("chunk.lost", reason=error.reason, error=str(error), creators=len(groups))
+        done = Done()
+        if not groups and error.reason is not JobReason.CHUNK_MISSING:
+            groups = await self._readable(chunk, batch)
+        for group in groups:
+            found, _ = await self._ledger.begin_creator(batch, group.name)
+            failpoint("chunk.lost_begun")
+            done.add(found or await self._creators.give_up(batch, group, CreatorReason.WORK_LOST))
+        await self._close(chunk, batch, done, error)
+
+    async def _readable(self, chunk: ChunkJob, batch: Batch) -> list[CreatorGroup]:
+        """Return the groups of a chunk if its file can be read."""
+        try:
+            groups = await self._chunk_files.read(batch.id, chunk.number)
+            failpoint("chunk.lost_read")
+        except JobError:
+            return []
+        return groups or []

@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from worker.download.fetch import Fetched
 from worker.errors import CreatorReason, ImageError, ImageReason, JobError, Unavailable
 from worker.failpoints import failpoint
-from worker.images.cell import Cell, CellSpec
-from worker.images.collage import compose, parse_background
+from worker.images.cell import CellSpec
+from worker.images.collage import parse_background
 from worker.images.fingerprint import content_hash
 from worker.images.geometry import pages
 from worker.jobs.gate import LIMITS, limited, next_mode
-from worker.jobs.ports import Ledger, Results
+from worker.jobs.ports import Decodes, Fetches, Ledger, Results
 from worker.jobs.row_fates import Fate, UsableImage, gather_images
 from worker.keys import batch_hash, collage_key, metadata_key, safe_name
 from worker.limiter import Limiter
@@ -38,20 +39,6 @@ CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 _JSON = json.JSONEncoder(ensure_ascii=False)
-
-
-class Fetches(Protocol):
-    """Gets the bytes behind a URL; see `worker.download.fetch.Fetcher`."""
-
-    async def fetch(self, url: str, *, timeout: float, max_retries: int, slots: Limiter) -> Fetched:  # noqa: ASYNC109 -- a job's setting, for each try
-        """Return the body, or raise `ImageError`."""
-
-
-class Decodes(Protocol):
-    """Cuts bytes to a cell; see `worker.decode.pool.DecodePool`."""
-
-    async def decode(self, data: bytes, spec: CellSpec) -> Cell:
-        """Return the cell, or raise `ImageError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,8 @@ class CreatorWork:
         *,
         fetcher: Fetches,
         decoder: Decodes,
-        composer: Executor,
+        composer: Executor | None,
+        compose: Callable[..., bytes],
         results: Results,
         ledger: Ledger,
         rules: ImageRules,
@@ -82,6 +70,7 @@ class CreatorWork:
         self._fetcher = fetcher
         self._decoder = decoder
         self._composer = composer
+        self._compose = compose
         self._results = results
         self._ledger = ledger
         self._rules = rules
@@ -89,17 +78,11 @@ class CreatorWork:
         self._turn_to_show = asyncio.Lock()
 
     async def run(self, batch: Batch, group: CreatorGroup, mode: Mode, slots: Limiter) -> CreatorRecord:
-        """Do one creator and return its record; what the batch did of it before is not done again.
+        """Do one creator, which has been begun or is the first owner's, and return its record.
 
         `slots` bounds the job's downloads. A creator that fails is a record, not an error. Raises `Unavailable`
         (S3 or DynamoDB out of reach) and `LeaseLost`.
         """
-        if not batch.first:
-            done = await self._ledger.begin_creator(batch, group.name)
-            failpoint("creator.begun")
-            if done is not None:
-                log.info("creator.found_done", status=done.status)
-                return done
         started = time.monotonic()
         with unwrapped():
             async with asyncio.TaskGroup() as tasks:
@@ -109,6 +92,14 @@ class CreatorWork:
         record = replace(record, duration=time.monotonic() - started)
         await self._ledger.finish_creator(batch, record)
         failpoint("creator.recorded")
+        self._report(record)
+        return record
+
+    async def give_up(self, batch: Batch, group: CreatorGroup, reason: StrEnum) -> CreatorRecord:
+        """Record a creator as failed, without doing anything of it."""
+        record = CreatorRecord(group.name, CreatorStatus.FAILED, errors={reason.value: 1})
+        await self._ledger.finish_creator(batch, record)
+        failpoint("creator.given_up")
         self._report(record)
         return record
 
@@ -223,7 +214,7 @@ class CreatorWork:
             body = await loop.run_in_executor(
                 self._composer,
                 partial(
-                    compose,
+                    self._compose,
                     [cells[i] for i in page],
                     rows=config.rows,
                     cols=config.cols,

@@ -4,32 +4,33 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason, LeaseHeld, TerminalError
+from worker.errors import JobReason, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import ChunkFiles, Plan
+from worker.jobs.chunk_files import ChunkFiles, Plan, header_of
 from worker.jobs.creator_loop import Done
-from worker.jobs.leasing import given_back, lease_kept
-from worker.jobs.ports import Head, Ledger, Manifests, Results
+from worker.jobs.leasing import Leases
+from worker.jobs.ports import Ledger, Manifests, Results
 from worker.jobs.report import SHOWN, report
-from worker.jobs.summary import Rejects, Tally, creator_line, dumped, head, summary, write_summary
-from worker.keys import iso, summary_key
+from worker.jobs.summary import Rejects, Tally, creator_line, summary_top, write_summary
+from worker.keys import iso, report_key, summary_key
 from worker.model import (
-    WHOLE,
     Batch,
     BatchRecord,
     BatchState,
     CreatorRecord,
+    CreatorStatus,
     Lease,
+    ManifestHead,
     Outcome,
-    Retryable,
     S3Manifest,
     Succeeded,
+    Terminal,
 )
 
 log = structlog.get_logger(__name__)
@@ -37,12 +38,15 @@ log = structlog.get_logger(__name__)
 NEVER = 0.0
 """As the time of the last look: a batch that failed since it was found running stays failed."""
 
-LOOK_AGAIN = 5.0
-"""Seconds after which a worker looks again whether the one that is finishing a batch has done so."""
+RESULTS_AT_A_TIME = 16
+"""Chunks' results that are read ahead."""
+
+RECORDS_AT_A_TIME = 500
+"""Creators' records that are held while a summary is written from them."""
 
 
 class Finisher:
-    """Closes batches whose creators are all done."""
+    """Closes batches whose creators are all done, and those that cannot be done."""
 
     def __init__(
         self,
@@ -50,100 +54,67 @@ class Finisher:
         manifests: Manifests,
         results: Results,
         ledger: Ledger,
-        chunks: ChunkFiles | None,
-        owner: str,
-        lease_seconds: float,
+        leases: Leases,
+        chunk_files: ChunkFiles | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._manifests = manifests
         self._results = results
         self._ledger = ledger
-        self._chunks = chunks
-        self._owner = owner
-        self._lease_seconds = lease_seconds
+        self._leases = leases
+        self._chunk_files = chunk_files
         self._clock = clock
 
+    # --- a batch that came to its end -------------------------------------------------------------------------------
+
     async def sum_up(self, batch: Batch, done: Done, rejects: Rejects, worked: float) -> None:
-        """Write summary and report of a batch that one worker did, and note that they are there."""
-        records = sorted(done.records, key=lambda record: record.creator)
-        document = summary(batch, done.tally, rejects, records, finished_at=self._now(), worked=worked)
-        await self._write_report(batch, document)
-        key = summary_key(batch.job.output_prefix, batch.id)
-        await self._results.put_document(key, dumped(document), "application/json")
-        failpoint("finish.summary_written")
-        await self._ledger.note_summary(batch, summary_key=key, counts=done.tally.counts())
-        failpoint("finish.summary_noted")
+        """Write summary and report of a batch that one worker did in `worked` seconds; note that they are there."""
+
+        async def records() -> AsyncIterator[list[CreatorRecord]]:
+            yield sorted(done.records, key=lambda record: record.creator)
+
+        await self._summarise(batch, done.tally.totals(), rejects, records(), worked)
 
     async def close(self, batch: Batch) -> None:
         """Archive the manifest where an event started the batch, and close its record."""
         dropped = batch.job.dropped
         if dropped is not None and (found := await self._still_there(dropped)) is not None:
-            await self._manifests.archive(dropped, found, failed=False)
+            await self._manifests.archive(dropped, found, batch_id=batch.id, failed=False)
             failpoint("finish.archived")
-        await self._ledger.complete(batch)
+        await self._ledger.complete(batch.lease)
         failpoint("finish.completed")
         log.info("batch.completed")
 
     async def finish_split(self, batch_id: str) -> Outcome:
-        """Finish a split batch if all of its chunks are done and nobody else is at it."""
+        """Finish a split batch if all of its chunks are done. Raises `LeaseHeld` while another worker is at it."""
         record = await self._ledger.batch(batch_id)
         failpoint("finish.looked")
         if record is None or not all_done(record):
             return Succeeded()
-        record, ours = await self._ledger.take(
-            batch_id, owner=self._owner, source_csv=record.source_csv, lease=self._lease_seconds, as_of=NEVER
-        )
+        taken, lease = await self._leases.take(batch_id, source_csv=record.source_csv, as_of=NEVER)
         failpoint("finish.taken")
-        if not ours:
-            if record.state is not BatchState.RUNNING:
-                return Succeeded()
-            # Whoever holds it may die before the end: this message stays until the batch is closed.
-            return Retryable(JobReason.LEASE_HELD, "another worker is finishing this batch", False, LOOK_AGAIN)
+        if lease is None:
+            return Succeeded()
+        batch = header_of(taken).batch(lease)
         try:
-            await self.finish_taken(batch_id, record)
+            async with self._leases.held(taken, lease):
+                await self.finish_taken(batch, taken)
         except TerminalError as error:
-            await self._fail_split(record, error)
+            await self.fail(lease, error, batch.job.dropped, await self._there(batch))
             raise
         return Succeeded()
 
-    async def finish_taken(self, batch_id: str, record: BatchRecord) -> None:
-        """Finish a split batch whose lease is ours; a `TerminalError` leaves it to the caller to close it as failed."""
-        if self._chunks is None:
-            raise RuntimeError("a batch was split, but there is nothing to read its chunks with")
-        plan = await self._chunks.read_plan(batch_id)
-        failpoint("finish.plan_read")
-        batch = plan.header.batch(owner=self._owner, fence=record.fence, part=WHOLE)
-        async with given_back(self._ledger, batch):
-            if not all_done(record):  # it failed since we looked, and whoever plans it anew will look again
-                raise LeaseHeld(JobReason.LEASE_HELD, f"batch {batch_id} is being planned anew")
-            async with lease_kept(self._ledger, batch, self._lease_seconds, lambda: record.counts):
-                if record.summary_key is None:
-                    await self._merge(batch, plan, record.chunks_total or 0)
-            await self.close(batch)
+    async def finish_taken(self, batch: Batch, record: BatchRecord) -> None:
+        """Finish a split batch whose lease is ours."""
+        async with self._leases.kept(batch.lease, lambda: record.counts):
+            if record.summary_key is None:
+                await self._sum_up_split(batch, record)
+        await self.close(batch)
 
-    async def give_up(self, batch_id: str, error: TerminalError) -> None:
-        """Close a split batch as failed: without one of its chunks it would never end.
-
-        Raises `LeaseHeld` while another worker holds its lease: the chunk is looked at again, for no attempt.
-        """
-        known = await self._ledger.batch(batch_id)
-        failpoint("finish.given_up_looked")
-        if known is None or known.state is not BatchState.RUNNING:
-            return
-        record, ours = await self._ledger.take(
-            batch_id, owner=self._owner, source_csv=known.source_csv, lease=self._lease_seconds, as_of=NEVER
-        )
-        failpoint("finish.given_up_taken")
-        if not ours:
-            raise LeaseHeld(
-                JobReason.LEASE_HELD,
-                f"batch {batch_id} cannot be closed yet: {record.owner} holds it",
-                delay=LOOK_AGAIN,
-            )
-        await self._fail_split(record, error)
+    # --- a batch that cannot be done --------------------------------------------------------------------------------
 
     async def fail(
-        self, lease: Batch | Lease, error: TerminalError, dropped: S3Manifest | None, there: Head | None
+        self, lease: Lease, error: TerminalError, dropped: S3Manifest | None, there: ManifestHead | None
     ) -> None:
         """Close a batch as failed: why goes beside the archived manifest and into the record.
 
@@ -160,61 +131,104 @@ class Finisher:
                 "version": dropped.version,
                 "etag": dropped.etag,
             }
-            await self._manifests.put_error(dropped, json.dumps(document, indent=1).encode())
+            await self._manifests.put_error(dropped, json.dumps(document, indent=1).encode(), batch_id=lease.id)
             failpoint("finish.error_written")
         # Before the manifest moves: whoever finds it gone has to find the reason in the record.
         await self._ledger.fail(lease, code=error.reason, message=str(error))
         failpoint("finish.failure_noted")
         if dropped is not None and there is not None:
-            await self._manifests.archive(dropped, there, failed=True)
+            await self._manifests.archive(dropped, there, batch_id=lease.id, failed=True)
             failpoint("finish.failed_archived")
 
-    async def archive_failed(self, record: BatchRecord) -> None:
-        """Archive the manifest of a split batch that has failed: whoever failed it may have died before this."""
-        if record.dropped is not None and (found := await self._still_there(record.dropped)) is not None:
-            await self._manifests.archive(record.dropped, found, failed=True)
-            failpoint("finish.failed_archived_again")
+    async def _there(self, batch: Batch) -> ManifestHead | None:
+        return await self._still_there(batch.job.dropped) if batch.job.dropped else None
 
-    async def _fail_split(self, record: BatchRecord, error: TerminalError) -> None:
-        """Close a split batch whose lease is ours as failed. Its record tells the manifest: its files may be gone."""
-        there = await self._still_there(record.dropped) if record.dropped else None
-        await self.fail(Lease(record.id, self._owner, record.fence), error, record.dropped, there)
-
-    async def _still_there(self, dropped: S3Manifest) -> Head | None:
+    async def _still_there(self, dropped: S3Manifest) -> ManifestHead | None:
         """Return the head of a manifest; None where it was moved already, or replaced by a newer upload."""
-        found: Head | None = await self._manifests.head(dropped)
+        found = await self._manifests.head(dropped)
         failpoint("finish.manifest_seen")
         return found if found is not None and found.etag == dropped.etag else None
 
-    async def _merge(self, batch: Batch, plan: Plan, chunks: int) -> None:
-        """Write the summary from the parts, through a local file: memory does not grow with the batch."""
-        assert self._chunks is not None  # noqa: S101 - checked by the caller; for the type checker
-        tally = Tally(creators_total=plan.creators, rows_total=plan.rows, rejects_total=plan.rejects.total)
-        tally.columns = plan.header.columns
+    # --- what is told of it -----------------------------------------------------------------------------------------
+
+    async def sum_up_records(self, batch: Batch, record: BatchRecord, status: str) -> None:
+        """Write summary and report of what was done of a batch that did not come to its end, from its records."""
+        records = self._recorded(batch.id)
+        await self._summarise(batch, _tally_of(record), _rejects_of(record), records, self._since(batch), status)
+
+    async def _sum_up_split(self, batch: Batch, record: BatchRecord) -> None:
+        """Write the summary from the chunks' results or, where one has expired, from the creators' records."""
+        if self._chunk_files is None:
+            raise RuntimeError("a batch was split, but there is nothing to read its chunks with")
+        plan = await self._chunk_files.read_plan(batch.id) or Plan(_rejects_of(record), 0, 0)
+        failpoint("finish.plan_read")
+        try:
+            records = self._results_of(batch.id, record.chunks_total or 0, self._chunk_files)
+            await self._summarise(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
+        except _ResultGone:
+            log.warning("finish.results_expired")
+            await self._summarise(
+                batch, _tally_of(record, plan), plan.rejects, self._recorded(batch.id), self._since(batch)
+            )
+
+    async def _results_of(
+        self, batch_id: str, chunks: int, chunk_files: ChunkFiles
+    ) -> AsyncIterator[list[CreatorRecord]]:
+        """Give what came of each chunk, in order; some are read ahead."""
+        for first in range(1, chunks + 1, RESULTS_AT_A_TIME):
+            numbers = range(first, min(first + RESULTS_AT_A_TIME, chunks + 1))
+            for records in await asyncio.gather(*[chunk_files.read_result(batch_id, number) for number in numbers]):
+                if records is None:
+                    raise _ResultGone
+                yield records
+
+    async def _recorded(self, batch_id: str) -> AsyncIterator[list[CreatorRecord]]:
+        some: list[CreatorRecord] = []
+        async for record in self._ledger.all_creator_records(batch_id):
+            if record.status is CreatorStatus.PROCESSING:
+                continue
+            some.append(record)
+            if len(some) >= RECORDS_AT_A_TIME:
+                yield some
+                some = []
+        yield some
+
+    async def _summarise(
+        self,
+        batch: Batch,
+        tally: Tally,
+        rejects: Rejects,
+        records: AsyncIterator[list[CreatorRecord]],
+        worked: float,
+        status: str = "completed",
+    ) -> None:
+        """Write report and summary through a local file, so that memory does not grow with the batch, and note them."""
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-        with tempfile.TemporaryFile(prefix="parts-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
-            async for records in self._chunks.parts(batch.id, chunks):
-                _gather(records, tally, lines, shown)
-            failpoint("finish.parts_merged")
-            worked = (self._now() - batch.started_at).total_seconds()
-            top = head(batch, tally, plan.rejects, finished_at=self._now(), worked=worked)
-            await self._write_report(batch, {**top, "creators": shown[True] + shown[False]})
+        with tempfile.TemporaryFile(prefix="creators-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
+            async for some in records:
+                _gather(some, tally, lines, shown)
+            failpoint("finish.creators_gathered")
+            top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=status)
+            key = summary_key(batch.job.output_prefix, batch.id)
+            page = report({**top, "creators": shown[True] + shown[False]}).encode()
+            await self._results.put_document(report_key(key), page, "text/html; charset=utf-8")
+            failpoint("finish.report_written")
             await asyncio.to_thread(write_summary, whole, top, lambda: _read_lines(lines))
             whole.seek(0)
-            key = summary_key(batch.job.output_prefix, batch.id)
             await self._results.put_document(key, whole, "application/json")
-            failpoint("finish.merged_summary_written")
-        await self._ledger.note_summary(batch, summary_key=key, counts=tally.counts())
-        failpoint("finish.merged_summary_noted")
+            failpoint("finish.summary_written")
+        await self._ledger.note_summary(batch.lease, summary_key=key, counts=tally.counts())
+        failpoint("finish.summary_noted")
 
-    async def _write_report(self, batch: Batch, document: Mapping[str, Any]) -> None:
-        page = report(document).encode()
-        key = summary_key(batch.job.output_prefix, batch.id, "html")
-        await self._results.put_document(key, page, "text/html; charset=utf-8")
-        failpoint("finish.report_written")
+    def _since(self, batch: Batch) -> float:
+        return (self._now() - batch.started_at).total_seconds()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+class _ResultGone(Exception):
+    """A chunk's result has expired."""
 
 
 def all_done(record: BatchRecord) -> bool:
@@ -224,6 +238,29 @@ def all_done(record: BatchRecord) -> bool:
         and record.chunks_total is not None
         and record.chunks_done >= record.chunks_total
     )
+
+
+def failure_of(record: BatchRecord) -> Terminal | None:
+    """Return what becomes of the message of a unit that is over, where it could not be done."""
+    if record.error_code is None:
+        return None
+    return Terminal(JobReason(record.error_code), record.error_message or "it failed before", record.id)
+
+
+def _tally_of(record: BatchRecord, plan: Plan | None = None) -> Tally:
+    counts = record.counts
+    return Tally(
+        creators_total=(plan and plan.creators) or counts.get("creators_total", 0),
+        rows_total=(plan and plan.rows) or counts.get("rows_total", 0),
+        rejects_total=(plan and plan.rejects.total) or counts.get("rejects_total", 0),
+        columns=counts.get("columns", {}),
+    )
+
+
+def _rejects_of(record: BatchRecord) -> Rejects:
+    """Return the rejects where only their number is known."""
+    total = record.counts.get("rejects_total", 0)
+    return Rejects({"not_listed": total} if total else {}, [])
 
 
 def _gather(

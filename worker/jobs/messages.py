@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
-from worker.keys import MAX_KEY, chunk_key, starts_a_batch
+from worker.keys import MAX_KEY, starts_a_batch
 from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest, allowed_range
 
 KEYS_OF = {
@@ -23,7 +23,7 @@ METADATA_KEY = "config"
 """Key of the S3 user metadata in which a dropped object says how it is to be processed."""
 
 MAX_CHUNKS = 10_000_000
-_BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]{1,120}-[0-9a-f]{8}")
+_BATCH_ID = re.compile(r"s3_[A-Za-z0-9._%~-]{1,120}-[0-9a-f]{8,64}")
 _PREFIX = TypeAdapter(OutputPrefix)
 
 
@@ -84,24 +84,31 @@ def _job(message: Mapping[str, Any], defaults: JobDefaults) -> Job | ChunkJob:
         )
     if kind == "batch_chunk":
         return _chunk(message)
+    prefix, config = message.get("output_prefix"), message.get("processing_config")
     return Job(
         manifest=_inline(message) if kind == "csv_inline" else _named_object(message, defaults),
         output_prefix=_output_prefix(message, defaults),
-        config=config_of(message.get("processing_config"), defaults.config),
+        config=config_of(config, defaults.config),
         from_event=False,
+        explicit=explicit_of(prefix, config),
     )
+
+
+def explicit_of(prefix: str | None, config: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return what a job names itself, as its batch's identity has it; nothing where it names nothing."""
+    if prefix is None and not config:
+        return ()
+    return prefix or "", json.dumps(config or {}, sort_keys=True, separators=(",", ":"))
 
 
 def _chunk(message: Mapping[str, Any]) -> ChunkJob:
     """Read one of the worker's own messages; others could write to the queue, too."""
-    batch, number, key = message.get("batch_id"), message.get("chunk"), message.get("s3_key")
+    batch, number = message.get("batch_id"), message.get("chunk")
     if not isinstance(batch, str) or not _BATCH_ID.fullmatch(batch):
         _bad_value("batch_id", batch, "a batch id as the worker makes them")
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MAX_CHUNKS:
         _bad_value("chunk", number, f"a number from 1 to {MAX_CHUNKS}")
-    if key != chunk_key(batch, number):
-        _bad_value("s3_key", key, chunk_key(batch, number))
-    return ChunkJob(batch, number, chunk_key(batch, number))
+    return ChunkJob(batch, number)
 
 
 def _inline(message: Mapping[str, Any]) -> InlineManifest:

@@ -50,6 +50,8 @@ MAY_CHANGE = frozenset(
 
 CREATORS = {
     CreatorReason.OUT_OF_MEMORY: "There was not enough memory for this creator, even one image at a time.",
+    CreatorReason.WORKER_CRASHED: "This creator ended its worker three times. Its images are not tried again.",
+    CreatorReason.WORK_LOST: "The chunk that this creator was in could not be done; its dead letter says why.",
     CreatorReason.INTERNAL_ERROR: "Something unforeseen went wrong; the worker's log has the details.",
 }
 
@@ -82,11 +84,14 @@ JOBS = {
     JobReason.MANIFEST_COLUMNS: "No creator or URL column was found. Rename them, or name them in the job.",
     JobReason.MANIFEST_EMPTY: "The manifest has no usable row; the text counts the others by reason.",
     JobReason.MANIFEST_CHANGED: "The manifest was replaced while it was read. Tried again by itself.",
-    JobReason.CHUNK_MISSING: "A file of a split batch is gone. Submit the manifest under another name.",
+    JobReason.CHUNK_MISSING: "A chunk's file is gone, and so is the manifest. Submit the manifest again.",
+    JobReason.CHUNK_UNREADABLE: "A chunk's file was not written by a worker, or not whole. Tried again, three times.",
     JobReason.BATCH_UNKNOWN: "A chunk's batch is not in the table (any more). Submit the manifest again.",
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
     JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
+    JobReason.LAST_RECEIVE: "The queue was about to give the message up. A fresh copy took its place.",
+    JobReason.WORKER_CRASHED: "Three workers in a row ended at this work before it made any progress.",
     JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB fails or does not answer. The work waits, at no cost.",
     JobReason.AWS_THROTTLED: "S3, SQS or DynamoDB lets too few requests through. The work waits, at no cost.",
     JobReason.AWS_FORBIDDEN: "The task's role lacks a right; the text names the call. The work waits until it has it.",

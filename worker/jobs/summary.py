@@ -41,6 +41,10 @@ class Tally:
         for reason, count in record.errors.items():
             self.errors[reason] = self.errors.get(reason, 0) + count
 
+    def totals(self) -> "Tally":
+        """Return a tally of the same batch in which no creator is counted yet."""
+        return Tally(self.creators_total, self.rows_total, self.rejects_total, columns=self.columns)
+
     def sums(self) -> dict[str, int]:
         """Return what a chunk adds to its batch, besides its failures by reason."""
         return {
@@ -83,30 +87,15 @@ class Rejects:
         return sum(self.by_reason.values())
 
 
-def summary(
-    batch: Batch,
-    tally: Tally,
-    rejects: Rejects,
-    records: Sequence[CreatorRecord],
-    *,
-    finished_at: datetime,
-    worked: float,
+def summary_top(
+    batch: Batch, tally: Tally, rejects: Rejects, *, finished_at: datetime, worked: float, status: str
 ) -> dict[str, Any]:
-    """Return the summary of a finished batch. `worked` is what its last run took, in seconds."""
-    return {
-        **head(batch, tally, rejects, finished_at=finished_at, worked=worked),
-        "collages": [key for record in records for key in record.collage_keys],
-        "creators": [creator_line(record) for record in records],
-    }
-
-
-def head(batch: Batch, tally: Tally, rejects: Rejects, *, finished_at: datetime, worked: float) -> dict[str, Any]:
-    """Return what a summary holds besides the lists that grow with the batch."""
+    """Return what a summary holds besides the lists that grow with the batch. `worked` is in seconds."""
     done = tally.creators_completed + tally.creators_failed
     warnings = [text for text in (no_images(tally.counts()), nothing_made(tally.counts())) if text]
     return {
         "batch_id": batch.id,
-        "status": "completed",
+        "status": status,
         "source_csv": batch.source_csv,
         "source": dict(rejects.source),
         "warnings": warnings,

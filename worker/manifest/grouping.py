@@ -129,6 +129,13 @@ class Grouping:
             found = self._database.execute(query, (key, line)).fetchone()
         return str(found[0]) if found else key
 
+    def group(self, name: str, *, max_rows: int) -> CreatorGroup | None:
+        """Return one creator's first `max_rows` rows, in file order; None where it has none. Looks at every row."""
+        query = "SELECT line, url FROM rows WHERE creator = ? ORDER BY line LIMIT ?"
+        with _spilling():
+            rows = tuple(Row(line, url) for line, url in self._database.execute(query, (name, max_rows)))
+        return CreatorGroup(name, rows) if rows else None
+
     def _sorted_rows(self) -> Iterator[tuple[str, int, str]]:
         with _spilling():
             # The chain has no `close`: that of a cursor fails, where a plan is left half-way and its database closed.

@@ -1,4 +1,4 @@
-"""The composition root: puts the worker together from the settings, and runs it."""
+"""The long-running process: opened from the settings, run until it is told to stop."""
 
 import asyncio
 import os
@@ -6,9 +6,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -16,36 +14,22 @@ import structlog
 
 from worker import __version__
 from worker.aws.calls import Patience
-from worker.aws.clients import open_clients
+from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
-from worker.aws.sqs import Queue, dead_letter_url_of
+from worker.aws.sqs import Queue, redrive_policy_of
 from worker.aws.state_table import open_table
-from worker.aws.stores import S3Manifests, S3Results, TempObjects
-from worker.decode.pool import DecodePool
-from worker.download.fetch import Fetcher
-from worker.download.policy import FetchPolicy
 from worker.errors import Dependency, SettingsError
 from worker.failpoints import arm, parse_failpoints
-from worker.images.sniff import could_be_image
-from worker.jobs.batch import BatchWork
-from worker.jobs.chunk import ChunkWork
-from worker.jobs.chunk_files import ChunkFiles
-from worker.jobs.creator import CreatorWork, ImageRules
-from worker.jobs.creator_loop import CreatorLoop
-from worker.jobs.dispatch import JobWork
-from worker.jobs.finish import Finisher
-from worker.jobs.gate import CREATORS_PER_JOB, Gate, Thresholds
-from worker.jobs.messages import JobDefaults
-from worker.jobs.ports import Ledger, Results
 from worker.sandbox import hide_memory
+from worker.service.assembly import assembled, aws_ports, image_ports, job_defaults, shape_of
 from worker.service.breaker import Breakers, probe_disk
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
 from worker.service.receive import Receiver
-from worker.service.share import Share, own_share
+from worker.service.share import own_share
 from worker.settings import Settings
 from worker.tasks import first_failure
 
@@ -89,46 +73,19 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     clients = await stack.enter_async_context(
         open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
     )
-    queue = await _queue(settings, clients.sqs)
+    queue = await _queue(settings, clients)
     metrics = Metrics(settings.metrics_namespace, sys.stdout, service=settings.service_name)
     stack.callback(metrics.flush)
     share = await own_share(settings.ecs_container_metadata_uri_v4)
     gauge = share.gauge
-    s3 = S3(clients.s3, settings=settings.own_buckets, patience=Patience.within(settings.visibility_timeout))
-    results = S3Results(
-        s3,
-        bucket=settings.output_bucket,
-        temp_bucket=settings.temp_bucket,
-        only_new=settings.collision_check_enabled,
-        debug=settings.debug_capture,
-    )
-    ledger = open_table(settings, clients)
-    creators = await stack.enter_async_context(
-        creator_work(settings, share, results=results, ledger=ledger, record_metric=metrics.record)
-    )
-    manifests = S3Manifests(s3)
-    chunks = ChunkFiles(TempObjects(s3, settings.temp_bucket), queue, creators=settings.chunk_creators)
-    hands = CreatorLoop(creators, gate(settings, gauge))
-    whose: Any = {
-        "owner": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
-        "lease_seconds": settings.visibility_timeout,
-    }
-    finisher = Finisher(manifests=manifests, results=results, ledger=ledger, chunks=chunks, **whose)
-    batches = BatchWork(
-        manifests=manifests,
-        ledger=ledger,
-        hands=hands,
-        finisher=finisher,
-        chunks=chunks,
-        split=settings.batch_coordination_enabled,
-        **whose,
-    )
-    jobs = JobWork(batches, ChunkWork(ledger=ledger, chunks=chunks, hands=hands, finisher=finisher, **whose))
+    images = await stack.enter_async_context(image_ports(settings, share, record_metric=metrics.record))
+    ports = aws_ports(settings, clients, queue, images, read_memory=gauge.read, record_metric=metrics.record)
+    owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     breakers = Breakers(
         {
-            Dependency.S3: partial(s3.probe, settings.own_buckets),
+            Dependency.S3: partial(S3(clients.s3, settings=settings.own_buckets).probe, settings.own_buckets),
             Dependency.SQS: queue.probe,
-            Dependency.DYNAMODB: ledger.probe,
+            Dependency.DYNAMODB: open_table(settings, clients).probe,
             Dependency.DISK: probe_disk,
         },
         record_metric=metrics.record,
@@ -136,7 +93,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     scale_in = ScaleIn(EcsAgent(settings.ecs_agent_uri) if settings.ecs_agent_uri else None)
     receiver = Receiver(
         queue,
-        jobs,
+        assembled(ports, shape_of(settings, owner)),
         job_defaults(settings),
         metrics,
         slots=settings.max_concurrent_jobs,
@@ -149,84 +106,18 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     return receiver, metrics, gauge, scale_in
 
 
-async def _queue(settings: Settings, client: Any) -> Queue:
+async def _queue(settings: Settings, clients: Clients) -> Queue:
     if settings.sqs_queue_url is None:
         raise SettingsError("SQS_QUEUE_URL: it is not set, and this command needs it")
-    dead_letters = settings.sqs_dlq_url or await dead_letter_url_of(client, settings.sqs_queue_url)
+    policy = await redrive_policy_of(clients.sqs, settings.sqs_queue_url)
+    dead_letters = settings.sqs_dlq_url or policy.dead_letter_url
     if dead_letters is None:
         raise SettingsError(
             "SQS_DLQ_URL: it is not set, and the queue has no redrive policy that names a dead-letter queue; "
             "set one of them, so that what fails can be explained"
         )
     patience = Patience.within(settings.visibility_timeout)
-    return Queue(client, settings.sqs_queue_url, dead_letters, patience=patience)
-
-
-@asynccontextmanager
-async def creator_work(
-    settings: Settings, share: Share, *, results: Results, ledger: Ledger, record_metric: Callable[[str, float], None]
-) -> AsyncIterator[CreatorWork]:
-    """Open what collages are made with: the download session, the decode pool and the composer's threads."""
-    decoders = settings.decode_processes or default_decoders(share.cores)
-    policy = FetchPolicy(
-        max_bytes=settings.max_image_bytes,
-        user_agent=settings.user_agent,
-        referer=settings.referer,
-        allow_private=settings.allow_private_addresses,
-        backoff_factor=settings.retry_backoff_factor,
-        max_delay=settings.retry_max_delay,
-        connections=settings.max_concurrent_downloads,
-        connections_per_host=settings.max_connections_per_host,
-        allowed_hosts=settings.allowed_image_hosts,
-        allowed_ports=frozenset(settings.allowed_ports),
-    )
-    rules = ImageRules(
-        min_side=settings.min_image_size,
-        keep_side=settings.max_image_size,
-        max_pixels=settings.max_image_pixels,
-        dedupe=settings.enable_deduplication,
-        hash_algorithm=settings.content_hash_algorithm,
-    )
-    with ThreadPoolExecutor(max_workers=share.cores, thread_name_prefix="compose") as composer:
-        async with (
-            Fetcher(policy, could_be_image=could_be_image) as fetcher,
-            DecodePool(
-                decoders,
-                largest=settings.max_image_bytes,
-                require_sandbox=settings.require_sandbox,
-                record_metric=record_metric,
-            ) as decoder,
-        ):
-            yield CreatorWork(
-                fetcher=fetcher,
-                decoder=decoder,
-                composer=composer,
-                results=results,
-                ledger=ledger,
-                rules=rules,
-                record_metric=record_metric,
-            )
-
-
-def default_decoders(cores: int) -> int:
-    """Two for each core where there are several, so that a core has work while the event loop feeds the others."""
-    return 2 * cores if cores > 1 else 1
-
-
-def gate(settings: Settings, gauge: MemoryGauge) -> Gate:
-    """Return the worker's gate."""
-    thresholds = Thresholds(settings.memory_warning_threshold, settings.memory_critical_threshold)
-    return Gate(settings.max_concurrent_jobs * CREATORS_PER_JOB, thresholds, gauge.read)
-
-
-def job_defaults(settings: Settings) -> JobDefaults:
-    """Return what fills in where a message is silent."""
-    return JobDefaults(
-        config=settings.default_config,
-        output_prefix=settings.default_output_prefix,
-        input_bucket=settings.input_bucket,
-        input_buckets=settings.input_buckets,
-    )
+    return Queue(clients.sqs, settings.sqs_queue_url, dead_letters, patience=patience, max_receives=policy.max_receives)
 
 
 def _liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:

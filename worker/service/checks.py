@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.aws.calls import NONE, aws_call
 from worker.aws.clients import Clients
-from worker.aws.sqs import dead_letter_url_of
+from worker.aws.sqs import redrive_policy_of
 from worker.decode.pool import DecodePool
 from worker.errors import Dependency, WorkerError
 from worker.settings import Settings
@@ -117,7 +117,8 @@ async def _queue(settings: Settings, clients: Clients) -> str:
     if settings.sqs_queue_url is None:
         raise LookupError("SQS_QUEUE_URL is not set")
     waiting = await _depth(clients, settings.sqs_queue_url, "SQS_QUEUE_URL")
-    dead_letters = settings.sqs_dlq_url or await dead_letter_url_of(clients.sqs, settings.sqs_queue_url)
+    policy = await redrive_policy_of(clients.sqs, settings.sqs_queue_url)
+    dead_letters = settings.sqs_dlq_url or policy.dead_letter_url
     if dead_letters is None:
         return f"{waiting} messages waiting; no dead-letter queue is known: set SQS_DLQ_URL"
     return f"{waiting} messages waiting, {await _depth(clients, dead_letters, 'SQS_DLQ_URL')} dead letters"

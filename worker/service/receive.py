@@ -12,6 +12,7 @@ from worker.aws.emf import Metrics
 from worker.aws.sqs import Message, Queue
 from worker.errors import Dependency, HeartbeatLost, JobError, JobReason, TerminalError, Unavailable
 from worker.failpoints import failpoint
+from worker.jobs.batch import Delivery
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.outcomes import combined, outcome_of
 from worker.model import ChunkJob, Job, Outcome, Retryable, Terminal
@@ -40,12 +41,12 @@ Poll = asyncio.Task[list[Message]]
 
 
 class RunsJobs(Protocol):
-    """Does jobs; see `worker.jobs.dispatch.JobWork`."""
+    """Does jobs; see `worker.jobs.batch.BatchWork`."""
 
-    async def run(self, job: Job | ChunkJob, message_id: str, stop: asyncio.Event) -> Outcome:
+    async def run(self, job: Job | ChunkJob, delivery: Delivery, stop: asyncio.Event) -> Outcome:
         """Do the job and say what becomes of its message."""
 
-    async def refuse(self, message_id: str, error: TerminalError) -> str:
+    async def refuse(self, delivery: Delivery, error: TerminalError) -> str:
         """Record a message that asks for nothing that can be done; returns the id it is recorded under."""
 
 
@@ -297,14 +298,15 @@ class Receiver:
                     raise error from None
 
     async def _do(self, message: Message, stop: asyncio.Event) -> Outcome:
+        delivery = Delivery(message.id, message.sent_at, self._queue.is_last(message))
         async with kept_invisible(self._queue, message, self._visibility):
             try:
                 parsed = parse(message.body, self._defaults)
             except TerminalError as error:
-                identifier = await self._jobs.refuse(message.id, error)
+                identifier = await self._jobs.refuse(delivery, error)
                 failpoint("receive.refused")
                 return Terminal(error.reason, str(error), identifier)
             for reason in parsed.ignored:
                 log.info("message.asks_for_nothing", reason=reason)
             failpoint("receive.understood")
-            return combined([await self._jobs.run(job, message.id, stop) for job in parsed.jobs])
+            return combined([await self._jobs.run(job, delivery, stop) for job in parsed.jobs])
