@@ -3,7 +3,7 @@ locals {
   tell = [aws_sns_topic.alarms.arn]
   see = { for name in [
     "dlq-not-empty", "dlq-grows", "dlq-age", "oldest-message-age", "retention", "deaf", "silent", "below-desired", "error-ratio", "sandbox",
-    "memory", "throttles",
+    "memory", "dependency-down", "throttles",
   ] : name => "${var.runbook_url}#${name}" }
 }
 
@@ -283,6 +283,22 @@ resource "aws_cloudwatch_metric_alarm" "sandbox" {
   evaluation_periods  = 3
   comparison_operator = "LessThanThreshold"
   threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.tell
+  ok_actions          = local.tell
+}
+
+resource "aws_cloudwatch_metric_alarm" "dependency_down" {
+  alarm_name          = "${local.name}-dependency-down"
+  alarm_description   = "Workers have waited for a dependency for five minutes. ${local.see["dependency-down"]}"
+  namespace           = local.metrics_namespace
+  metric_name         = "DependencyDown"
+  dimensions          = local.worker_dimensions
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 5
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = local.tell
   ok_actions          = local.tell

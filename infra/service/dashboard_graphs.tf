@@ -92,6 +92,12 @@ locals {
       ]
     },
     {
+      title = "Dependencies that refuse (0: all answer)", unit = "dependencies"
+      metrics = [
+        concat([local.metrics_namespace, "DependencyDown"], local.of_worker, [{ label = "most of a worker", stat = "Maximum" }]),
+      ]
+    },
+    {
       title = "Throttled requests", unit = "a minute"
       metrics = [
         for id, throttle in local.throttles :

@@ -25,6 +25,7 @@ PLAIN = {
     "retention": "age",
     "memory": "memory",
     "sandbox": "seccomp",
+    "dependency-down": "down",
 }
 ACTING = {"wake", "rest", "spot-short", "spot-back"}
 """Those that scale, and tell nobody."""
@@ -48,6 +49,7 @@ def ordinary(scenario: str) -> Series:
         "age": [1_300.0 if each else None for each in found["visible"]],
         "memory": [None if each is None else 62.0 for each in running],
         "seccomp": [None if each is None else 1.0 for each in running],
+        "down": [None if each is None else 0.0 for each in running],
         **{name: [None for _ in running] for name in ("table_writes", "table_reads", "status_writes", "batch_writes")},
     }
 
@@ -57,7 +59,7 @@ def steady(minutes: int = 120, **instead: Sequence[Point]) -> Series:
     usual: dict[str, Point] = {
         "visible": 300, "in_flight": 40, "delayed": 0, "received": 20, "empty": 0, "tasks": 10, "running": 10,
         "said": 20, "images": 7_000, "errors": 300, "dead": 0, "dead_held": 0, "dead_age": None, "age": 600,
-        "memory": 60, "seccomp": 1, "table_writes": None, "table_reads": None,
+        "memory": 60, "seccomp": 1, "down": 0, "table_writes": None, "table_reads": None,
         "status_writes": None, "batch_writes": None,
     }  # fmt: skip
     return {name: list(instead.get(name, [value] * minutes)) for name, value in usual.items()}
@@ -141,6 +143,7 @@ FAULTS: dict[str, Series] = {
     "error-ratio": steady(images=after(60, 100, 7_000), errors=after(60, 6_900, 300)),
     "memory": steady(memory=after(60, 95, 60)),
     "sandbox": steady(seccomp=after(60, 0, 1)),
+    "dependency-down": steady(down=after(60, 1, 0)),
     "throttles": steady(status_writes=after(60, 100, None)),
     "spot-short": steady(running=after(60, 4, 10)),
 }

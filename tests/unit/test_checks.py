@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from worker.decode import pool
 from worker.service import checks as checks_module
 from worker.service.checks import Check, as_json, check_all, confinement, healthy
+from worker.service.health import health_endpoint
 from worker.settings import Settings
 
 
@@ -36,7 +37,8 @@ class Aws:
 
 
 async def checks_of(*broken: str, memory: float = 10.0, **settings: Any) -> dict[str, Check]:
-    asked = Settings(**{"sqs_queue_url": "http://q/jobs", "allow_private_addresses": True, **settings})
+    usual = {"sqs_queue_url": "http://q/jobs", "allow_private_addresses": True, "health_port": 0}
+    asked = Settings(**{**usual, **settings})
     aws: Any = Aws(*broken)
 
     async def memory_percent() -> float:
@@ -57,8 +59,8 @@ async def outside(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def test_all_is_well_when_everything_answers(outside: Any) -> None:
     checks = await checks_of()
-    assert set(checks) == {"memory", "sandbox", "s3", "sqs", "dynamodb", "network"}
-    assert all(check.ok for check in checks.values()), checks
+    assert set(checks) == {"memory", "sandbox", "s3", "sqs", "dynamodb", "network", "worker"}
+    assert all(check.ok for check in checks.values() if check.required), checks
     assert healthy(list(checks.values()))
     assert "3 messages" in checks["sqs"].detail
 
@@ -66,9 +68,31 @@ async def test_all_is_well_when_everything_answers(outside: Any) -> None:
 @pytest.mark.parametrize("name", ["s3", "sqs", "dynamodb"])
 async def test_what_does_not_answer_is_named_and_makes_the_whole_unwell(outside: Any, name: str) -> None:
     checks = await checks_of(name)
-    assert [check.name for check in checks.values() if not check.ok] == [name]
+    assert [check.name for check in checks.values() if check.required and not check.ok] == [name]
     assert "Forbidden" in checks[name].detail
     assert not healthy(list(checks.values()))
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "ok", "told"),
+    [
+        ({}, True, "ok, 2 messages in flight"),
+        ({"s3": {"error": "writing s3://b/k: 403"}}, False, "it waits for s3: writing s3://b/k: 403"),
+    ],
+)
+async def test_the_worker_of_this_machine_tells_what_it_waits_for(
+    outside: Any, unused_tcp_port: int, waits_for: dict[str, Any], ok: bool, told: str
+) -> None:
+    document = {"status": "ok", "in_flight": 2, "waits_for": waits_for}
+    async with health_endpoint(unused_tcp_port, lambda: (True, document)):
+        checks = await checks_of(health_port=unused_tcp_port)
+    assert (checks["worker"].ok, checks["worker"].detail) == (ok, told)
+
+
+async def test_where_no_worker_runs_here_that_is_told_and_is_no_fault(outside: Any) -> None:
+    checks = await checks_of()
+    assert not checks["worker"].ok
+    assert healthy(list(checks.values()))
 
 
 async def test_critical_memory_is_unwell(outside: Any) -> None:

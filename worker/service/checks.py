@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
+
 from worker.aws.calls import NONE, aws_call
 from worker.aws.clients import Clients
 from worker.aws.sqs import redrive_policy_of
@@ -50,6 +52,7 @@ async def check_all(
             _checked("sqs", _queue(settings, clients)),
             _checked("dynamodb", _table(settings, clients)),
             _checked("network", _outside(), required=not settings.allow_private_addresses),
+            _checked("worker", _worker(settings.health_port), required=False),
         )
     )
 
@@ -137,6 +140,22 @@ async def _table(settings: Settings, clients: Clients) -> str:
     async with aws_call(Dependency.DYNAMODB, "looking at the table", setting=setting, **ONCE) as call:
         answer = await call(clients.dynamodb.describe_table, TableName=settings.dynamodb_table_name)
     return f"{settings.dynamodb_table_name} is {answer['Table']['TableStatus']}"
+
+
+async def _worker(port: int) -> str:
+    """Say what the worker on this machine tells of itself at `/healthz`, above all what it waits for."""
+    timeout = aiohttp.ClientTimeout(total=CHECK_DEADLINE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+        ):
+            told = await answer.json()
+    except (aiohttp.ClientError, ValueError):
+        raise LookupError(f"none answers on port {port} of this machine (HEALTH_PORT)") from None
+    if waits_for := told.get("waits_for"):
+        raise LookupError("it waits for " + "; ".join(f"{name}: {why['error']}" for name, why in waits_for.items()))
+    return f"{told['status']}, {told['in_flight']} messages in flight"
 
 
 async def _outside() -> str:
