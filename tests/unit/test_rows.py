@@ -72,6 +72,13 @@ def test_a_filled_field_below_an_unnamed_last_column_is_not_taken_for_part_of_th
     assert (rows, rejects) == ([("ann", LINK)], [(3, RejectReason.EXTRA_FIELDS)])
 
 
+def test_empty_fields_beyond_the_header_are_harmless_where_every_line_has_them() -> None:
+    lines = [f"c{number},{LINK},caption,\n" for number in range(3)]
+    assert len(read("creator,cover_url,title\n" + "".join(lines))[0]) == 3
+    rows, rejects, _ = read(f"creator,cover_url,likes\nann,{LINK},5\nbob,https://h/a,b,\ncai,{LINK},,\n")
+    assert (rows, rejects) == ([("ann", LINK), ("cai", LINK)], [(3, RejectReason.EXTRA_FIELDS)])
+
+
 def test_lines_of_commas_and_blank_lines_are_no_rejects() -> None:
     rows, rejects, told = read(f"creator,cover_url,,\nann,{LINK},,\n,,,\n\n , ,\u200b,\n")
     assert (rows, rejects, told["skipped"]["empty_lines"]) == ([("ann", LINK)], [], 3)

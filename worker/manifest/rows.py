@@ -21,6 +21,9 @@ from worker.model import Reject
 BATCH = 2_048
 """Records that are handed on at a time."""
 
+SURE_OF_WIDTH = 3
+"""Records of one width that show how wide all of them are."""
+
 _ANY_ENCODING = MAX_CREATOR_BYTES // 4  # characters that fit whatever they are: UTF-8 has at most 4 bytes for each
 _ONE_URL = re.compile(r"https?://(?:(?!https?://)\S)+", re.IGNORECASE)
 _SCHEMES = frozenset({"http://", "https:/"})
@@ -67,6 +70,8 @@ class Rows:
         self._columns = columns
         self._group = group or ""
         self._header = [plain_name(name) for name in source.header]
+        widths = [len(record) for record in source.sample]
+        self._usual_width = widths[0] if len(widths) >= SURE_OF_WIDTH and len(set(widths)) == 1 else None
         self._width = max((at for at, name in enumerate(self._header, 1) if name), default=0)
 
     def blocks(self) -> Iterator[LineBlock]:
@@ -134,7 +139,7 @@ class Rows:
         """Add a record to the block, or count it where it is none."""
         columns = self._columns
         given, joined = _field(fields, columns.url), False
-        if len(fields) > self._width and any(cell.strip(EDGES) for cell in fields[self._width :]):
+        if len(fields) > self._width and self._has_too_many(fields):
             rest = self._joined(fields)
             if rest is None:
                 block.rejects.append(Reject(line, RejectReason.EXTRA_FIELDS, self._too_many(fields)))
@@ -149,6 +154,17 @@ class Rows:
             self.counts.repairs.update(repairs)
             if joined:
                 self.counts.repairs["unquoted_delimiters"] += 1
+
+    def _has_too_many(self, fields: Sequence[str]) -> bool:
+        """Say whether a line that is longer than the header holds more than the header names.
+
+        Empty fields at the end are no harm, unless they may come from a URL that was cut at its delimiters: where a
+        field follows the URL, and not every line is as long.
+        """
+        if any(cell.strip(EDGES) for cell in fields[self._width :]):
+            return True
+        cut = len(fields) > len(self._header) and bool(_field(fields, self._columns.url + 1).strip(EDGES))
+        return cut and len(fields) != self._usual_width
 
     def _is_no_record(self, fields: Sequence[str]) -> bool:
         """Say whether a record is an empty line or the header once more, and count it as such."""
