@@ -56,10 +56,9 @@ class Wanted:
     def knows(self, name: str) -> bool:
         """Say whether a column of this name may be one of those that are looked for."""
         plain = plain_name(name)
-        numbered = _NUMBERED.fullmatch(plain)
         creators = _plain(CREATOR) if self.creator_column is None else {plain_name(self.creator_column)}
         urls = _plain(URL) if self.url_column is None else {plain_name(self.url_column)}
-        return plain in creators or plain in urls or (numbered is not None and numbered[1] in urls)
+        return plain in creators or plain in urls or _bare(plain) in urls
 
     def missing(self, header: Sequence[str], sample: Sequence[Sequence[str]] = ()) -> TerminalError:
         """Build the error (`manifest_columns`) for a header in which `find` found nothing."""
@@ -122,7 +121,7 @@ def _candidates(header: Sequence[str], known: tuple[ColumnName, ...], named: str
     numbered: dict[str, list[int]] = {}
     for at, name in enumerate(plain):
         exact.setdefault(name, []).append(at)
-        bare = name.rstrip(_DIGITS).removesuffix("urllist").rstrip(_DIGITS)
+        bare = _bare(name)
         if bare != name:
             numbered.setdefault(bare, []).append(at)
     if named is not None:
@@ -130,6 +129,11 @@ def _candidates(header: Sequence[str], known: tuple[ColumnName, ...], named: str
     numbered = numbered if known is URL else {}
     order = (exact.get(name, []) + numbered.get(name, []) for name in _plain(known))
     return [at for some in order for at in some]
+
+
+def _bare(name: str) -> str:
+    """Return a compared name without the number, or the place in a list, that it ends with."""
+    return name.rstrip(_DIGITS).removesuffix("urllist").rstrip(_DIGITS)
 
 
 def _values(sample: Sequence[Sequence[str]], at: int) -> Iterator[str]:
