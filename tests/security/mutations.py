@@ -55,6 +55,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "rows that a JPEG does not hold are shown": ("worker/images/_jpeg_rows.c", r"it->errors\.msg_code == JWRN_HIT_MARKER", "0", ("tests/unit/test_wholeness.py",)),
     "rows that a PNG or a GIF does not hold are shown": ("worker/images/pillow.py", r"        refuse_missing_rows\(.*\n", "", ("tests/unit/test_wholeness.py",)),
     "HEVC's memory is not bounded": ("worker/images/heif.py", r"if width \* height > most_pixels:", "if False:", ("tests/unit/test_heif_cell.py::another_size",)),
+    "blocks that HEVC did not decode are shown": ("worker/images/_hevc.c", r"has_unwritten_block\(planes, count\)\)", "0)", ("tests/unit/test_heif_cell.py::never_decoded",)),
+    "HEVC decodes into memory as it is": ("worker/images/_hevc.c", r"        mallopt\(M_PERTURB, ZEROS\);\n", "", ("tests/unit/test_heif_cell.py::never_decoded or grey_picture",)),
     "AV1's memory is not bounded": ("worker/images/_av1.c", r"    settings\.frame_size_limit = .*\n", "", ("tests/unit/test_heif_cell.py::another_size",)),
     "a box may be read past its end": ("worker/images/boxes.py", r"if count > len\(self\.rest\):", "if False:", ("tests/unit/test_boxes.py",)),
     "a JPEG may have two sizes": ("worker/images/_jpeg.c", r"if \(jpeg->image_width == width.*\)", "if (1)", ("tests/unit/test_jpeg.py::another_size",)),

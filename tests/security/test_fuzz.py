@@ -8,6 +8,7 @@
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -31,6 +32,7 @@ from worker.model import Job, ProcessingConfig
 
 settings.register_profile("bounded", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("fuzz", max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+ROOT = Path(__file__).resolve().parents[2]
 PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "bounded"))
 
 DEFAULTS = JobDefaults(ProcessingConfig(), "", "input", frozenset({"input"}))
@@ -144,6 +146,7 @@ FILES = [
     corpus.ycck(),
     corpus.interlaced(),
     *(jpeg(photo(113, 64), sampling) for sampling in ODD_SAMPLINGS),
+    *(path.read_bytes() for path in sorted((ROOT / "tests/cases/images").glob("*.[ah][ve]*"))),
     *(jpeg(photo(64, 48), sampling, scans=PROGRESSION) for sampling in ODD_SAMPLINGS[:2]),
 ]
 

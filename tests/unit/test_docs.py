@@ -1,5 +1,6 @@
 """The documentation says what the code says."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -53,6 +54,12 @@ def test_the_page_of_reason_codes_is_up_to_date() -> None:
 def test_the_page_of_manifests_lists_every_name_of_a_column() -> None:
     written = (ROOT / "docs/manifest.md").read_text(encoding="utf-8")
     assert runpy.run_path(str(ROOT / "scripts/list_columns.py"))["page"](written) == written
+
+
+def test_the_page_of_images_lists_every_kind_that_is_tried() -> None:
+    page = (ROOT / "docs/images.md").read_text(encoding="utf-8")
+    expected = json.loads((ROOT / "tests/cases/images/expected.json").read_text(encoding="utf-8"))
+    assert re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE) == list(expected)
 
 
 def test_the_page_of_security_tests_lists_every_guard_that_is_taken_out() -> None:

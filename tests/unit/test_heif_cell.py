@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.heifs import Item, coded_item, grid, ispe, nclx, written
+from tests.unit.memory import fill_memory
 from tests.unit.pictures import encoded, photo, wide_gamut_profile
 from worker.decode.pool import DecodePool
 from worker.errors import ImageError, ImageReason
@@ -124,3 +125,28 @@ def test_a_profile_is_applied_before_alpha_meets_the_background() -> None:
 def test_the_same_bytes_give_the_same_cell() -> None:
     assert make_cell(HEIC, SPEC) == make_cell(HEIC, SPEC)
     assert make_cell(AVIF, SPEC) == make_cell(AVIF, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "byte"),
+    [("heic.heic", 3752, 53), ("heic.heic", 1013, 147), ("heic.heic", 2445, 0), ("heic-4-4-4.heic", 835, 0)],
+)
+def test_a_damaged_picture_of_which_some_blocks_are_never_decoded_is_refused(name: str, at: int, byte: int) -> None:
+    """libde265 says nothing of them, and before 1.0.16 they show whatever the memory held before."""
+    damaged = bytearray((CASES / name).read_bytes())
+    damaged[at] = byte
+    for filling in (0x11, 0xC3):
+        fill_memory(filling)
+        assert refusal(bytes(damaged)).reason is ImageReason.TRUNCATED
+    fill_memory(0)
+
+
+def test_a_damaged_grey_picture_gives_the_same_cell_whatever_memory_held() -> None:
+    damaged = bytearray((CASES / "heic-grey.heic").read_bytes())
+    damaged[512] = 197
+    cells = []
+    for filling in (0x11, 0xC3):
+        fill_memory(filling)
+        cells.append(make_cell(bytes(damaged), SPEC))
+    fill_memory(0)
+    assert cells[0] == cells[1]
