@@ -82,10 +82,10 @@ class Place:
 
     # --- what goes in -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, body: str | bytes) -> str:
-        """Put an object into the input bucket; returns its ETag."""
+    def put(self, key: str, body: str | bytes, **metadata: str) -> str:
+        """Put an object into the input bucket, with user metadata; returns its ETag."""
         answer = self.aws.s3.put_object(
-            Bucket=self.input, Key=key, Body=body.encode() if isinstance(body, str) else body
+            Bucket=self.input, Key=key, Body=body.encode() if isinstance(body, str) else body, Metadata=metadata
         )
         return answer["ETag"].strip('"')
 

@@ -240,6 +240,18 @@ def test_the_second_ctrl_c_ends_process_at_once(origin: Origin, tmp_path: Path) 
         assert "Traceback" not in process.stderr.read()
 
 
+def test_process_that_makes_nothing_fails_and_says_what_the_failures_have_in_common(
+    origin: Origin, tmp_path: Path
+) -> None:
+    path = tmp_path / "covers.txt"
+    path.write_text(f"creator;cover\nann;{origin.base}/status/404?1\nbob;{origin.base}/status/404?2\n")
+    env = {"ALLOW_PRIVATE_ADDRESSES": "true", "RETRY_BACKOFF_FACTOR": "0.05"}
+    found = command("process", str(path), "-o", str(tmp_path / "out"), env=env)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "all 2 failures are not_found" in found.stderr
+    assert "csv, utf-8, delimiter ';', creators from 'creator', covers from 'cover'" in found.stderr
+
+
 def test_process_of_what_is_no_manifest_fails(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")

@@ -116,6 +116,31 @@ def test_a_manifest_dropped_in_the_bucket_is_done_and_archived(
     assert place.read(f"archived/processed/{key}", place.input).decode() == small(origin, name)
 
 
+def test_an_export_as_it_is_leads_to_collages_with_no_setting_at_all(place: Place, origin: Origin, name: str) -> None:
+    covers = [origin.photo(photo, name) for photo in SMALL[:2]]
+    lines = [
+        f'"https://avatars.example/a.jpg","{name}","Shown","hello, ""world""\n#fyp","{cover}","https://www.tiktok.com/@{name}/video/7"'
+        for cover in covers
+    ]
+    header = '"authorMeta/avatar","authorMeta/name","authorMeta/nickName","text","videoMeta/coverUrl","webVideoUrl"'
+    place.put(f"csv-files/{name}_EXPORT.CSV", "\ufeff" + "\r\n".join([header, *lines]) + "\r\n")
+    batch_id = completed(place, name)
+    summary = place.summary(batch_id)
+    assert (summary["source"]["creator_column"], summary["source"]["url_column"]) == (
+        "authorMeta/name",
+        "videoMeta/coverUrl",
+    )
+
+
+def test_an_object_carries_its_configuration(place: Place, origin: Origin, name: str) -> None:
+    body = f"who,page,pic\n{name},x,{origin.photo(SMALL[0], name)}\n"
+    config = {"creator_column": "who", "url_column": "pic", "rows": 1, "cols": 1, "cell_size": 32}
+    place.put(f"csv-files/{name}", body, config=json.dumps(config))
+    batch_id = completed(place, name, images=1)
+    summary = place.summary(batch_id)
+    assert summary["settings"]["processing_config"]["cell_size"] == 32
+
+
 def test_a_gzipped_manifest_dropped_in_the_bucket_is_done_and_archived(place: Place, origin: Origin, name: str) -> None:
     place.put(f"csv-files/{name}.csv.gz", gzip.compress(small(origin, name).encode()))
     assert completed(place, name).startswith(f"s3_{name}-")

@@ -62,6 +62,14 @@ def test_forms_of_one_name_are_one_group_called_as_its_first_row_calls_it() -> N
         ]
 
 
+def test_a_group_is_found_by_the_name_that_its_first_row_gave_it() -> None:
+    with Grouping() as grouping:
+        wide, plain = "\uff2c\uff29\uff2e\uff21", "LINA"
+        grouping.add(LineBlock([Entry(plain, 2, "u2"), Entry(plain, 4, "u4")], names=[(plain, 2, wide)]))
+        assert grouping.group(wide, max_rows=9) == CreatorGroup(wide, (Row(2, "u2"), Row(4, "u4")))
+        assert grouping.group("Lina", max_rows=9) is None
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 7))
 def test_pieces_hold_every_row_of_every_creator_in_order(creators: list[str], most: int) -> None:

@@ -16,6 +16,7 @@ from typing import Self
 
 from worker.errors import Dependency, Interrupted, JobReason, RejectReason, Unavailable
 from worker.manifest.rows import LineBlock
+from worker.manifest.values import creator_key
 from worker.model import CreatorGroup, Reject, Row
 
 KEPT_REJECTS = 10_000
@@ -130,10 +131,14 @@ class Grouping:
         return str(found[0]) if found else key
 
     def group(self, name: str, *, max_rows: int) -> CreatorGroup | None:
-        """Return one creator's first `max_rows` rows, in file order; None where it has none. Looks at every row."""
-        query = "SELECT line, url FROM rows WHERE creator = ? ORDER BY line LIMIT ?"
+        """Return one creator's first `max_rows` rows, in file order; None where it has none. Looks at every row.
+
+        `name` is the group's, as `groups` gives it.
+        """
+        query = "SELECT line, url FROM rows WHERE creator IN (?, ?) ORDER BY line LIMIT ?"
+        keys = (creator_key(name), name)  # the one group of all rows is its own key
         with _spilling():
-            rows = tuple(Row(line, url) for line, url in self._database.execute(query, (name, max_rows)))
+            rows = tuple(Row(line, url) for line, url in self._database.execute(query, (*keys, max_rows)))
         return CreatorGroup(name, rows) if rows else None
 
     def _sorted_rows(self) -> Iterator[tuple[str, int, str]]:
