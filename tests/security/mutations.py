@@ -103,8 +103,8 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     # Manifests and messages
     "a manifest may grow for ever": ("worker/manifest/bytes.py", r"if total > max_bytes:", "if False:", (f"{MESSAGES}::zip_bomb",)),
     "a line is held whatever its length": ("worker/manifest/csv_records.py", r"head \+ lines\[0\]\[: MAX_LINE \+ 1 - len\(head\)\]", "head + lines[0]", (f"{MESSAGES}::100_mb",)),
-    "a field may have any length": ("worker/manifest/csv_records.py", r" or max\(map\(len, fields\), default=0\) > MAX_FIELD:", ":", ("tests/unit/test_manifest.py",)),
-    "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_manifest.py",)),
+    "a field may have any length": ("worker/manifest/csv_records.py", r" or max\(map\(len, fields\), default=0\) > MAX_FIELD:", ":", ("tests/unit/test_csv_records.py",)),
+    "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_csv_records.py",)),
     "any bucket is read": ("worker/jobs/messages.py", r"if bucket not in defaults\.input_buckets:", "if False:", (f"{MESSAGES}::hostile_message",)),
     "an event of any bucket is followed": ("worker/jobs/messages.py", r"if bucket != defaults\.input_bucket or ", "if ", ("tests/unit/test_messages.py",)),
     "a chunk that was never planned is believed": ("worker/jobs/chunk.py", r"if chunk\.number > known\.chunks_written:", "if False:", ("tests/unit/test_chunk.py",)),
