@@ -14,6 +14,7 @@ from worker.model import ProcessingConfig
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+ROOMS = sorted(path.parent.name for path in (ROOT / "worker").glob("*/__init__.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -65,6 +66,38 @@ def test_the_page_of_images_lists_every_kind_that_is_tried() -> None:
 def test_the_page_of_security_tests_lists_every_guard_that_is_taken_out() -> None:
     page = (ROOT / "tests/security/README.md").read_text(encoding="utf-8").splitlines()
     assert mutations.rows() == page[page.index("| guard taken out | red |") + 2 :]
+
+
+def walks() -> list[str]:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    return page[page.index("<!-- walks -->") : page.index("<!-- /walks -->")].split("**")[1:]
+
+
+def test_the_walks_of_the_architecture_lead_through_functions_that_are_there() -> None:
+    lines = re.findall(r"^\d+\. .*$", "".join(walks()), re.MULTILINE)
+    hops = [re.findall(r"`([^`]+)`", line) for line in lines]
+    sources = {file: (ROOT / "worker" / file).read_text(encoding="utf-8") for file, *_ in hops}
+    names = [(file, name) for file, *found in hops for name in found if name.isidentifier()]
+    assert names
+    assert [name for name in names if not re.search(rf"def {name[1]}\b", sources[name[0]])] == []
+
+
+def test_the_walks_of_the_architecture_are_as_long_as_they_say() -> None:
+    for title, text in zip(walks()[::2], walks()[1::2], strict=True):
+        files = re.findall(r"^\d+\. `([^`]+)`", text, re.MULTILINE)
+        assert f"{len(set(files))} files, {len(files)} hops" in title
+
+
+@pytest.mark.parametrize("page", ["docs", "docs/decisions", "."])
+def test_what_the_pages_name_is_there(page: str) -> None:
+    """Modules of the worker, and tests: a sentence that promises something names the test that shows it."""
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    for path in sorted((ROOT / page).glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        modules = set(re.findall(rf"`(?:worker/)?((?:{'|'.join(ROOMS)})/\w+\.(?:py|c))\b", text))
+        assert {name for name in modules if not (ROOT / "worker" / name).exists()} == set(), path.name
+        named = set(re.findall(r"`(test_\w+)`", text))
+        assert {name for name in named if f"def {name}(" not in tests} == set(), path.name
 
 
 @pytest.mark.parametrize(
