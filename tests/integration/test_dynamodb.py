@@ -340,6 +340,19 @@ async def test_a_chunk_that_another_worker_took_over_is_not_closed(table: StateT
         await table.complete_chunk(chunk, counts={}, errors={})
 
 
+# --- what workers wait for ------------------------------------------------------------------------------------------
+
+
+async def test_what_a_worker_waits_for_is_told_for_a_minute(clients: Clients, place: Place, clock: Clock) -> None:
+    table = StateTable(clients.dynamodb, place.table, ttl_days=30, clock=clock)
+    assert await table.waits() == {}
+    why = {"state": "open", "seconds": 12.5, "reason": "aws_forbidden", "error": "writing s3://b/k: denied"}
+    await table.note_waits({"s3": why})
+    assert await table.waits() == {"s3": why}
+    clock.now += 61
+    assert await table.waits() == {}
+
+
 # --- permanent errors -----------------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,15 @@
 """A worker whose way to AWS breaks for a while, or for good."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.integration.faulty import SLOW_DOWN, Answer, Faulty, json_error
+from tests.integration.faulty import FORBIDDEN, SLOW_DOWN, Answer, Faulty, json_error, xml_error
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
-from tests.integration.processes import Worker
+from tests.integration.processes import Worker, command
 from tests.integration.waiting import until
 
 THROUGHPUT = json_error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
@@ -63,6 +65,63 @@ def test_a_burst_of_refusals_is_sat_out(
     done(place, job(place, origin))
     until(lambda: fault.times == 0, "all of the refusals")
     assert worker.is_running
+
+
+@pytest.mark.parametrize(
+    ("dependency", "pattern", "answer", "reason"),
+    [
+        ("s3", r"s3\.PUT .*/by-creator/", FORBIDDEN, "aws_forbidden"),
+        ("s3", r"^s3\.", xml_error(400, "ExpiredToken"), "aws_credentials"),
+        ("dynamodb", r"^dynamodb\.", json_error(500, "InternalServerError"), "aws_unavailable"),
+        ("dynamodb", r"^dynamodb\.", THROTTLED, "aws_throttled"),
+        ("dynamodb", r"dynamodb\.PutItem", json_error(400, "AccessDeniedException"), "aws_forbidden"),
+        ("sqs", r"sqs\.DeleteMessage", json_error(400, "AccessDeniedException"), "aws_forbidden"),
+    ],
+)
+def test_a_worker_that_is_refused_takes_nothing_on_says_so_and_goes_on_when_it_is_answered(
+    place: Place,
+    worker: Worker,
+    origin: Origin,
+    proxy: Faulty,
+    dependency: str,
+    pattern: str,
+    answer: Answer,
+    reason: str,
+) -> None:
+    told = {"dependency": dependency, "reason": reason}
+    down, up = len(worker.logged("dependency.down", **told)), len(worker.logged("dependency.up"))
+    proxy.refuse(pattern, answer)
+    names = [job(place, origin) for _ in range(6)]
+    worker.until_logged("dependency.down", times=down + 1, within=60, **told)
+    proxy.mend()
+    worker.until_logged("dependency.up", times=up + 1, within=60)
+    for name in names:
+        done(place, name)
+    assert worker.is_running
+
+
+def test_a_worker_that_waits_is_told_of_by_status(place: Place, worker: Worker, origin: Origin, proxy: Faulty) -> None:
+    proxy.refuse(r"s3\.PUT .*/by-creator/", FORBIDDEN)
+    name = job(place, origin)
+    batch_id, _ = place.batch(name, state="running", within=30)
+
+    def looked() -> Any:
+        return json.loads(command("status", batch_id, "--json", env=place.env()).stdout)["waits_for"].get("s3")
+
+    assert until(looked, "what the worker waits for", within=60, every=1.0)["reason"] == "aws_forbidden"
+    proxy.mend()
+    done(place, name)
+
+
+def test_a_table_that_lets_few_writes_through_slows_the_work_and_fails_none_of_it(
+    place: Place, worker: Worker, origin: Origin, proxy: Faulty
+) -> None:
+    proxy.limit(r"dynamodb\.PutItem", THROUGHPUT, per_second=20)
+    down = len(worker.logged("dependency.down"))
+    names = [job(place, origin) for _ in range(12)]
+    for name in names:
+        done(place, name)
+    assert len(worker.logged("dependency.down")) == down
 
 
 def test_answers_that_get_lost_all_over_change_nothing(

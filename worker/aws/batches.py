@@ -77,7 +77,7 @@ class Batches(Table):
             return needed(refused, batch_id, unit), True
         seen = needed(refused, batch_id, unit)
         if seen.owner == owner and seen.lease_expires == now + lease_seconds:
-            return seen, True  # the answer to our own write got lost, and the SDK's second try met what it wrote
+            return seen, True  # the answer to our own write got lost, and the second try met what it wrote
         if not may_be_taken_over(seen, asked, now, now if as_of is None else as_of):
             return seen, False
         return await self._take_over(seen, values, lease_seconds, outage_at)

@@ -38,7 +38,7 @@ class Creators(Table):
             record,
             "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence = :fence)",
         )
-        # Where the answer to our own write got lost, the SDK's second try meets what the first one wrote.
+        # Where the answer to our own write got lost, the second try meets what the first one wrote.
         if not put and old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
 

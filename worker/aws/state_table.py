@@ -4,11 +4,12 @@ from worker.aws.batches import Batches
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.creators import Creators
+from worker.aws.waits import Waits
 from worker.settings import Settings
 
 
-class StateTable(Batches, Creators):
-    """Everything that is known of creators, batches and chunks."""
+class StateTable(Batches, Creators, Waits):
+    """Everything that is known of creators, batches and chunks, and of what workers wait for."""
 
 
 def open_table(settings: Settings, clients: Clients) -> StateTable:

@@ -29,6 +29,7 @@ async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch
         if watch:
             return await follow(table, batch_id)
         record = await table.batch(batch_id)
+        waits = await table.waits() if record and record.state is BatchState.RUNNING else {}
         opened = (
             await _links(settings, S3(clients.s3, settings=settings.own_buckets), record) if record and links else {}
         )
@@ -37,10 +38,15 @@ async def show_status(settings: Settings, batch_id: str, *, as_json: bool, watch
         return 1
     if as_json:
         stdout.print(
-            json.dumps(_as_json(record) | ({"links": opened} if links else {}), ensure_ascii=False), markup=False
+            json.dumps(
+                _as_json(record) | {"waits_for": waits} | ({"links": opened} if links else {}), ensure_ascii=False
+            ),
+            markup=False,
         )
     else:
         _show(record)
+        for name, why in waits.items():
+            stdout.print(f"waits    for {name}: {why['reason']}: {why['error']}", markup=False)
         for name, link in opened.items():
             stdout.print(f"{name:<8} {link}", markup=False)
     return 0

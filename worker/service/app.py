@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import uuid
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,8 @@ from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue, redrive_policy_of
-from worker.aws.state_table import open_table
-from worker.errors import Dependency, SettingsError
+from worker.aws.state_table import StateTable, open_table
+from worker.errors import Dependency, JobError, SettingsError
 from worker.failpoints import arm, parse_failpoints
 from worker.sandbox import hide_memory
 from worker.service.assembly import assembled, aws_ports, image_ports, job_defaults, shape_of
@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     with signals_set(stop, hurry):
         async with AsyncExitStack() as stack:
-            receiver, metrics, gauge, scale_in = await _put_together(settings, stack)
+            receiver, metrics, gauge, scale_in, table = await _put_together(settings, stack)
             await stack.enter_async_context(
                 health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
             )
@@ -57,7 +57,10 @@ async def serve(settings: Settings) -> None:
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
             try:
                 async with asyncio.TaskGroup() as group:
-                    side = [group.create_task(_sample(metrics, gauge, receiver)), group.create_task(scale_in.keep())]
+                    side = [
+                        group.create_task(_sample(metrics, gauge, receiver, table)),
+                        group.create_task(scale_in.keep()),
+                    ]
                     log.info("worker.started", version=__version__, settings=settings.effective())
                     await receiver.run(stop, hurry)
                     for task in side:
@@ -69,7 +72,9 @@ async def serve(settings: Settings) -> None:
     log.info("worker.stopped")
 
 
-async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Receiver, Metrics, MemoryGauge, ScaleIn]:
+async def _put_together(
+    settings: Settings, stack: AsyncExitStack
+) -> tuple[Receiver, Metrics, MemoryGauge, ScaleIn, StateTable]:
     clients = await stack.enter_async_context(
         open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
     )
@@ -81,11 +86,12 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
     images = await stack.enter_async_context(image_ports(settings, share, record_metric=metrics.record))
     ports = aws_ports(settings, clients, queue, images, read_memory=gauge.read, record_metric=metrics.record)
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    table = open_table(settings, clients)
     breakers = Breakers(
         {
             Dependency.S3: partial(S3(clients.s3, settings=settings.own_buckets).probe, settings.own_buckets),
             Dependency.SQS: queue.probe,
-            Dependency.DYNAMODB: open_table(settings, clients).probe,
+            Dependency.DYNAMODB: table.probe,
             Dependency.DISK: probe_disk,
         },
         record_metric=metrics.record,
@@ -103,7 +109,7 @@ async def _put_together(settings: Settings, stack: AsyncExitStack) -> tuple[Rece
         scale_in=scale_in,
         breakers=breakers,
     )
-    return receiver, metrics, gauge, scale_in
+    return receiver, metrics, gauge, scale_in, table
 
 
 async def _queue(settings: Settings, clients: Clients) -> Queue:
@@ -131,8 +137,13 @@ def _liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tu
     }
 
 
-async def _sample(metrics: Metrics, gauge: MemoryGauge, receiver: Receiver) -> None:
+async def _sample(metrics: Metrics, gauge: MemoryGauge, receiver: Receiver, table: StateTable) -> None:
+    noted = False
     while True:
+        if (waits_for := receiver.waits_for) or noted:
+            with suppress(JobError):  # the log and the metric say it as well
+                await table.note_waits(waits_for)
+                noted = bool(waits_for)
         metrics.record("MemoryUtilization", gauge.read().percent)
         metrics.record("DependencyDown", len(receiver.waits_for))
         metrics.flush()
