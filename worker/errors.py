@@ -105,6 +105,7 @@ class JobReason(StrEnum):
     LEASE_LOST = "lease_lost"
     INTERRUPTED = "interrupted"
     LAST_RECEIVE = "last_receive"
+    CANCELLED = "cancelled"
     AWS_UNAVAILABLE = "aws_unavailable"
     AWS_THROTTLED = "aws_throttled"
     AWS_FORBIDDEN = "aws_forbidden"

@@ -22,6 +22,10 @@ SHARED = ("n_", "e_")
 """Counters of a batch: those who do its chunks add to them without its lease."""
 
 
+OVER = {"failed", "cancelled"}
+"""States in which anybody may note what was done."""
+
+
 class Watch:
     """Sees every write, and looks at what is left in the end. `broken` tells what did not hold."""
 
@@ -86,7 +90,7 @@ class Watch:
             }
             ours = before["lease_owner"] == life.name
             self.claim(
-                ours or all(name.startswith(SHARED) for name in changed),
+                ours or all(name.startswith(SHARED) for name in changed) or before["state"] in OVER,
                 f"{life} changed {sorted(changed)} of {what}, on which {before['lease_owner']} has the lease",
             )
         if before.get("state") == "running" and before["fence"] < after["fence"]:
@@ -98,7 +102,7 @@ class Watch:
         if before.get("fence") != after["fence"]:
             self._holders[batch, part] = life
         if before:
-            self.claim(before["state"] in {"running", "failed"}, f"{life} changed {what}, which was {before['state']}")
+            self.claim(before["state"] != "completed", f"{life} changed {what}, which was {before['state']}")
         if after["state"] == "completed":
             self.completions[batch, part] += 1
             if part == "batch":

@@ -88,6 +88,16 @@ class Journal:
             raise Killed
 
 
+ANEW: dict[str, Any] = {
+    "strikes": {},
+    "on_trial": None,
+    "summary_key": None,
+    "chunks_total": None,
+    "chunks_sent": 0,
+}
+"""What a batch that begins anew forgets."""
+
+
 class FakeLedger:
     """Batches and creators in memory, under the state table's conditions. `finished` counts final records written."""
 
@@ -141,7 +151,7 @@ class FakeLedger:
             after_end=ended,
             error_code=None,
             error_message=None,
-            **({"strikes": {}, "on_trial": None, "chunks_total": None, "chunks_sent": 0} if anew else {}),
+            **(ANEW if anew else {}),
         )
         self.journal.after("take")
         return self.batches[name], True
@@ -183,6 +193,12 @@ class FakeLedger:
 
     async def note_summary(self, lease: Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
         self._held("note_summary", lease, summary_key=summary_key, counts=counts)
+
+    async def note_unfinished(self, batch_id: str, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        self.journal.before("note_unfinished")
+        if self.batches[batch_id].state in {BatchState.FAILED, BatchState.CANCELLED}:
+            self.batches[batch_id] = replace(self.batches[batch_id], summary_key=summary_key, counts=counts)
+        self.journal.after("note_unfinished")
 
     async def complete(self, lease: Lease) -> None:
         self._held("complete", lease, state=BatchState.COMPLETED, lease_expires=0.0)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,9 @@ from worker.images.collage import compose
 from worker.jobs import finish, leasing
 from worker.jobs.batch import BatchWork, Delivery
 from worker.jobs.creator import ImageRules
+from worker.jobs.finish import Finisher
 from worker.jobs.gate import Memory, Thresholds
+from worker.jobs.leasing import Leases
 from worker.jobs.outcomes import combined
 from worker.jobs.ports import Ports
 from worker.model import (
@@ -266,7 +269,33 @@ async def test_a_manifest_without_its_columns_fails_the_batch_and_says_why_besid
     assert told["error_message"] == outcome.message
     assert told["batch_id"] == shop.batch_id
     assert told["failed_at"] == "2025-01-19T12:00:00Z"
-    assert shop.results.documents == {}
+    assert (shop.summary()["status"], shop.summary()["creators"]) == ("failed", [])
+
+
+async def test_a_cancelled_batch_has_a_summary_of_what_was_done_and_can_be_begun_anew() -> None:
+    shop = Shop()
+    await shop.run()
+    record = replace(shop.record, state=BatchState.CANCELLED, summary_key=None)
+    shop.ledger.batches[shop.batch_id] = record
+    shop.manifests.objects = {KEY: MANIFEST}
+    leases = Leases(shop.ledger, owner="cancel", seconds=LEASE, clock=shop.clock)
+    finisher = Finisher(
+        manifests=shop.manifests,
+        results=shop.results,
+        ledger=shop.ledger,
+        leases=leases,
+        chunk_files=None,
+        clock=shop.clock,
+    )
+    await finisher.close_cancelled(record)
+    assert shop.summary()["status"] == "cancelled"
+    assert {line["creator"] for line in shop.summary()["creators"]} == {"ann", "bob", "cid"}
+    assert json.loads(shop.manifests.objects[f"{FAILED}.error.json"])["error_code"] == "cancelled"
+    assert FAILED in shop.manifests.objects
+    shop.manifests.objects = {KEY: MANIFEST}
+    shop.clock.now += 1
+    assert await shop.run() == Succeeded()
+    assert shop.record.state is BatchState.COMPLETED
 
 
 async def test_a_dropped_object_s_metadata_is_its_configuration() -> None:

@@ -94,7 +94,7 @@ class Batches(Table):
             seen.unit,
             TAKE
             + ", attempts = :attempts, after_end = :ended REMOVE error_code, error_message"
-            + (", strikes, on_trial, chunks_total, chunks_sent" if is_begun_anew else ""),
+            + (", strikes, on_trial, summary_key, chunks_total, chunks_sent" if is_begun_anew else ""),
             condition="#state = :seen_state AND fence = :seen_fence AND lease_expires = :seen_expires",
             values={name: values[name] for name in TAKE_VALUES}
             | {
@@ -172,6 +172,21 @@ class Batches(Table):
             lease,
             "SET summary_key = :key, counts = :counts, updated_at = :stamp, #ttl = :ttl",
             {":key": summary_key, ":counts": dict(counts)},
+        )
+
+    async def note_unfinished(self, batch_id: str, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        """Note the summary of a batch that failed or was cancelled; nothing is noted where it has begun anew."""
+        await self._update(
+            batch_id,
+            WHOLE,
+            "SET summary_key = :key, counts = :counts, updated_at = :stamp, #ttl = :ttl",
+            condition="#state = :failed OR #state = :cancelled",
+            values={
+                ":key": summary_key,
+                ":counts": dict(counts),
+                ":failed": BatchState.FAILED,
+                ":cancelled": BatchState.CANCELLED,
+            },
         )
 
     async def complete(self, lease: Lease) -> None:

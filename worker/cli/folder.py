@@ -129,6 +129,10 @@ class MemoryLedger:
         """Remember them for whoever started the batch."""
         self.summary_key, self.counts = summary_key, counts
 
+    async def note_unfinished(self, batch_id: str, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
+        """Remember them for whoever started the batch."""
+        self.summary_key, self.counts = summary_key, counts
+
     async def complete(self, lease: Lease) -> None:
         """Do nothing."""
 

@@ -183,6 +183,8 @@ class BatchWork:
 
     async def _answered(self, job: Job, head: ManifestHead | None, record: BatchRecord) -> Outcome:
         """Answer from the record of a batch that is over."""
+        if record.state is not BatchState.COMPLETED and record.summary_key is None and record.asked is not None:
+            await self._finisher.tell_unfinished(record)
         if record.state is not BatchState.COMPLETED and head is not None and job.dropped is not None:
             # Whoever closed it may have died before this.
             await self._manifests.archive(job.dropped, head, batch_id=record.id, failed=True)

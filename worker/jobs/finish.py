@@ -73,7 +73,7 @@ class Finisher:
         async def records() -> AsyncIterator[list[CreatorRecord]]:
             yield sorted(done.records, key=lambda record: record.creator)
 
-        await self._summarise(batch, done.tally.totals(), rejects, records(), worked)
+        await self._sum_up(batch, done.tally.totals(), rejects, records(), worked)
 
     async def close(self, batch: Batch) -> None:
         """Archive the manifest where an event started the batch, and close its record."""
@@ -122,23 +122,45 @@ class Finisher:
         """
         log.error("batch.failed", reason=error.reason, error=str(error))
         if dropped is not None:
-            document = {
-                "batch_id": lease.id,
-                "error_code": error.reason,
-                "error_message": str(error),
-                "failed_at": iso(self._now()),
-                "source": f"s3://{dropped.bucket}/{dropped.key}",
-                "version": dropped.version,
-                "etag": dropped.etag,
-            }
-            await self._manifests.put_error(dropped, json.dumps(document, indent=1).encode(), batch_id=lease.id)
-            failpoint("finish.error_written")
+            await self._put_error(lease.id, error, dropped)
         # Before the manifest moves: whoever finds it gone has to find the reason in the record.
         await self._ledger.fail(lease, code=error.reason, message=str(error))
         failpoint("finish.failure_noted")
-        if dropped is not None and there is not None:
-            await self._manifests.archive(dropped, there, batch_id=lease.id, failed=True)
+        record = await self._ledger.batch(lease.id)
+        failpoint("finish.failure_known")
+        if record is not None and record.asked is not None:
+            await self.tell_unfinished(record)
+        if dropped is not None:
+            await self._archive_failed(lease.id, dropped, there)
+
+    async def close_cancelled(self, record: BatchRecord) -> None:
+        """Tell what was done of a batch that was cancelled, and archive its manifest where an event started it."""
+        await self.tell_unfinished(record)
+        dropped = header_of(record).job.dropped
+        if dropped is None:
+            return
+        text = f"batch {record.id} was cancelled; drop its manifest again to begin it anew"
+        error = TerminalError(JobReason.CANCELLED, text)
+        await self._put_error(record.id, error, dropped)
+        await self._archive_failed(record.id, dropped, await self._still_there(dropped))
+
+    async def _archive_failed(self, batch_id: str, dropped: S3Manifest, there: ManifestHead | None) -> None:
+        if there is not None:
+            await self._manifests.archive(dropped, there, batch_id=batch_id, failed=True)
             failpoint("finish.failed_archived")
+
+    async def _put_error(self, batch_id: str, error: TerminalError, dropped: S3Manifest) -> None:
+        document = {
+            "batch_id": batch_id,
+            "error_code": error.reason,
+            "error_message": str(error),
+            "failed_at": iso(self._now()),
+            "source": f"s3://{dropped.bucket}/{dropped.key}",
+            "version": dropped.version,
+            "etag": dropped.etag,
+        }
+        await self._manifests.put_error(dropped, json.dumps(document, indent=1).encode(), batch_id=batch_id)
+        failpoint("finish.error_written")
 
     async def _there(self, batch: Batch) -> ManifestHead | None:
         return await self._still_there(batch.job.dropped) if batch.job.dropped else None
@@ -151,10 +173,14 @@ class Finisher:
 
     # --- what is told of it -----------------------------------------------------------------------------------------
 
-    async def sum_up_records(self, batch: Batch, record: BatchRecord, status: str) -> None:
-        """Write summary and report of what was done of a batch that did not come to its end, from its records."""
-        records = self._recorded(batch.id)
-        await self._summarise(batch, _tally_of(record), _rejects_of(record), records, self._since(batch), status)
+    async def tell_unfinished(self, record: BatchRecord) -> None:
+        """Write summary and report of what was done of a batch that failed or was cancelled, from its records."""
+        batch = header_of(record).batch(Lease(record.id, record.owner, record.fence))
+        tally = _tally_of(record)
+        records = self._recorded(record.id)
+        key = await self._summarise(batch, tally, _rejects_of(record), records, self._since(batch), record.state)
+        await self._ledger.note_unfinished(record.id, summary_key=key, counts=tally.counts())
+        failpoint("finish.unfinished_noted")
 
     async def _sum_up_split(self, batch: Batch, record: BatchRecord) -> None:
         """Write the summary from the chunks' results or, where one has expired, from the creators' records."""
@@ -164,12 +190,11 @@ class Finisher:
         failpoint("finish.plan_read")
         try:
             records = self._results_of(batch.id, record.chunks_total or 0, self._chunk_files)
-            await self._summarise(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
+            await self._sum_up(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
         except _ResultGone:
             log.warning("finish.results_expired")
-            await self._summarise(
-                batch, _tally_of(record, plan), plan.rejects, self._recorded(batch.id), self._since(batch)
-            )
+            records = self._recorded(batch.id)
+            await self._sum_up(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
 
     async def _results_of(
         self, batch_id: str, chunks: int, chunk_files: ChunkFiles
@@ -193,6 +218,19 @@ class Finisher:
                 some = []
         yield some
 
+    async def _sum_up(
+        self,
+        batch: Batch,
+        tally: Tally,
+        rejects: Rejects,
+        records: AsyncIterator[list[CreatorRecord]],
+        worked: float,
+    ) -> None:
+        """Write report and summary of a batch that came to its end, and note that they are there."""
+        key = await self._summarise(batch, tally, rejects, records, worked, BatchState.COMPLETED)
+        await self._ledger.note_summary(batch.lease, summary_key=key, counts=tally.counts())
+        failpoint("finish.summary_noted")
+
     async def _summarise(
         self,
         batch: Batch,
@@ -200,15 +238,18 @@ class Finisher:
         rejects: Rejects,
         records: AsyncIterator[list[CreatorRecord]],
         worked: float,
-        status: str = "completed",
-    ) -> None:
-        """Write report and summary through a local file, so that memory does not grow with the batch, and note them."""
+        state: BatchState,
+    ) -> str:
+        """Write report and summary through a local file, so that memory does not grow with the batch; returns the key.
+
+        The tally counts the records then.
+        """
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         with tempfile.TemporaryFile(prefix="creators-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
             async for some in records:
                 _gather(some, tally, lines, shown)
             failpoint("finish.creators_gathered")
-            top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=status)
+            top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=state)
             key = summary_key(batch.job.output_prefix, batch.id)
             page = report({**top, "creators": shown[True] + shown[False]}).encode()
             await self._results.put_document(report_key(key), page, "text/html; charset=utf-8")
@@ -217,8 +258,7 @@ class Finisher:
             whole.seek(0)
             await self._results.put_document(key, whole, "application/json")
             failpoint("finish.summary_written")
-        await self._ledger.note_summary(batch.lease, summary_key=key, counts=tally.counts())
-        failpoint("finish.summary_noted")
+        return key
 
     def _since(self, batch: Batch) -> float:
         return (self._now() - batch.started_at).total_seconds()

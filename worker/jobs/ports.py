@@ -146,6 +146,9 @@ class Ledger(Protocol):
     async def note_summary(self, lease: Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:
         """Note that the summary is written."""
 
+    async def note_unfinished(self, batch_id: str, *, summary_key: str, counts: Mapping[str, Any]) -> None:
+        """Note the summary of a batch that failed or was cancelled; nothing is noted where it has begun anew."""
+
     async def complete(self, lease: Lease) -> None:
         """Close the batch as completed."""
 

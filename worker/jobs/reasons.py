@@ -90,6 +90,7 @@ JOBS = {
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
     JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
+    JobReason.CANCELLED: "Somebody cancelled the batch. Drop its manifest again to begin it anew.",
     JobReason.LAST_RECEIVE: "The queue was about to give the message up. A fresh copy took its place.",
     JobReason.WORKER_CRASHED: "Three workers in a row ended at this work before it made any progress.",
     JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB fails or does not answer. The work waits, at no cost.",
