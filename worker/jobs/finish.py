@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -178,7 +178,9 @@ class Finisher:
         batch = header_of(record).batch(Lease(record.id, record.owner, record.fence))
         tally = _tally_of(record)
         records = self._recorded(record.id)
-        key = await self._summarise(batch, tally, _rejects_of(record), records, self._since(batch), record.state)
+        key = await self._summarise(
+            batch, tally, _rejects_of(record), records, self._since(batch), record.state, why=_why_it_ended(record)
+        )
         await self._ledger.note_unfinished(record.id, summary_key=key, counts=tally.counts())
         failpoint("finish.unfinished_noted")
 
@@ -239,10 +241,11 @@ class Finisher:
         records: AsyncIterator[list[CreatorRecord]],
         worked: float,
         state: BatchState,
+        why: Sequence[str] = (),
     ) -> str:
         """Write report and summary through a local file, so that memory does not grow with the batch; returns the key.
 
-        The tally counts the records then.
+        The tally counts the records then. `why` stands first among the warnings.
         """
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         with tempfile.TemporaryFile(prefix="creators-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
@@ -250,6 +253,7 @@ class Finisher:
                 _gather(some, tally, lines, shown)
             failpoint("finish.creators_gathered")
             top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=state)
+            top["warnings"] = [*why, *top["warnings"]]
             key = summary_key(batch.job.output_prefix, batch.id)
             page = report({**top, "creators": shown[True] + shown[False]}).encode()
             await self._results.put_document(report_key(key), page, "text/html; charset=utf-8")
@@ -285,6 +289,12 @@ def failure_of(record: BatchRecord) -> Terminal | None:
     if record.error_code is None:
         return None
     return Terminal(JobReason(record.error_code), record.error_message or "it failed before", record.id)
+
+
+def _why_it_ended(record: BatchRecord) -> list[str]:
+    if record.state is BatchState.CANCELLED:
+        return ["The batch was cancelled; this is what was done by then. Drop its manifest again to begin it anew."]
+    return [f"The batch failed: {record.error_code}: {record.error_message}"]
 
 
 def _tally_of(record: BatchRecord, plan: Plan | None = None) -> Tally:
