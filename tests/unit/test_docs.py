@@ -15,6 +15,12 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = sorted(path.parent.name for path in (ROOT / "worker").glob("*/__init__.py"))
+NOT_TOLD = {"csv", "inline", "json", "latin", "list", "parsed", "processing", "queue", "retryable", "succeeded"} | {
+    "terminal",
+    "usable",
+    "work",
+}
+"""Words that every reader knows, and the outcomes, which have a table of their own."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -86,6 +92,27 @@ def test_the_walks_of_the_architecture_are_as_long_as_they_say() -> None:
     for title, text in zip(walks()[::2], walks()[1::2], strict=True):
         files = re.findall(r"^\d+\. `([^`]+)`", text, re.MULTILINE)
         assert f"{len(set(files))} files, {len(files)} hops" in title
+
+
+def test_every_noun_of_a_class_of_the_jobs_has_its_line_in_the_glossary() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    defined = " ".join(re.findall(r"\*\*([^*]+)\*\*", page[page.index("## Words") :])).lower()
+    modules = [ROOT / "worker/model.py", *(ROOT / "worker/jobs").glob("*.py"), *(ROOT / "worker/manifest").glob("*.py")]
+    names = {
+        name for path in modules for name in re.findall(r"^class ([A-Z]\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    nouns = {noun.lower().rstrip("s") for name in names for noun in re.findall(r"[A-Z][a-z]+", name)}
+    assert {noun for noun in nouns if noun.removesuffix("e") not in defined} == NOT_TOLD
+
+
+def test_a_page_that_says_that_nothing_is_lost_names_the_test_that_shows_it() -> None:
+    pages = [page for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if page.name != "reasons.md"]
+    told = [text for page in pages for text in page.read_text(encoding="utf-8").split("\n\n")]
+    promises = [
+        text for text in told if re.search(r"(nothing|none|no work) is\s+lost|loses\s+nothing", text, re.IGNORECASE)
+    ]
+    assert promises
+    assert [text for text in promises if "test" not in text] == []
 
 
 @pytest.mark.parametrize("page", ["docs", "docs/decisions", "."])
