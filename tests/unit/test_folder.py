@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fakes import batch_of, job
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.errors import Unavailable
+from worker.errors import TerminalError, Unavailable
 from worker.keys import metadata_key
 from worker.model import BatchState, CreatorRecord, CreatorStatus, S3Manifest
 
@@ -41,6 +41,11 @@ async def test_a_manifest_is_known_by_its_bytes(manifest: S3Manifest) -> None:
 @pytest.mark.parametrize("name", ["nowhere.csv", "."])
 async def test_what_is_no_file_is_no_manifest(tmp_path: Path, name: str) -> None:
     assert await FolderManifests().head(S3Manifest("file", str(tmp_path / name))) is None
+
+
+async def test_a_file_that_cannot_be_read_is_told_so() -> None:
+    with pytest.raises(TerminalError, match=r"cannot read /proc/self/mem: Input/output error"):
+        await FolderManifests().head(S3Manifest("file", "/proc/self/mem"))
 
 
 async def test_a_manifest_is_copied_from_its_start_and_stays_where_it_is(manifest: S3Manifest) -> None:

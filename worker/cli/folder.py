@@ -22,8 +22,11 @@ class FolderManifests:
         path = Path(manifest.key)
         if not path.is_file():
             return None
-        with path.open("rb") as file:
-            return ManifestHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
+        try:
+            with path.open("rb") as file:
+                return ManifestHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
+        except OSError as error:
+            raise TerminalError(JobReason.MANIFEST_FORBIDDEN, f"cannot read {path}: {error.strerror}") from error
 
     async def download(self, manifest: S3Manifest, _head: ManifestHead, file: BinaryIO) -> None:
         """Copy the file: what is worked from must not change meanwhile."""
