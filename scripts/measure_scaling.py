@@ -131,7 +131,7 @@ class Bill:
 
     def _s3(self, operation: str, _body: str) -> tuple[str, float]:
         method, _, path = operation.partition(" ")
-        places = r"collages|metadata|processing-summaries|/chunks/|/parts/|plan\.json|archived|csv-files"
+        places = r"collages|metadata|processing-summaries|/chunks/|/results/|plan\.json|archived|csv-files"
         found = re.search(places, path)
         price = {"PUT": PRICES["s3_thousand_puts"], "DELETE": 0.0}.get(method, PRICES["s3_thousand_gets"])
         return f"{method} {found[0].strip('/') if found else 'others'}", price / 1000

@@ -428,7 +428,7 @@ SCENARIOS = {
             "a creator ends its worker three times, and is given up",
             _inline,
             completed_or_given_up,
-            ("creator.given_up",),
+            ("creator.given_up_told", "creator.given_up"),
             armed="creator.covers_gathered=kill",
             killers=3,
         ),

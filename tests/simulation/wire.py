@@ -248,7 +248,9 @@ def _shown(came: Any) -> str:
     return "ok"
 
 
-_PLACES = re.compile(r"collages/|metadata/|summaries/.*html|summaries/|chunks/|parts/|plan|archived/|csv-files/|manual")
+_PLACES = re.compile(
+    r"collages/|metadata/|summaries/.*html|summaries/|chunks/|results/|plan|archived/|csv-files/|manual"
+)
 
 
 def _labels(name: str, operation: str, asked: dict[str, Any]) -> tuple[str, str]:

@@ -272,7 +272,7 @@ class World:
 
     async def _lose_files(self, order: Order, chance: random.Random) -> None:
         """Take a batch's files out of the temp bucket as soon as there is one of a kind, as their expiry would."""
-        kind = chance.choice(["/chunks/", "/parts/", "plan.json", ""])
+        kind = chance.choice(["/chunks/", "/results/", "plan.json", ""])
         while not (found := [key for key in self.buckets.keys(TEMP, f"processing/{order.id}/") if kind in key]):
             if self.loop.now >= self.troubled_for:
                 return

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -96,8 +96,16 @@ class CreatorWork:
         return record
 
     async def give_up(self, batch: Batch, group: CreatorGroup, reason: StrEnum) -> CreatorRecord:
-        """Record a creator as failed, without doing anything of it."""
+        """Record a creator as failed, without doing anything of it; its rows are told, so that it can be run again."""
         record = CreatorRecord(group.name, CreatorStatus.FAILED, errors={reason.value: 1})
+        told = {"outcome": "failed", "reason": reason, "message": "the creator was given up"}
+        images = [{"line": row.line, "url": row.url, **told} for row in group.rows]
+        await self._results.put_document(
+            metadata_key(batch.job.output_prefix, batch.id, group.name),
+            _metadata(batch, record, images),
+            "application/json",
+        )
+        failpoint("creator.given_up_told")
         await self._ledger.finish_creator(batch, record)
         failpoint("creator.given_up")
         self._report(record)
@@ -153,7 +161,7 @@ class CreatorWork:
         )
         await self._results.put_document(
             metadata_key(batch.job.output_prefix, batch.id, group.name),
-            _metadata(batch, record, group.rows, fates),
+            _metadata(batch, record, [_image(row, fate) for row, fate in zip(group.rows, fates, strict=True)]),
             "application/json",
         )
         failpoint("creator.metadata_written")
@@ -272,7 +280,7 @@ def _errors(fates: Sequence[Fate]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _metadata(batch: Batch, record: CreatorRecord, rows: Sequence[Row], fates: Sequence[Fate]) -> bytes:
+def _metadata(batch: Batch, record: CreatorRecord, images: Sequence[Mapping[str, Any]]) -> bytes:
     """Tell a creator's fate in JSON, a line for each row: indented as a whole, it would take three times the time."""
     head = {
         "creator": record.creator,
@@ -281,8 +289,8 @@ def _metadata(batch: Batch, record: CreatorRecord, rows: Sequence[Row], fates: S
         "mode": record.mode,
         "collages": list(record.collage_keys),
     }
-    images = ",\n".join(_JSON.encode(_image(row, fate)) for row, fate in zip(rows, fates, strict=True))
-    return f'{_JSON.encode(head)[:-1]}, "images": [\n{images}\n]}}\n'.encode("utf-8", "backslashreplace")
+    lines = ",\n".join(map(_JSON.encode, images))
+    return f'{_JSON.encode(head)[:-1]}, "images": [\n{lines}\n]}}\n'.encode("utf-8", "backslashreplace")
 
 
 def _image(row: Row, fate: Fate) -> dict[str, Any]:

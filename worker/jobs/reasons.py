@@ -43,6 +43,7 @@ MAY_CHANGE = frozenset(
         ImageReason.DECODE_TIMEOUT,
         ImageReason.DECODE_MEMORY,
         CreatorReason.OUT_OF_MEMORY,
+        CreatorReason.WORK_LOST,
         CreatorReason.INTERNAL_ERROR,
     }
 )
