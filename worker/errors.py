@@ -74,6 +74,7 @@ class RejectReason(StrEnum):
     FIELD_TOO_LONG = "field_too_long"
     NUL_BYTE = "nul_byte"
     BAD_QUOTING = "bad_quoting"
+    TOO_MANY_ROWS = "too_many_rows"
     BAD_ENCODING = "bad_encoding"
     EXTRA_FIELDS = "extra_fields"
     ROUNDED_NUMBER = "rounded_number"

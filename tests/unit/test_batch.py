@@ -272,6 +272,20 @@ async def test_a_manifest_without_its_columns_fails_the_batch_and_says_why_besid
     assert (shop.summary()["status"], shop.summary()["creators"]) == ("failed", [])
 
 
+async def test_no_row_is_left_out_in_silence_however_many_a_creator_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {f"https://h/{number}": not_found(f"https://h/{number}") for number in range(10_500)}
+    rows = "".join(f"ann,{url}\n" for url in gone)
+    shop = Shop(f"creator,url\n{rows}ann,https://h/good\n".encode())
+    shop.fetcher.answers.update(gone)
+    assert await shop.run() == Succeeded()
+    (ann,) = shop.summary()["creators"]
+    assert (ann["images_processed"], ann["errors"]) == (1, {"not_found": 10_500})
+    monkeypatch.setattr("worker.jobs.creator_loop.MAX_ROWS", 3)
+    shop = Shop(b"creator,url\n" + b"".join(b"ann,https://h/%d\n" % number for number in range(5)))
+    assert await shop.run() == Succeeded()
+    assert shop.summary()["rejects"]["by_reason"] == {"too_many_rows": 2}
+
+
 async def test_a_cancelled_batch_has_a_summary_of_what_was_done_and_can_be_begun_anew() -> None:
     shop = Shop()
     await shop.run()

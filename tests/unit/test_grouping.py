@@ -70,22 +70,6 @@ def test_a_group_is_found_by_the_name_that_its_first_row_gave_it() -> None:
         assert grouping.group("Lina", max_rows=9) is None
 
 
-@settings(deadline=None)
-@given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(1, 7))
-def test_pieces_hold_every_row_of_every_creator_in_order(creators: list[str], most: int) -> None:
-    entries = [Entry(creator, line, f"u{line}") for line, creator in enumerate(creators, 2)]
-    with Grouping() as grouping:
-        grouping.add(LineBlock(list(entries)))
-        pieces = list(grouping.pieces(max_rows=most))
-    assert [(group.name, row.line) for group, _ in pieces for row in group.rows] == sorted(
-        (entry[0], entry[1]) for entry in entries
-    )
-    for number, (group, more) in enumerate(pieces):
-        following = pieces[number + 1][0].name if number + 1 < len(pieces) else None
-        assert more is (following == group.name)
-        assert len(group.rows) == most if more else 0 < len(group.rows) <= most
-
-
 def test_groups_may_be_asked_for_again_after_giving_up_half_way() -> None:
     with Grouping() as grouping:
         grouping.add(batch(("a", 2, "u"), ("b", 3, "u"), ("c", 4, "u")))

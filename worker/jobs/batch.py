@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from worker.errors import Interrupted, JobError, JobReason, Postponed, TerminalError
+from worker.errors import Interrupted, JobError, JobReason, Postponed, RejectReason, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, header_of, written_header
@@ -230,6 +230,7 @@ class BatchWork:
             failpoint("batch.planned")
             if self._chunk_files is not None and _is_split(record, creators, grouping.rows):
                 chunks = await self._send_chunks(batch, record, grouping, tally, self._chunk_files, stop)
+                rejects = _with_left_out(rejects, grouping.left_out)
                 await self._chunk_files.write_plan(batch.id, Plan(rejects, grouping.rows, creators))
                 await self._ledger.note_plan(batch.lease, chunks=chunks, counts=tally.counts())
                 failpoint("batch.plan_noted")
@@ -237,6 +238,8 @@ class BatchWork:
                 return True
             source = GroupingSource(grouping)
             await self._creator_loop.work_through(batch, record, source, grouping.rows, done, stop)
+            rejects = _with_left_out(rejects, grouping.left_out)
+            tally.rejects_total = rejects.total
             await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)
         return False
 
@@ -294,6 +297,13 @@ def _configured(job: Job, head: ManifestHead | None) -> tuple[Job, TerminalError
         return replace(job, config=config_in_metadata(head.metadata, job.config)), None
     except TerminalError as error:
         return job, error
+
+
+def _with_left_out(rejects: Rejects, count: int) -> Rejects:
+    """Count the rows of creators that have more than are looked at."""
+    if not count:
+        return rejects
+    return replace(rejects, by_reason={**rejects.by_reason, RejectReason.TOO_MANY_ROWS.value: count})
 
 
 def _is_split(record: BatchRecord, creators: int, rows: int) -> bool:

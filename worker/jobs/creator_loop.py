@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 GROUPS_AT_A_TIME = 64
 """Creator groups that are read from a grouping in one go, off the event loop."""
 
-MAX_ROWS = 10_000
-"""Rows of one creator that are looked at; many times what a collage can show."""
+MAX_ROWS = 100_000
+"""Rows of one creator that are looked at: some 25 MB of memory. What is beyond them is a reject, `too_many_rows`."""
 
 
 @dataclass(slots=True)

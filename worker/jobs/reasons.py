@@ -62,6 +62,7 @@ REJECTS = {
     RejectReason.NO_CREATOR: "The line has no creator.",
     RejectReason.FIELD_TOO_LONG: "A field, or the line, is longer than any real one.",
     RejectReason.NUL_BYTE: "The line has a NUL byte in it.",
+    RejectReason.TOO_MANY_ROWS: "The creator has more rows than a worker looks at. Split them between two creators.",
     RejectReason.BAD_QUOTING: "A quotation mark is opened and not closed.",
     RejectReason.BAD_ENCODING: "The line holds bytes that are no text. Save the manifest as UTF-8.",
     RejectReason.EXTRA_FIELDS: "The line has more fields than the header. Put a field that holds a comma in quotes.",

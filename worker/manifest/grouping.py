@@ -106,21 +106,6 @@ class Grouping:
             self.left_out += left_out
             yield CreatorGroup(self._name(key, kept[0].line), kept), left_out
 
-    def pieces(self, *, max_rows: int) -> Iterator[tuple[CreatorGroup, bool]]:
-        """Give all rows of each creator, in file order, in pieces of up to `max_rows`, one piece after the other.
-
-        With each piece comes whether its creator has a further one. Holds two pieces, whatever a creator has. May be
-        called again, from the start. Raises what `groups` raises.
-        """
-        for key, group in itertools.groupby(self._sorted_rows(), itemgetter(0)):
-            rows = iter(group)
-            piece = _some(rows, max_rows)
-            name = self._name(key, piece[0].line)
-            while piece:
-                following = _some(rows, max_rows)
-                yield CreatorGroup(name, piece), bool(following)
-                piece = following
-
     def _name(self, key: str, line: int) -> str:
         """Return the name of the group with this key as its first row, on this line, has it."""
         if not self._renamed:
