@@ -264,6 +264,7 @@ TERMINAL: list[tuple[object, JobReason, tuple[str, ...]]] = [
     ({"Records": [{**s3_record(), "s3": {}}]}, JobReason.BAD_VALUE, ("Records[].s3", "object.key")),
     ({"Records": [s3_record(key=5)]}, JobReason.BAD_VALUE, ("Records[].s3", "object.key")),  # type: ignore[arg-type]
     ({**eventbridge_event(), "detail": {}}, JobReason.BAD_VALUE, ("detail", "object.key")),
+    (eventbridge_event("csv-files/\ud800.csv"), JobReason.BAD_VALUE, ("the object's key", "1024")),
 ]
 
 

@@ -234,6 +234,8 @@ def _created(bucket: object, key: object, version: object, etag: object, default
             f"{_shown(key)} in {_shown(bucket)}: only objects under csv-files/ of {defaults.input_bucket} start a "
             "batch, and of those no folder markers and no *.error.json"
         )
+    if _bytes_of(key) > MAX_KEY:
+        _bad_value("the object's key", key, f"1 to {MAX_KEY} bytes of UTF-8")
     manifest = S3Manifest(defaults.input_bucket, key, _text(version), _text(etag))
     return Job(manifest, defaults.output_prefix, defaults.config, from_event=True)
 
