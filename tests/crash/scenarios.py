@@ -141,6 +141,14 @@ def _begun_before(place: Place, origin: Origin) -> Asked:
     return asked
 
 
+def _replaced(place: Place, origin: Origin) -> Asked:
+    """Drop a manifest whose batch somebody has taken, and died; then drop another one under its name."""
+    asked = _begun_before(place, origin)
+    rows, creators = _rows(origin, token())
+    place.put(asked.key, rows)
+    return Asked(asked.key, rows, creators)
+
+
 def _slow(place: Place, origin: Origin) -> Asked:
     """Drop five creators whose first chunk takes so long that something can be taken away meanwhile."""
     tag = token()
@@ -306,6 +314,25 @@ def work_lost(place: Place, asked: Asked) -> None:
     _dead_at_least_once(place, "worker_crashed", batch_id, most=6)
 
 
+def replaced(place: Place, asked: Asked) -> None:
+    """The batch of the upload that is gone failed and says so; the newer one is completed."""
+    batches = whole_batches(place)
+    states = {item["state"]: (batch_id, item) for batch_id, item in batches.items()}
+    assert set(states) == {"completed", "failed"}
+    assert states["failed"][1]["error_code"] == "manifest_changed"
+    records_are_right_but_for_others(place, states["completed"][0], asked)
+    _dead_at_least_once(place, "manifest_changed", states["failed"][0])
+
+
+def records_are_right_but_for_others(place: Place, batch_id: str, asked: Asked) -> None:
+    """Each creator has its record."""
+    found = {
+        name: (item["status"], int(item["images_processed"]), {k: int(v) for k, v in item["errors"].items()})
+        for name, item in place.records(batch_id).items()
+    }
+    assert found == asked.creators
+
+
 def refused(place: Place, asked: Asked) -> None:
     """The message is in the dead-letter queue with its reason, which the record tells, too."""
     ((batch_id, batch),) = whole_batches(place).items()
@@ -461,6 +488,13 @@ SCENARIOS = {
             _begun_before,
             completed,
             ("suspects.creator_begun",),
+        ),
+        Scenario(
+            "replaced",
+            "a newer upload takes the place of a manifest whose batch somebody has taken, and died",
+            _replaced,
+            replaced,
+            ("batch.replaced_known", "batch.replaced_taken"),
         ),
         Scenario(
             "an error",

@@ -1,6 +1,7 @@
 """One batch, from its manifest to its summary: what its message comes to, and that it converges after any end."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from worker.jobs.gate import Memory, Thresholds
 from worker.jobs.leasing import Leases
 from worker.jobs.outcomes import combined
 from worker.jobs.ports import Ports
+from worker.keys import batch_id
 from worker.model import (
     BatchState,
     CreatorRecord,
@@ -270,6 +272,19 @@ async def test_a_manifest_without_its_columns_fails_the_batch_and_says_why_besid
     assert told["batch_id"] == shop.batch_id
     assert told["failed_at"] == "2025-01-19T12:00:00Z"
     assert (shop.summary()["status"], shop.summary()["creators"]) == ("failed", [])
+
+
+async def test_a_batch_whose_manifest_was_replaced_before_it_was_planned_does_not_stay_running() -> None:
+    shop = Shop()
+    old = hashlib.sha256(MANIFEST).hexdigest()
+    asked = replace(job(KEY), manifest=replace(job(KEY).manifest, etag=old))
+    await shop.ledger.take(batch_id(asked), owner="dead", source_csv="covers.csv", lease_seconds=LEASE)
+    shop.lease_runs_out()
+    shop.manifests.objects[KEY] = MANIFEST + b"dan,https://h/d1\n"
+    assert await shop.run(asked) == Succeeded()
+    gone, done = shop.ledger.batches.values()
+    assert (gone.id, gone.state, gone.error_code) == (batch_id(asked), BatchState.FAILED, "manifest_changed")
+    assert done.state is BatchState.COMPLETED
 
 
 async def test_no_row_is_left_out_in_silence_however_many_a_creator_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from worker.failpoints import failpoint
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, header_of, written_header
 from worker.jobs.creator_loop import CreatorLoop, Done, GroupingSource
-from worker.jobs.finish import Finisher, all_done
+from worker.jobs.finish import NEVER, Finisher, all_done
 from worker.jobs.leasing import Leases
 from worker.jobs.messages import config_in_metadata
 from worker.jobs.outcomes import outcome_of
@@ -38,6 +38,7 @@ from worker.model import (
     Lease,
     ManifestHead,
     Outcome,
+    S3Manifest,
     Succeeded,
     Terminal,
 )
@@ -99,7 +100,9 @@ class BatchWork:
             return await self._run_chunk(job, delivery, stop)
         with structlog.contextvars.bound_contextvars(source_csv=manifest_name(job)):
             try:
+                named = job
                 job, head = await self._identified(job)
+                await self._close_replaced(named, head)
             except JobError as error:
                 return outcome_of(error, None)
             identifier = batch_id(job)
@@ -136,6 +139,26 @@ class BatchWork:
         if head is None:
             return job, None
         return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
+
+    async def _close_replaced(self, named: Job, head: ManifestHead | None) -> None:
+        """Close the batch of an upload that a newer one has replaced before it was planned: nobody can plan it now.
+
+        Raises `LeaseHeld` while a worker is at it, which has read it in time.
+        """
+        manifest = named.manifest
+        if head is None or not isinstance(manifest, S3Manifest) or manifest.version is not None:
+            return
+        if manifest.etag in {None, head.etag}:
+            return
+        known = await self._ledger.batch(batch_id(named))
+        failpoint("batch.replaced_known")
+        if known is None or known.state is not BatchState.RUNNING or known.chunks_total is not None:
+            return
+        _, lease = await self._leases.take(known.id, source_csv=known.source_csv, as_of=NEVER)
+        failpoint("batch.replaced_taken")
+        if lease is not None:
+            told = f"s3://{manifest.bucket}/{manifest.key} was replaced by a newer upload, which is a batch of its own"
+            await self._finisher.fail(lease, TerminalError(JobReason.MANIFEST_CHANGED, told), named.dropped, None)
 
     async def _run_identified(
         self, job: Job, head: ManifestHead | None, delivery: Delivery, stop: asyncio.Event
