@@ -365,7 +365,8 @@ def _dead_at_least_once(place: Place, code: str, batch_id: str, most: int = 3) -
 # --- the ways -------------------------------------------------------------------------------------------------------
 
 ONE = (
-    "receive.received receive.understood batch.manifest_seen batch.taken planning.manifest_fetched batch.planned "
+    "receive.received receive.understood batch.manifest_seen batch.receives_left batch.taken "
+    "planning.manifest_fetched batch.planned "
     "creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
     "creator.recorded creator_loop.creator_done finish.creators_gathered finish.report_written "
     "finish.summary_written finish.summary_noted "
@@ -374,7 +375,7 @@ ONE = (
 MANY = (
     "receive.received chunks.file_written batch.written_noted chunks.messages_sent batch.chunks_sent "
     "batch.sent_noted chunks.plan_written batch.plan_noted batch.looked_again batch.released "
-    "chunk.batch_known chunk.taken chunks.object_read chunk.read creator.collage_written "
+    "chunk.batch_known chunk.receives_left chunk.taken chunks.object_read chunk.read creator.collage_written "
     "creator.recorded chunk.worked chunks.result_stored chunk.result_written chunk.completed finish.looked "
     "finish.taken finish.plan_read finish.creators_gathered finish.report_written finish.summary_written "
     "finish.summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"

@@ -208,6 +208,19 @@ async def test_before_the_last_receive_is_used_a_fresh_copy_takes_its_place() ->
     assert await town.chunk(1) == Succeeded()
 
 
+async def test_a_fresh_copy_keeps_the_trace_of_the_worker_that_ended() -> None:
+    town = Town()
+    await town.plan()
+    await town.ledger.take(
+        town.id, owner="dead", source_csv="covers.csv", lease_seconds=60, unit="chunk/000001", fence_above=1
+    )
+    town.clock.now += 61
+    before = town.ledger.batches[f"{town.id} chunk/000001"]
+    outcome = await town.chunk(1, is_last=True)
+    assert isinstance(outcome, Retryable)
+    assert town.ledger.batches[f"{town.id} chunk/000001"] == before
+
+
 async def test_a_second_plan_cuts_like_the_first_whatever_the_setting_says_by_then() -> None:
     town = Town()
     await town.plan(creators=1)

@@ -168,6 +168,10 @@ class BatchWork:
             failpoint("batch.gone_looked_up")
             if known is not None and known.state is not BatchState.RUNNING:
                 return await self._answered(job, None, known)
+        if delivery.is_last and await self._ledger.batch(batch_id(job)) is not None:
+            # Not with the lease in hand: giving it back would hide that the last worker ended under it.
+            raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+        failpoint("batch.receives_left")
         job, wrong = _configured(job, head)
         record, lease = await self._taken(job, delivery)
         failpoint("batch.taken")

@@ -78,6 +78,10 @@ class ChunkWork:
             own = await self._ledger.batch(chunk.batch_id, unit=chunk_unit(chunk.number))
             failpoint("chunk.own_known")
             return (own and failure_of(own)) or Succeeded()  # its dead letter may not have got away the first time
+        if is_last and await self._ledger.batch(chunk.batch_id, unit=chunk_unit(chunk.number)) is not None:
+            # Not with the lease in hand: giving it back would hide that the last worker ended under it.
+            raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+        failpoint("chunk.receives_left")
         record, lease = await self._leases.take(
             chunk.batch_id, source_csv=known.source_csv, unit=chunk_unit(chunk.number), fence_above=known.fence
         )
