@@ -2,8 +2,10 @@ locals {
   # The codes of worker/errors.py that a creator's errors are counted under; a test compares the lists.
   image_reasons = [
     "bad_url", "expired", "address_refused", "forbidden", "not_found", "rate_limited", "server_error", "timeout", "dns",
-    "connect", "tls", "too_large", "too_many_pixels", "too_small", "not_an_image", "unsupported_format", "truncated",
-    "duplicate", "decoder_crashed", "decode_timeout", "decode_memory", "out_of_memory", "internal_error",
+    "connect", "tls", "too_large", "too_many_pixels", "too_small", "not_an_image", "unsupported_format",
+    "unsupported_encoding", "truncated",
+    "duplicate", "decoder_crashed", "decode_timeout", "decode_memory", "out_of_memory",
+    "worker_crashed", "work_lost", "internal_error",
   ]
 
   failures_by_reason = join(", ", [for reason in local.image_reasons : "sum(errors.${reason}) as ${reason}"])
