@@ -18,6 +18,7 @@ for module in pkgutil.walk_packages(worker.__path__, "worker."):
     if module.name != "worker.__main__":
         importlib.import_module(module.name)
 importlib.import_module("botocore.session")
+importlib.import_module("python_calamine")
 
 built = {"_jpeg.c": jpeg.is_built(), "_webp.c": webp.is_built(), "_lanczos.c": lanczos.is_built()}
 built |= {"_hevc.c": heif_decoding.is_built("HEIC"), "_av1.c": heif_decoding.is_built("AVIF")}

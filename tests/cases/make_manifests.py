@@ -8,8 +8,11 @@ Names and addresses are made up. Each file stands for a kind: an export of a too
 import csv
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
+
+import openpyxl
 
 FOLDER = Path(__file__).parent / "manifests"
 TWO = {"mara.cooks": 2, "the_kayaker": 1}
@@ -46,6 +49,55 @@ def simple(names: str, *, delimiter: str = ",", head: str = "") -> str:
 def once(names: str) -> dict[str, Any]:
     """What is expected of `simple`."""
     return {"creators": dict.fromkeys(names.split(" "), 1), "rejects": 0}
+
+
+def workbook(sheets: dict[str, list[list[Any]]], *, merge: str = "") -> bytes:
+    """A workbook as openpyxl writes it, the same on every day."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+        if merge:
+            sheet.merge_cells(merge)
+    written, again = io.BytesIO(), io.BytesIO()
+    book.save(written)
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(again, "w", zipfile.ZIP_STORED) as new:
+        for part in old.namelist():
+            if not part.startswith("docProps/"):  # they hold the time
+                new.writestr(zipfile.ZipInfo(part), old.read(part))
+    return again.getvalue()
+
+
+def other_formats(two: dict[str, Any]) -> dict[str, tuple[str | bytes, dict[str, Any]]]:
+    """Tables that are no CSV."""
+    found: dict[str, tuple[str | bytes, dict[str, Any]]] = {}
+    api = [{"id": str(n), "author": {"uniqueId": who, "nickname": "Shown"}, "video": {"cover": cover(n), "width": 576}} for n, who in enumerate(OWNERS, 1)]  # fmt: skip
+    found["web-api.json"] = (json.dumps(api, indent=2), two | {
+        "s3": True, "source": {"format": "json", "creator_column": "author.uniqueId", "url_column": "video.cover"}
+    })  # fmt: skip
+    app = [{"aweme_id": n, "author": {"unique_id": who}, "video": {"cover": {"uri": "x", "url_list": [cover(n), page(n)]}}} for n, who in enumerate(OWNERS, 1)]  # fmt: skip
+    found["app-api.jsonl"] = ("\n".join(map(json.dumps, app)), two | {
+        "source": {"format": "jsonl", "url_column": "video.cover.url_list"}
+    })  # fmt: skip
+    found["printed-by-jq.json"] = ("\n".join(json.dumps(each, indent=2) for each in api), two | {"source": {"format": "jsonl"}})  # fmt: skip
+    line = '{{"creator": {}, "cover_url": "{}"}}'.format
+    mixed = [line('"ann"', cover(1)), line("oops", ""), "", "null", line("6785180123456789012", cover(2)), line("NaN", cover(3))]  # fmt: skip
+    found["broken-lines.jsonl"] = ("\n".join(mixed), {
+        "creators": {"ann": 1, "6785180123456789012": 1}, "rejects": 3,
+        "source": {"skipped": {"empty_lines": 1, "repeated_headers": 0, "lines_above_the_header": 0}}
+    })  # fmt: skip
+    found["cut-off.json"] = (json.dumps(api)[:-40], {"creators": {"mara.cooks": 1, "the_kayaker": 1}, "rejects": 1})
+    found["around-the-rows.json"] = (json.dumps({"status": 0, "items": api}), {"error": "manifest_not_csv"})
+    found["rows-in-json.xlsx"] = (json.dumps(api), two)
+    sheets = {"About": [["by us"]], "Covers": [["January"], [], ["Creator", "Cover"], *([who, cover(n)] for n, who in enumerate(OWNERS, 1))]}  # fmt: skip
+    found["second-sheet.xlsx"] = (workbook(sheets), two | {"source": {"format": "xlsx", "creator_column": "Creator"}})
+    merged = {"Covers": [["Creator", "Cover"], ["ann", cover(1)], [None, cover(2)], ["bob", cover(3)], [6785180123456789012, cover(4)], [7, cover(5)]]}  # fmt: skip
+    found["merged-cells.csv"] = (workbook(merged, merge="A2:A3"), {
+        "creators": {"ann": 2, "bob": 1, "7": 1}, "rejects": 1, "source": {"format": "xlsx"}
+    })  # fmt: skip
+    return found
 
 
 def cases() -> dict[str, tuple[bytes, dict[str, Any]]]:
@@ -152,6 +204,7 @@ def cases() -> dict[str, tuple[bytes, dict[str, Any]]]:
     found["rounded-in-another-locale.csv"] = (
         f"creator;cover_url\n6,78518E+18;{cover(1)}\n7.3e+18;{cover(2)}\nann;{cover(3)}\n",
         {"creators": {"ann": 1}, "rejects": 2})  # fmt: skip
+    found |= other_formats(two)
     return {
         name: (raw if isinstance(raw, bytes) else raw.encode(), expected) for name, (raw, expected) in found.items()
     }

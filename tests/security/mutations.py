@@ -24,6 +24,7 @@ LIBRARIES = {"_jpeg": "jpeg", "_jpeg_rows": "jpeg", "_webp": "webp", "_lanczos":
 """Source → what it is linked with."""
 RED_TEAM, FILES, SERVERS = "test_red_team.py", "test_files.py", "test_servers.py"
 MESSAGES, FLAWS, SECRETS = "test_messages_and_names.py", "test_known_flaws.py", "test_secrets.py"
+WORKBOOKS = "test_workbook.py"
 
 # The guard that is taken out: file, pattern, what stands there instead, and the tests that go red. A name without a
 # folder is one of this folder's; behind `::` is what `pytest -k` is given.
@@ -105,6 +106,16 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a line is held whatever its length": ("worker/manifest/csv_records.py", r"head \+ lines\[0\]\[: MAX_LINE \+ 1 - len\(head\)\]", "head + lines[0]", (f"{MESSAGES}::100_mb",)),
     "a field may have any length": ("worker/manifest/csv_records.py", r" or max\(map\(len, fields\), default=0\) > MAX_FIELD:", ":", ("tests/unit/test_csv_records.py",)),
     "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_csv_records.py",)),
+    "a JSON value is held whatever its length": ("worker/manifest/json_values.py", r" and len\(self\._text\) - self\._at <= MAX_VALUE", "", ("tests/unit/test_json_values.py::beyond_the_limit",)),
+    "what stands before a fault in JSON is read again": ("worker/manifest/json_values.py", r"and here >= fault and", "and", ("tests/unit/test_json_values.py::before_its_fault",)),
+    "a header may have any number of columns": ("worker/manifest/json_source.py", r" and len\(self\.paths\) < MAX_COLUMNS:", ":", ("tests/unit/test_json_source.py::wide",)),
+    "a workbook is read with all doors open": ("worker/manifest/workbook_child.py", r"        sandbox\.seal\(\)\n", "", (f"{WORKBOOKS}::sealed",)),
+    "a workbook may take any memory": ("worker/manifest/workbook.py", r"str\(MEMORY\)", "str(1 << 40)", (f"{WORKBOOKS}::longer_than",)),
+    "a workbook may take any time": ("worker/manifest/workbook_child.py", r"        sandbox\.grant_cpu\(cpu_seconds\)\n", "", (f"{WORKBOOKS}::cpu_seconds",)),
+    "the reader of a workbook inherits the environment": ("worker/manifest/workbook.py", r"env=ENVIRONMENT", "env=None", (f"{WORKBOOKS}::secret",)),
+    "the reader of a workbook is waited for for ever": ("worker/manifest/workbook.py", r"ours\.settimeout\(ANSWER_SECONDS\)", "ours.settimeout(60)", (f"{WORKBOOKS}::hangs",)),
+    "what the reader of a workbook says is believed": ("worker/manifest/workbook.py", r" or any\(type\(cell\) is not str for cell in cells\)", "", (f"{WORKBOOKS}::not_sound",)),
+    "the reader of a workbook outlives its use": ("worker/manifest/workbook.py", r"stack\.callback\(self\._end\)", "pass", (f"{WORKBOOKS}::reads_on",)),
     "any bucket is read": ("worker/jobs/messages.py", r"if bucket not in defaults\.input_buckets:", "if False:", (f"{MESSAGES}::hostile_message",)),
     "an event of any bucket is followed": ("worker/jobs/messages.py", r"if bucket != defaults\.input_bucket or ", "if ", ("tests/unit/test_messages.py",)),
     "a chunk that was never planned is believed": ("worker/jobs/chunk.py", r"if chunk\.number > known\.chunks_written:", "if False:", ("tests/unit/test_chunk.py",)),

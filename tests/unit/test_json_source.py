@@ -1,7 +1,6 @@
 """JSON manifests → columns, rows and rejects."""
 
 import gzip
-import io
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -11,38 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import JobReason, RejectReason, TerminalError
+from tests.unit.manifests import opened, read, refusal
+from worker.errors import JobReason, RejectReason
 from worker.manifest.json_source import HEADER_OBJECTS, MAX_COLUMNS
 from worker.manifest.json_values import MAX_VALUE
-from worker.manifest.manifest import Manifest, open_manifest
+from worker.manifest.manifest import open_manifest
 from worker.manifest.source import MAX_FIELD
-from worker.model import Reject
 
-Row = tuple[str, int, str]
 GOOD = {"creator": "ann", "cover_url": "http://x/1.jpg"}
-
-
-def opened(content: str | bytes, **options: Any) -> Manifest:
-    return open_manifest(io.BytesIO(content.encode() if isinstance(content, str) else content), **options)
-
-
-def read(content: str | bytes, **options: Any) -> tuple[list[Row], list[Reject]]:
-    rows: list[Row] = []
-    rejects: list[Reject] = []
-    for block in opened(content, **options).batches():
-        rows += [tuple(entry) for entry in block.entries]
-        rejects += block.rejects
-    return rows, rejects
 
 
 def lines(*objects: Any) -> str:
     return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
-
-
-def refusal(content: str | bytes, **options: Any) -> TerminalError:
-    with pytest.raises(TerminalError) as caught:
-        read(content, **options)
-    return caught.value
 
 
 # -- formats

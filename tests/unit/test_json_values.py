@@ -95,6 +95,11 @@ def test_a_quote_that_is_not_closed_costs_its_element_where_elements_begin_lines
     assert read(array_of_json, text) == [(1, {"a": "1"}), -2, (3, {"a": "3"}), (4, {"a": {"b": "4"}})]
 
 
+def test_what_stands_in_an_element_before_its_fault_is_no_element() -> None:
+    text = '[\n{"a": [\n{"b": "1"},\noops]},\n{"a": "2"}\n]'
+    assert read(array_of_json, text) == [-1, (2, {"a": "2"})]
+
+
 # -- texts one behind the other
 
 

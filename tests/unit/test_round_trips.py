@@ -9,12 +9,14 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_encodings import CODECS, NAMES
+from tests.unit.workbooks import workbook
 from worker.errors import JobReason, TerminalError
 from worker.manifest.manifest import open_manifest
 from worker.manifest.values import creator_name
@@ -25,6 +27,8 @@ Table = Sequence[tuple[str, str, str]]
 HANDLES = st.from_regex(r"[a-z0-9][a-z0-9._]{0,11}", fullmatch=True)
 SHOWN = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" ,;|\"'\t"), min_size=1, max_size=10)
 CREATORS = (HANDLES | SHOWN).filter(lambda name: creator_name(name) == name and "+" not in name)
+NUMBER = re.compile(r"[1-9][0-9]{0,14}")
+NUMBERS = st.from_regex(NUMBER, fullmatch=True)
 LINKS = st.text("abcxyz019/_-.~%?=&,+:!()", max_size=30).map(lambda rest: f"https://h.example/{rest}z")
 CAPTIONS = st.text(st.sampled_from("ab ,;|\t\"\n\r'é张😀\u2028"), max_size=12) | st.just("")
 TABLES = st.lists(st.tuples(CREATORS, LINKS, CAPTIONS), min_size=1, max_size=8)
@@ -129,6 +133,30 @@ def test_a_table_comes_back_from_json(
     rows, rejects = read(text.encode())
     held(rows, rejects, table)
     assert rejects == 0
+
+
+@settings(max_examples=25, deadline=None)  # each starts two processes
+@given(
+    table=st.lists(st.tuples(CREATORS | NUMBERS, LINKS, CAPTIONS), min_size=1, max_size=30),
+    order=ORDERS,
+    title=st.booleans(),
+    empty=st.booleans(),
+    before=st.booleans(),
+    in_cells=st.booleans(),
+)
+def test_a_table_comes_back_from_a_workbook(
+    table: Table, order: list[int], title: bool, empty: bool, before: bool, in_cells: bool
+) -> None:
+    lines: list[Sequence[object]] = [["Covers of January"], []] if title else []
+    for row in [HEADERS, *table]:
+        creator = int(row[0]) if in_cells and NUMBER.fullmatch(row[0]) else row[0]
+        line = [(creator, *row[1:])[at] for at in order]
+        lines += [[None, *line] if empty else line] + ([[]] if empty else [])
+    raw = workbook(*([["notes"], ["none"]] if before else lines), **({"covers": lines} if before else {}))
+    rows, rejects = read(raw)
+    held(rows, rejects, table)
+    formulas = sum(creator.startswith("=") for creator, *_ in table)
+    assert rejects <= formulas
 
 
 LEGACY = st.sampled_from([(name, line.split()) for name, lines in NAMES.items() for line in lines])

@@ -81,7 +81,7 @@ JOBS = {
     JobReason.MANIFEST_ARCHIVED: "The manifest is in an archive (Glacier). Restore it, and redrive.",
     JobReason.BUCKET_MISSING: "There is no such bucket. Correct the job, or make the bucket, and redrive.",
     JobReason.MANIFEST_TOO_LARGE: "The manifest is larger than a worker takes. Split it.",
-    JobReason.MANIFEST_NOT_CSV: "The manifest is something else: a PDF, a workbook, a web page, a broken gzip.",
+    JobReason.MANIFEST_NOT_CSV: "The manifest is no table, or a broken workbook. The text says how to convert it.",
     JobReason.MANIFEST_ENCODING: "The manifest's encoding cannot be told. Save it as UTF-8, or name the encoding.",
     JobReason.MANIFEST_COLUMNS: "No creator or URL column was found. Rename them, or name them in the job.",
     JobReason.MANIFEST_EMPTY: "The manifest has no usable row; the text counts the others by reason.",

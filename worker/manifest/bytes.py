@@ -29,9 +29,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF; export the table as CSV"),
     (b"{\\rtf", "an RTF document; save the table as CSV"),
-    (b"PK\x03\x04", "a zip or an Excel workbook (.xlsx); save the sheet as CSV, or compress the CSV with gzip"),
     (b"PK\x05\x06", "an empty zip; compress the CSV with gzip"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls); save the sheet as CSV"),
     (b"\x89PNG", "a PNG image; a manifest lists the URLs of images"),
     (b"\xff\xd8\xff", "a JPEG image; a manifest lists the URLs of images"),
     (b"GIF8", "a GIF image; a manifest lists the URLs of images"),
@@ -49,6 +47,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF32_BE, "UTF-32 text; save it as UTF-8"),
 )
 """What a manifest begins with when it is something else (after gzip is undone)."""
+
+_OFFICE_97 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OFFICE_97_KINDS: tuple[tuple[str, str], ...] = (
+    ("EncryptedPackage", "a workbook with a password; save it without one, or the sheet as CSV"),
+    ("WordDocument", "a Word document (.doc); save the table as CSV"),
+    ("", "an old Excel workbook (.xls), or one with a password; save it as .xlsx without one, or the sheet as CSV"),
+)
+"""What Office 97 began all its files with, and what a name in them tells."""
 
 _MARKUP = re.compile(rb"<[a-zA-Z!?/]")
 
@@ -104,6 +110,8 @@ def refuse_other_formats(head: bytes) -> None:
     for magic, what in _MAGIC:
         if head.startswith(magic):
             raise not_csv(what)
+    if head.startswith(_OFFICE_97):
+        raise not_csv(next(what for name, what in _OFFICE_97_KINDS if name.encode("utf-16-le") in head))
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = head[:1024].decode("utf-16", "replace").lstrip().encode()

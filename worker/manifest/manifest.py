@@ -15,6 +15,7 @@ from worker.manifest.rows import Counts, LineBlock, Rows
 from worker.manifest.source import Source
 from worker.manifest.text import Text
 from worker.manifest.values import EDGES
+from worker.manifest.xlsx_source import MAGIC, open_xlsx
 from worker.model import Reject
 
 _JSON = re.compile(r"\{|\[\s*[\[{\]]")
@@ -99,7 +100,10 @@ def open_manifest(
 
 def _open_source(file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int) -> Source:
     """Look at the content, never at a name, and open it as what it is."""
-    refuse_other_formats(next(read_pieces(file, max_bytes), b""))
+    head = next(read_pieces(file, max_bytes), b"")
+    if head.startswith(MAGIC):
+        return open_xlsx(file, wanted)
+    refuse_other_formats(head)
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):
         return open_json(text, wanted)

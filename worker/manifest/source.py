@@ -29,8 +29,8 @@ MAX_FIELD = 32_768
 Record = tuple[int, Sequence[str]]
 """The line that a record starts on (counted from 1; the row of a sheet, the number of an array's element), and its
 fields, aligned with the source's `header`. A field without a value is "". A line of text may have fewer fields than the
-header, or more; other formats have exactly as many. Values are as the manifest has them: nothing is trimmed or
-repaired."""
+header, or more; other formats have exactly as many, and of a record that has a wanted value they may leave the other
+fields empty. Values are as the manifest has them: nothing is trimmed or repaired."""
 
 
 class Source(Protocol):
