@@ -38,7 +38,7 @@ class DnsResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return the addresses of a host. Raises socket.gaierror: EAI_NONAME for no such name, else EAI_AGAIN."""
         try:
-            found = await self._opened().getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
+            found = await self._asked(host, port, family)
         except aiodns.error.DNSError as error:
             code, text = error.args
             meaning = socket.EAI_NONAME if code in _NO_SUCH_NAME else socket.EAI_AGAIN
@@ -54,6 +54,21 @@ class DnsResolver(AbstractResolver):
             )
             for node in found.nodes
         ]
+
+    async def _asked(self, host: str, port: int, family: socket.AddressFamily) -> pycares.AddrInfoResult:
+        """Ask; where no name server could be reached at all, once more by a new channel.
+
+        The first channel of a process was seen to say so of its first questions, and the next one to get answers.
+        """
+        asker = self._opened()
+        try:
+            return await asker.getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
+        except aiodns.error.DNSError as error:
+            if error.args[0] != pycares.errno.ARES_ECONNREFUSED:
+                raise
+        if self._asker is asker:
+            self._asker = None  # other questions of the old channel come to their own end
+        return await self._opened().getaddrinfo(host, family=family, port=port, type=socket.SOCK_STREAM)
 
     async def close(self) -> None:
         """End all questions that are under way."""

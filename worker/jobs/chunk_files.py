@@ -20,6 +20,7 @@ from worker.jobs.ports import ChunkQueue, TempStore
 from worker.jobs.summary import Rejects, creator_line, record_of
 from worker.keys import chunk_key, plan_key, result_key
 from worker.manifest.grouping import Grouping
+from worker.masks import without_signatures
 from worker.model import (
     Asked,
     Batch,
@@ -208,7 +209,11 @@ def written_header(batch_id: str, job: Job, message_id: str, source_csv: str) ->
         "source_csv": source_csv,
         "manifest": asdict(manifest) if isinstance(manifest, S3Manifest) else None,
         "output_prefix": job.output_prefix,
-        "config": job.config.model_dump(mode="json"),
+        # Nobody's column is called like a signed link; if it is, the table is no place for the signature.
+        "config": {
+            name: without_signatures(value) if isinstance(value, str) else value
+            for name, value in job.config.model_dump(mode="json").items()
+        },
         "from_event": job.from_event,
     }
     return json.dumps(told, ensure_ascii=True, separators=(",", ":"))

@@ -18,9 +18,9 @@ from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
 from worker.aws.s3 import S3
-from worker.aws.sqs import Queue, redrive_policy_of
+from worker.aws.sqs import MAX_RECEIVES, Queue, RedrivePolicy, redrive_policy_of
 from worker.aws.state_table import StateTable, open_table
-from worker.errors import Dependency, JobError, SettingsError
+from worker.errors import Dependency, JobError, SettingsError, Unavailable
 from worker.failpoints import arm, parse_failpoints
 from worker.sandbox import hide_memory
 from worker.service.assembly import assembled, aws_ports, image_ports, job_defaults, shape_of
@@ -78,12 +78,12 @@ async def _put_together(
     clients = await stack.enter_async_context(
         open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
     )
-    queue = await _queue(settings, clients)
     metrics = Metrics(settings.metrics_namespace, sys.stdout, service=settings.service_name)
     stack.callback(metrics.flush)
     share = await own_share(settings.ecs_container_metadata_uri_v4)
     gauge = share.gauge
     images = await stack.enter_async_context(image_ports(settings, share, record_metric=metrics.record))
+    queue = await _queue(settings, clients)
     ports = aws_ports(settings, clients, queue, images, read_memory=gauge.read, record_metric=metrics.record)
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     table = open_table(settings, clients)
@@ -115,7 +115,13 @@ async def _put_together(
 async def _queue(settings: Settings, clients: Clients) -> Queue:
     if settings.sqs_queue_url is None:
         raise SettingsError("SQS_QUEUE_URL: it is not set, and this command needs it")
-    policy = await redrive_policy_of(clients.sqs, settings.sqs_queue_url)
+    try:
+        policy = await redrive_policy_of(clients.sqs, settings.sqs_queue_url)
+    except Unavailable as error:
+        if settings.sqs_dlq_url is None:
+            raise
+        log.warning("queue.policy_unknown", error=str(error), assumed_receives=MAX_RECEIVES)
+        policy = RedrivePolicy(max_receives=MAX_RECEIVES)
     dead_letters = settings.sqs_dlq_url or policy.dead_letter_url
     if dead_letters is None:
         raise SettingsError(
