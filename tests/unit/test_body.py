@@ -139,7 +139,7 @@ async def test_a_server_that_hangs_up_while_it_waits_for_our_memory_costs_no_try
     policy, job = replace(POLICY, max_bytes=2 * len(large)), Limiter(16)
     async with Fetcher(policy) as fetcher, asyncio.timeout(20):
         origin.answers = [reply(body=large)]
-        held = [await fetcher.fetch(origin.url(), timeout=5, max_retries=0, slots=job) for _ in range(4)]
+        held = [await fetcher.fetch(origin.url(), timeout=5, max_retries=0, slots=job) for _ in range(3)]
         origin.answers = [hangs_up, reply(body=large)]
         task = asyncio.create_task(fetcher.fetch(origin.url(), timeout=5, max_retries=0, slots=job))
         while not fetcher.body_budget.waiting:

@@ -16,7 +16,7 @@ from typing import Any
 SMALL_BODY_BYTES = 1 << 20
 """Bytes that every body may have without a claim. Covers have a tenth of it."""
 
-LARGE_BODIES = 10
+LARGE_BODIES = 8
 """Large bodies that the worker holds at a time, each from its download to the end of its decoding."""
 
 
