@@ -113,7 +113,7 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a workbook may take any memory": ("worker/manifest/workbook.py", r"str\(MEMORY\)", "str(1 << 40)", (f"{WORKBOOKS}::longer_than",)),
     "a workbook may take any time": ("worker/manifest/workbook_child.py", r"        sandbox\.grant_cpu\(cpu_seconds\)\n", "", (f"{WORKBOOKS}::cpu_seconds",)),
     "the reader of a workbook inherits the environment": ("worker/manifest/workbook.py", r"env=ENVIRONMENT", "env=None", (f"{WORKBOOKS}::secret",)),
-    "the reader of a workbook is waited for for ever": ("worker/manifest/workbook.py", r"ours\.settimeout\(ANSWER_SECONDS\)", "ours.settimeout(60)", (f"{WORKBOOKS}::hangs",)),
+    "the reader of a workbook is waited for for ever": ("worker/manifest/workbook.py", r"if time\.monotonic\(\) > until:", "if time.monotonic() > until + 60:", (f"{WORKBOOKS}::hangs",)),
     "what the reader of a workbook says is believed": ("worker/manifest/workbook.py", r" or any\(type\(cell\) is not str for cell in cells\)", "", (f"{WORKBOOKS}::not_sound",)),
     "the reader of a workbook outlives its use": ("worker/manifest/workbook.py", r"stack\.callback\(self\._end\)", "pass", (f"{WORKBOOKS}::reads_on",)),
     "any bucket is read": ("worker/jobs/messages.py", r"if bucket not in defaults\.input_buckets:", "if False:", (f"{MESSAGES}::hostile_message",)),

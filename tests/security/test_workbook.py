@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.unit.workbooks import MAIN, SHEET, cells, sheet, with_parts, workbook, zipped
-from worker.errors import JobReason, RetryableError, TerminalError
+from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
 from worker.manifest import workbook as reading
 from worker.manifest.manifest import open_manifest
 from worker.manifest.workbook import Workbook
@@ -235,6 +235,18 @@ def test_a_reader_that_is_not_sound_costs_its_manifest_only(
     assert error.reason is (JobReason.MANIFEST_TOO_LARGE if name in large else JobReason.MANIFEST_NOT_CSV)
 
 
+def test_a_reader_that_hangs_holds_up_no_worker_that_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in("hangs", BAD_READERS["hangs"], tmp_path, monkeypatch)
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 100.0)
+    stopped = threading.Event()
+    content = io.BytesIO(workbook(HEAD, ("ann", "http://x/1.jpg")))
+    threading.Timer(0.5, stopped.set).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted):
+        open_manifest(content, is_stopped=stopped.is_set)
+    assert time.monotonic() - began < 10
+
+
 def test_a_reader_that_was_killed_from_outside_is_no_fault_of_the_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +275,7 @@ def test_the_reader_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_reader_is_sealed_and_stands_back() -> None:
-    with Workbook(io.BytesIO(workbook(HEAD))):
+    with Workbook(io.BytesIO(workbook(HEAD)), lambda: False):
         (child,) = psutil.Process().children()
         status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii")
         assert "Seccomp:\t2\n" in status

@@ -93,6 +93,7 @@ def _fill(grouping: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
         url_column=config.url_column,
         encoding=config.encoding,
         group=None if config.group_by_creator else manifest_stem(job),
+        is_stopped=lambda: grouping.is_interrupted,
     )
     for some in manifest.batches():
         grouping.add(some)

@@ -67,6 +67,11 @@ class Grouping:
         """How many lines were rejects, kept or not."""
         return self.rejects.total()
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether another thread asked for an end."""
+        return self._interrupted
+
     def interrupt(self) -> None:
         """Make whatever another thread does here end soon, with `Interrupted`. Safe from any thread."""
         self._interrupted = True

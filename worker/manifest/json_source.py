@@ -98,7 +98,8 @@ def open_json(text: Text, wanted: Wanted) -> JsonSource:
     source = JsonSource(text, "json" if array else "jsonl", read, wanted, header.paths, header.rows())
     if header.objects == 1 and header.lists and wanted.find(source.header, source.sample) is None:
         name = shown_name(header.lists[0])
-        raise not_csv(f"one JSON object, and the rows seem to be the list {name} in it; save that list alone")
+        way = "save that list alone, for example with jq -c '.[\"NAME\"][]' FILE"
+        raise not_csv(f"one JSON object, and the rows seem to be the list {name} in it; {way}")
     return source
 
 

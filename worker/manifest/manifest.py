@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from worker.errors import JobReason, RejectReason, TerminalError
@@ -81,28 +81,31 @@ def open_manifest(
     encoding: str | None = None,
     group: str | None = None,
     max_bytes: int = MAX_BYTES,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Manifest:
     """Find out how to read the manifest in `file`, which is seekable and stays open as long as it is read.
 
     With `group` all rows belong to that one group, and a creator column is neither needed nor looked for. `encoding` is
     that of text without a byte order mark, where it is known. `max_bytes` bounds the manifest's size, decompressed.
-    Reads the whole file to tell its encoding.
+    Reads the whole file to tell its encoding. Where a workbook is waited for, `is_stopped` is asked now and then.
     Raises `TerminalError`: `manifest_not_csv`, `manifest_too_large`, `manifest_columns`,
     `manifest_empty`.
     """
     wanted = Wanted(creator_column, url_column, with_creator=group is None)
-    source = _open_source(file, wanted, encoding, max_bytes)
+    source = _open_source(file, wanted, encoding, max_bytes, is_stopped)
     columns = wanted.find(source.header, source.sample)
     if columns is None:
         raise wanted.missing(source.header, source.sample)
     return Manifest(source, columns, group)
 
 
-def _open_source(file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int) -> Source:
+def _open_source(
+    file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int, is_stopped: Callable[[], bool]
+) -> Source:
     """Look at the content, never at a name, and open it as what it is."""
     head = next(read_pieces(file, max_bytes), b"")
     if head.startswith(MAGIC):
-        return open_xlsx(file, wanted)
+        return open_xlsx(file, wanted, is_stopped)
     refuse_other_formats(head)
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from worker.errors import JobReason, RetryableError, TerminalError
+from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
 from worker.manifest.bytes import not_csv
 from worker.manifest.workbook_child import LENGTH
 
@@ -31,6 +32,9 @@ ANSWER_SECONDS = 600.0
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a sound process stays far below."""
 
+LOOKS_UP_EVERY = 0.25
+"""Seconds between two looks at whether to go on waiting for an answer."""
+
 LAST_BREATH = 5.0
 """Seconds that a process whose connection has ended gets to end as well, before it is killed."""
 
@@ -44,13 +48,14 @@ _AS_CSV = "remove what is empty below and beside the table, or save the sheet as
 class Workbook:
     """A workbook that is open as long as the context lasts. `sheets` has the names of its visible sheets.
 
-    Nobody else reads `file` meanwhile. Entering, and all methods, raise `TerminalError`: `manifest_not_csv` for what is
-    no workbook or a damaged one, `manifest_too_large` for one that takes too much memory or time; and `RetryableError`
-    where the process is ended from outside.
+    Nobody else reads `file` meanwhile; `is_stopped` is asked while an answer is waited for. Entering, and all methods,
+    raise `TerminalError`, `manifest_not_csv` for what is no workbook or a damaged one and `manifest_too_large` for what
+    needs too much memory or time; `RetryableError` where the process is ended from outside; `Interrupted` once stopped.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool]) -> None:
         self._file = file
+        self._is_stopped = is_stopped
         self._stack = ExitStack()
         self.sheets: Sequence[str] = ()
 
@@ -62,7 +67,7 @@ class Workbook:
             descriptor = file.fileno()
             ours, theirs = socket.socketpair()
             stack.enter_context(ours)
-            ours.settimeout(ANSWER_SECONDS)
+            ours.settimeout(LOOKS_UP_EVERY)
             self._socket = ours
             command = [sys.executable, "-P", "-B", "-m", READER, str(MEMORY), str(CPU_SECONDS), str(descriptor)]
             with theirs:
@@ -109,11 +114,10 @@ class Workbook:
 
     def _answer(self) -> dict[str, Any]:
         """Return the next answer, which a process may have written that hostile bytes have taken over."""
+        until = time.monotonic() + ANSWER_SECONDS
         try:
-            (length,) = LENGTH.unpack(self._listen(LENGTH.size))
-            text = self._listen(length) if length <= MAX_ANSWER else b""
-        except TimeoutError:
-            raise _too_large(f"it took longer than {ANSWER_SECONDS:g} s") from None
+            (length,) = LENGTH.unpack(self._listen(LENGTH.size, until))
+            text = self._listen(length, until) if length <= MAX_ANSWER else b""
         except (OSError, EOFError) as error:
             raise self._lost() from error
         try:
@@ -128,13 +132,18 @@ class Workbook:
             raise _too_large(f"it takes more than the {MEMORY >> 20} MiB of memory that are allowed")
         return answer
 
-    def _listen(self, count: int) -> bytes:
+    def _listen(self, count: int, until: float) -> bytes:
         found = bytearray()
         while len(found) < count:
-            some = self._socket.recv(min(count - len(found), 1 << 20))
-            if not some:
-                raise EOFError
-            found += some
+            if self._is_stopped():
+                raise Interrupted(JobReason.INTERRUPTED, "reading the workbook was interrupted")
+            if time.monotonic() > until:
+                raise _too_large(f"it takes longer than {ANSWER_SECONDS:g} s")
+            with suppress(TimeoutError):
+                some = self._socket.recv(min(count - len(found), 1 << 20))
+                if not some:
+                    raise EOFError
+                found += some
         return bytes(found)
 
     def _lost(self) -> TerminalError | RetryableError:

@@ -1,6 +1,6 @@
 """An XLSX workbook as a source: its first visible sheet that has the columns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -26,6 +26,7 @@ class XlsxSource:
 
     file: BinaryIO
     wanted: Wanted
+    is_stopped: Callable[[], bool]
     sheet: int
     header_row: int
     header: Sequence[str]
@@ -40,7 +41,7 @@ class XlsxSource:
         columns = [at for at in self.wanted.find(self.header, self.sample) or () if at is not None]
         width = len(self.header)
         empty = [""] * width
-        with Workbook(self.file) as book:
+        with Workbook(self.file, self.is_stopped) as book:
             for number, texts, other in book.rows(self.sheet, columns, width=width, below=self.header_row):
                 longest = max(map(len, texts))
                 if longest > MAX_FIELD:
@@ -57,7 +58,7 @@ class XlsxSource:
                     yield number, fields
 
 
-def open_xlsx(file: BinaryIO, wanted: Wanted) -> XlsxSource:
+def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool]) -> XlsxSource:
     """Find the sheet and the header in it: the first of its first ten filled rows that has the columns.
 
     Hidden sheets are passed over: nobody sees what is in them. Where no sheet has the columns, the widest row of all
@@ -69,12 +70,12 @@ def open_xlsx(file: BinaryIO, wanted: Wanted) -> XlsxSource:
     if file.read(len(MAGIC)) != MAGIC:
         raise not_csv("a workbook or a zip that is compressed with gzip; upload it as it was before")
     widest: XlsxSource | None = None
-    with Workbook(file) as book:
+    with Workbook(file, is_stopped) as book:
         for sheet in range(min(len(book.sheets), MAX_SHEETS)):
             rows = [(number, _trimmed(cells)) for number, cells in book.head(sheet)]
             for at, (number, header) in enumerate(rows[:HEADER_WITHIN]):
                 sample = [_aligned(cells, len(header)) for _, cells in rows[at + 1 :]][:SAMPLE]
-                source = XlsxSource(file, wanted, sheet, number, header, sample, at)
+                source = XlsxSource(file, wanted, is_stopped, sheet, number, header, sample, at)
                 if wanted.find(header, sample) is not None:
                     return source
                 if widest is None or _filled(header) > _filled(widest.header):
