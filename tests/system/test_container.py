@@ -96,9 +96,9 @@ def test_its_metrics_are_valid_emf_lines_on_stdout(compose: Compose, environment
         assert all(dimension in line for dimensions in directive["Dimensions"] for dimension in dimensions)
         for metric in directive["Metrics"]:
             assert METRICS[metric["Name"]] == metric["Unit"]
-            values = line[metric["Name"]]
-            assert values
-            assert len(values if isinstance(values, list) else [values]) <= 100
+            values = line[metric["Name"]] if isinstance(line[metric["Name"]], list) else [line[metric["Name"]]]
+            assert 1 <= len(values) <= 100
+            assert all(isinstance(value, int | float) for value in values)
         # A creator or a batch as a dimension would make, and bill, a metric for each.
         assert name not in json.dumps(line)
 
