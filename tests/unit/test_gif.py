@@ -64,6 +64,13 @@ def test_a_file_without_a_frame_is_broken(data: bytes) -> None:
         read(data)
 
 
+def test_a_file_that_ends_within_the_colours_of_its_frame_is_broken() -> None:
+    changed = bytearray(PLAIN)
+    changed[70] = 0x87  # announces a table of 768 bytes, of which there are few
+    with pytest.raises(ValueError, match="picture"):
+        read(bytes(changed[:72]))
+
+
 @given(st.data())
 def test_whatever_is_changed_in_a_file_it_is_read_or_broken(data: st.DataObject) -> None:
     changed = bytearray(PLAIN)

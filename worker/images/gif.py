@@ -57,6 +57,8 @@ def read(data: bytes) -> Gif:
         raise ValueError("it has no picture")
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
     own_colours, at = _palette(data, flags, at + 10)
+    if at >= len(data):
+        raise ValueError("its picture has not begun")
     codes = data[at + 1 : _end_of_blocks(data, at + 1)]
     canvas = _grown(size, left + width, top + height)
     frame = left, top, left + width, top + height
