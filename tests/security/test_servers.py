@@ -110,7 +110,7 @@ async def test_no_cookie_is_sent_back_nor_anything_that_tells_of_us(origin: Host
 
 async def test_few_large_bodies_of_one_job_and_host_are_held_at_a_time(origin: HostileOrigin) -> None:
     origin.files = {"large": bytes(SMALL_BODY_BYTES + 100_000)}
-    job, at_a_time = Limiter(16), 4
+    job, at_a_time = Limiter(16), 3
     async with Fetcher(replace(POLICY, max_bytes=4 * SMALL_BODY_BYTES)) as fetcher:
         fetches = [
             asyncio.create_task(fetcher.fetch(f"{origin.base}/file/large", timeout=20, max_retries=0, slots=job))

@@ -4,7 +4,7 @@ Without it, a hostile server could make every download of the worker hold as man
 
 Neither one job nor one host can use the budget up. A job may hold one more large body as long as it holds fewer than
 are free, and its host fewer than half of those; and a job that holds none may hold one as long as any is free. So of
-ten, the first job gets five at most, the second three, the third and the fourth one each, and none of these four has
+eight, the first job gets four at most, the second two, the third and the fourth one each, and none of these four has
 to wait for another one's slow server.
 """
 
