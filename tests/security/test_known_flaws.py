@@ -179,7 +179,7 @@ def test_cve_2026_112403_pillow_and_libjpeg_see_one_size_in_any_header(data: st.
     except (OSError, SyntaxError, ValueError, IndexError, struct.error):
         return
     assert picture.tile == [("jpeg", (0, 0, *picture.size), 0, (picture.mode, ""))]
-    jpeg.decoded_part(file, picture.size, 1, (0, 0, 1, 1))  # raises ValueError where libjpeg sees another size
+    jpeg.decoded_region(file, picture.size, 1, (0, 0, 1, 1))  # raises ValueError where libjpeg sees another size
 
 
 def test_cve_2026_96639_no_picture_but_the_first_of_a_file_is_ever_turned_to(monkeypatch: pytest.MonkeyPatch) -> None:

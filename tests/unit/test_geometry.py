@@ -54,9 +54,9 @@ def test_the_scaled_image_covers_the_cell_and_the_crop_is_centred_in_it(width: i
 
 
 @given(sides, sides, cells)
-def test_the_source_box_scaled_is_the_crop_box(width: int, height: int, cell: int) -> None:
+def test_the_shown_box_scaled_is_the_crop_box(width: int, height: int, cell: int) -> None:
     scaled = geometry.scaled_size(width, height, cell)
-    box = geometry.source_box(width, height, cell)
+    box = geometry.shown_box(width, height, cell)
     factors = (Fraction(scaled[0], width), Fraction(scaled[1], height)) * 2
     assert tuple(edge * factor for edge, factor in zip(box, factors, strict=True)) == geometry.crop_box(
         width, height, cell
@@ -110,7 +110,7 @@ def test_what_is_looked_at_holds_the_part_and_what_the_filter_reaches(
     width: int, height: int, cell: int, divisor: int
 ) -> None:
     whole = -(-width // divisor), -(-height // divisor)
-    left, top, right, bottom = (edge / divisor for edge in geometry.source_box(width, height, cell))
+    left, top, right, bottom = (edge / divisor for edge in geometry.shown_box(width, height, cell))
     found = geometry.looked_at((left, top, right, bottom), whole, cell)
     reaches = [3 * max(Fraction(1), part / cell) for part in (right - left, bottom - top)]
     assert 0 <= found[0] <= max(0, left - reaches[0])

@@ -121,13 +121,13 @@ def test_colours_are_told_by_numbers_by_a_profile_or_by_both() -> None:
 def test_a_clean_aperture_is_what_is_shown_where_it_lies_in_the_picture(
     aperture: tuple[bytes, bytes], part: tuple[int, ...]
 ) -> None:
-    assert read(picture(aperture)).part == part
+    assert read(picture(aperture)).region == part
 
 
 def test_an_avif_is_shown_whole_where_its_aperture_begins_inside() -> None:
     def shown(*corners: int) -> tuple[int, ...]:
         item = Item(b"av01", b"", [AV1C, ispe(40, 30), clap(*corners, 40, 30)])
-        return read(written({1: item}, brand=b"avif")).part
+        return read(written({1: item}, brand=b"avif")).region
 
     assert shown(4, 2, 24, 22) == (0, 0, 40, 30)
     assert shown(0, 0, 24, 22) == (0, 0, 24, 22)

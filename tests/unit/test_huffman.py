@@ -31,7 +31,7 @@ def ours(data: bytes, divisor: int = 1, top: int = 0) -> np.ndarray | None:
     with Image.open(io.BytesIO(data)) as picture:
         size = picture.size
     wide, high = (-(-side // divisor) for side in size)
-    found = jpeg.decoded_part(data, size, divisor, (0, top, wide, high))
+    found = jpeg.decoded_region(data, size, divisor, (0, top, wide, high))
     if found is None:
         return None
     part, _, above, _ = found

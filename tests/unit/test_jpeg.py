@@ -59,7 +59,7 @@ def assert_same(ours: Cell | ImageReason, theirs: Cell | ImageReason) -> None:
 
 
 def is_taken(data: bytes, size: tuple[int, int] = TALL.size) -> bool:
-    return jpeg.decoded_part(data, size, 1, (0, 0, *size)) is not None
+    return jpeg.decoded_region(data, size, 1, (0, 0, *size)) is not None
 
 
 def without_end(data: bytes) -> bytes:
@@ -104,7 +104,7 @@ def test_the_cells_of_photographs_are_the_same_as_pillow_s(monkeypatch: pytest.M
 def test_any_part_is_that_part_of_the_whole(divisor: int, sampling: str, progressive: bool) -> None:
     data = encoded(TALL, "JPEG", quality=90, subsampling=SUBSAMPLINGS[sampling], progressive=progressive)
     wide, high = -(-TALL.width // divisor), -(-TALL.height // divisor)
-    found = jpeg.decoded_part(data, TALL.size, divisor, (0, 0, wide, high))
+    found = jpeg.decoded_region(data, TALL.size, divisor, (0, 0, wide, high))
     assert found is not None
     whole = np.asarray(found[0])[..., :3].astype(int)
     assert whole.shape == (high, wide, 3)
@@ -112,7 +112,7 @@ def test_any_part_is_that_part_of_the_whole(divisor: int, sampling: str, progres
     for _ in range(60):
         left, right = sorted(chance.sample(range(wide + 1), 2))
         top, bottom = sorted(chance.sample(range(high + 1), 2))
-        found = jpeg.decoded_part(data, TALL.size, divisor, (left, top, right, bottom))
+        found = jpeg.decoded_region(data, TALL.size, divisor, (left, top, right, bottom))
         assert found is not None
         picture, x, y, _ = found
         assert x <= left
@@ -143,7 +143,7 @@ def test_any_part_is_that_part_of_the_whole(divisor: int, sampling: str, progres
     ],
 )
 def test_a_part_outside_of_the_picture_is_not_decoded(part: tuple[int, int, int, int]) -> None:
-    assert jpeg.decoded_part(encoded(TALL, "JPEG"), TALL.size, 1, part) is None
+    assert jpeg.decoded_region(encoded(TALL, "JPEG"), TALL.size, 1, part) is None
 
 
 @pytest.mark.parametrize("eighths", [0, 9, 2**31])
@@ -158,7 +158,7 @@ def test_a_picture_of_another_size_than_was_checked_is_decoded_by_nobody(
 ) -> None:
     data = encoded(TALL, "JPEG", **options)
     with pytest.raises(ValueError, match="one size to one reader"):
-        jpeg.decoded_part(data, size, 1, (0, 0, 1, 1))
+        jpeg.decoded_region(data, size, 1, (0, 0, 1, 1))
     monkeypatch.setattr(JpegImageFile, "load", lambda *_: pytest.fail("Pillow decodes it"))
     monkeypatch.setattr(JpegImageFile, "size", property(lambda _: (64, 64)))
     assert fate(data) is ImageReason.TRUNCATED

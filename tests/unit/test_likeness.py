@@ -111,6 +111,6 @@ def test_photographs_are_not_taken_for_lines() -> None:
     """Lines are decoded a second time, at twice the size or more: nothing that photographs should pay for."""
     again = 0
     for picture in photographs():
-        part = jpeg.decoded_part(encoded(picture, "JPEG", quality=85), picture.size, 2, (0, 0, 100, 100))
+        part = jpeg.decoded_region(encoded(picture, "JPEG", quality=85), picture.size, 2, (0, 0, 100, 100))
         again += part is not None and part.divisor(4) < 4
     assert again <= 1

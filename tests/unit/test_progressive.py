@@ -43,7 +43,7 @@ def part_of(data: bytes, part: tuple[int, int, int, int] | None = None, divisor:
     with Image.open(io.BytesIO(data)) as picture:
         size = picture.size
     part = part or (0, 0, *(-(-side // divisor) for side in size))
-    found = decoder.decoded_part(data, size, divisor, part)
+    found = decoder.decoded_region(data, size, divisor, part)
     if found is None:
         return None
     picture, left, top, _ = found

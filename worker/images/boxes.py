@@ -78,11 +78,11 @@ class Meta:
             raise BrokenBox("a picture's bytes are not in the file")
         parts = []
         for in_idat, offset, length in item.extents:
-            source = self.idat if in_idat else self.file
-            end = offset + length if length else len(source)
-            if end > len(source) or offset >= end:
-                raise BrokenBox(f"the file ends at byte {len(source)} and the picture goes on to byte {end}")
-            parts.append(source[offset:end])
+            held = self.idat if in_idat else self.file
+            end = offset + length if length else len(held)
+            if end > len(held) or offset >= end:
+                raise BrokenBox(f"the file ends at byte {len(held)} and the picture goes on to byte {end}")
+            parts.append(held[offset:end])
         return b"".join(parts)
 
     def referred(self, kind: bytes, number: int) -> tuple[int, ...]:
@@ -138,8 +138,8 @@ def _locate(box: memoryview, items: dict[int, Item]) -> None:
     for _ in range(cursor.number(wide)):
         item = items.get(cursor.number(wide), Item())
         method = cursor.number(2) & 15 if version > 0 else 0
-        source = cursor.number(2)
-        item.is_readable = method in (0, 1) and source == 0  # in this file, or in `idat`
+        file = cursor.number(2)
+        item.is_readable = method in (0, 1) and file == 0  # in this file, or in `idat`
         base = cursor.number(base_size)
         for _ in range(cursor.number(2)):
             if version > 0:

@@ -28,7 +28,7 @@ TRANSPOSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Cut:
     """How a cell is cut out of a picture: what to divide it by in decoding, and the rest in pixels after that."""
 
     divisor: int
@@ -37,15 +37,15 @@ class Plan:
 
 
 @lru_cache(maxsize=256)  # covers come in a few sizes, and fractions are slow
-def planned(stored: geometry.Size, orientation: int, size: int, *, scales: bool, most: int = 8) -> Plan:
+def cut_for(stored: geometry.Size, orientation: int, size: int, *, scales: bool, most: int = 8) -> Cut:
     """Return how the cell of `size` px is cut out of a picture; where its codec `scales`, divided by `most` at most."""
     shown = geometry.shown_size(stored, orientation)
     needed = geometry.shown_size(geometry.scaled_size(*shown, size), orientation)
     divisor = min(most, geometry.draft_scale(stored, needed, DRAFT_RESERVE)) if scales else 1
-    box = geometry.stored_box(geometry.source_box(*shown, size), stored, orientation)
+    box = geometry.stored_box(geometry.shown_box(*shown, size), stored, orientation)
     box = scaled_box(box, Fraction(1, divisor), Fraction(1, divisor))
     whole = -(-stored[0] // divisor), -(-stored[1] // divisor)
-    return Plan(divisor, floats(box), geometry.looked_at(box, whole, size))
+    return Cut(divisor, floats(box), geometry.looked_at(box, whole, size))
 
 
 def cut_from_kept(
@@ -58,7 +58,7 @@ def cut_from_kept(
     size, keep = sides
     kept = geometry.kept_size(*stored, keep)
     picture = picture.resize(kept, Resampling.LANCZOS, box=(0, 0, stored[0] / divisor, stored[1] / divisor))
-    box = geometry.source_box(*geometry.shown_size(stored, orientation), size)
+    box = geometry.shown_box(*geometry.shown_size(stored, orientation), size)
     box = geometry.stored_box(box, stored, orientation)
     return resized(picture, floats(scaled_box(box, Fraction(kept[0], stored[0]), Fraction(kept[1], stored[1]))), size)
 

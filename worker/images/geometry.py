@@ -57,8 +57,8 @@ def crop_box(width: int, height: int, cell: int) -> Box:
     return left, top, left + cell, top + cell
 
 
-def source_box(width: int, height: int, cell: int) -> FractionBox:
-    """Return the part of the source that the cell shows, in source pixels: `crop_box` before the scaling."""
+def shown_box(width: int, height: int, cell: int) -> FractionBox:
+    """Return what the cell shows of the picture, in its pixels: `crop_box` before the scaling."""
     scaled_width, scaled_height = scaled_size(width, height, cell)
     left, top, right, bottom = crop_box(width, height, cell)
     across, down = Fraction(width, scaled_width), Fraction(height, scaled_height)
@@ -94,15 +94,15 @@ def draft_scale(stored: Size, needed: Size, reserve: Fraction) -> int:
     return 1
 
 
-def looked_at(part: FractionBox, whole: Size, cell: int) -> Box:
-    """Return the pixels of a picture of size `whole` that make the cell which shows `part` of it, and a few more.
+def looked_at(box: FractionBox, whole: Size, cell: int) -> Box:
+    """Return the pixels of a picture of size `whole` that make the cell which shows `box` of it, and a few more.
 
     LANCZOS looks three pixels of the cell far, and decoders are exact a pixel or two inside the edges of a part only.
     """
-    scales = [max(Fraction(1), (part[2 + i] - part[i]) / cell) for i in (0, 1)]
+    scales = [max(Fraction(1), (box[2 + i] - box[i]) / cell) for i in (0, 1)]
     reaches = [math.ceil(LANCZOS_REACH * scale) + EDGE for scale in scales]
-    left, top = (max(0, math.floor(part[i]) - reaches[i]) for i in (0, 1))
-    right, bottom = (min(whole[i], math.ceil(part[2 + i]) + reaches[i]) for i in (0, 1))
+    left, top = (max(0, math.floor(box[i]) - reaches[i]) for i in (0, 1))
+    right, bottom = (min(whole[i], math.ceil(box[2 + i]) + reaches[i]) for i in (0, 1))
     return left, top, right, bottom
 
 

@@ -62,13 +62,13 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class HeifPicture:
-    """What a file shows. `part` is what is shown of the stored picture, `orientation` as EXIF would have it."""
+    """What a file shows. `region` is what is shown of the stored picture, `orientation` as EXIF would have it."""
 
     meta: Meta
     colour: Coded
     alpha: Coded | None
     is_premultiplied: bool
-    part: Box
+    region: Box
     orientation: int
     profile: bytes | None
     colours: Colours | None
@@ -76,7 +76,7 @@ class HeifPicture:
     @property
     def size(self) -> Size:
         """Width and height of the part that is shown, before it is turned upright."""
-        return self.part[2] - self.part[0], self.part[3] - self.part[1]
+        return self.region[2] - self.region[0], self.region[3] - self.region[1]
 
 
 def read(data: bytes) -> HeifPicture:
@@ -91,7 +91,7 @@ def read(data: bytes) -> HeifPicture:
         colour,
         _coded(meta, alpha) if alpha else None,
         is_premultiplied=bool(alpha) and alpha in meta.referred(b"prem", shown),
-        part=_part(meta, shown, colour),
+        region=_region(meta, shown, colour),
         orientation=_orientation(meta, shown),
         profile=next((bytes(box) for kind, box in tagged if kind in (b"prof", b"rICC")), None),
         colours=next((_colours(box) for kind, box in tagged if kind == b"nclx"), None),
@@ -190,7 +190,7 @@ def _alpha_of(meta: Meta, item: int) -> int | None:
     return None
 
 
-def _part(meta: Meta, item: int, coded: Coded) -> Box:
+def _region(meta: Meta, item: int, coded: Coded) -> Box:
     """Return what the clean aperture leaves of the picture, all of it where there is none; ISO/IEC 14496-12, 12.1.4.
 
     Browsers show an AVIF whole where the aperture begins anywhere but in its upper left corner.
@@ -205,9 +205,9 @@ def _part(meta: Meta, item: int, coded: Coded) -> Box:
         return 0, 0, *size
     width, height, right_of_centre, below_centre = map(Fraction, numbers[::2], numbers[1::2])
     left, top = (size[0] - width) / 2 + right_of_centre, (size[1] - height) / 2 + below_centre
-    part = int(left), int(top), int(left + width), int(top + height)
-    is_sound = 0 <= part[0] < part[2] <= size[0] and 0 <= part[1] < part[3] <= size[1]
-    return part if is_sound and (coded.codec == "HEVC" or part[:2] == (0, 0)) else (0, 0, *size)
+    region = int(left), int(top), int(left + width), int(top + height)
+    is_sound = 0 <= region[0] < region[2] <= size[0] and 0 <= region[1] < region[3] <= size[1]
+    return region if is_sound and (coded.codec == "HEVC" or region[:2] == (0, 0)) else (0, 0, *size)
 
 
 def _orientation(meta: Meta, item: int) -> int:

@@ -42,7 +42,7 @@ def is_built(image_format: str) -> bool:
     return (_hevc if image_format == "HEIC" else _av1) is not None
 
 
-def decoded_part(picture: HeifPicture, coded: Coded, box: Box) -> tuple[Planes, Colours, tuple[int, int]]:
+def decoded_region(picture: HeifPicture, coded: Coded, box: Box) -> tuple[Planes, Colours, tuple[int, int]]:
     """Decode the tiles that hold `box` of a stored picture.
 
     Returns their planes put together, the colours as the stream tells them, and where their upper left corner lies in

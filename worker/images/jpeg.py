@@ -23,7 +23,7 @@ that: libjpeg averages few pixels, and of lines that are as fine broad bands are
 docs/performance.md has the measurements."""
 
 
-class Part(NamedTuple):
+class Region(NamedTuple):
     """A decoded part of a scaled picture: L or RGBX, where its upper left corner lies, and the energy of its lines."""
 
     picture: Image.Image
@@ -43,17 +43,17 @@ def is_built() -> bool:
     return _jpeg is not None
 
 
-def decoded_part(data: bytes, stored: Size, divisor: int, part: Box) -> Part | None:
-    """Decode `part`, a box of the picture scaled by 1/`divisor`, of a file that says it has `stored` px.
+def decoded_region(data: bytes, stored: Size, divisor: int, region: Box) -> Region | None:
+    """Decode `region`, a box of the picture scaled by 1/`divisor`, of a file that says it has `stored` px.
 
     The picture may hold a little more. None for a file that Pillow is to decide about. Raises `MemoryError`, and
     `ValueError` where libjpeg does not see a picture of `stored` px.
     """
-    found = _jpeg.decode(data, *stored, _EIGHTHS // divisor, *part) if is_built() else None
+    found = _jpeg.decode(data, *stored, _EIGHTHS // divisor, *region) if is_built() else None
     if found is None:
         return None
     mode, pixels, left, top, right, bottom, lines = found
-    return Part(Image.frombuffer(mode, (right - left, bottom - top), pixels, "raw", mode, 0, 1), left, top, lines)
+    return Region(Image.frombuffer(mode, (right - left, bottom - top), pixels, "raw", mode, 0, 1), left, top, lines)
 
 
 def rows_held(data: bytes) -> int | None:

@@ -5,7 +5,7 @@ from PIL import Image
 from worker.errors import ImageError, ImageReason
 from worker.images import geometry, jpeg, jpeg_header, lanczos
 from worker.images.cell_spec import Cell, CellSpec, refuse_missing_rows
-from worker.images.cutting import DRAFT_RESERVE, Plan, cut_from_kept, planned, resized
+from worker.images.cutting import DRAFT_RESERVE, Cut, cut_for, cut_from_kept, resized
 from worker.images.pillow import exif_orientation, finished, opened, resizable
 
 _END = b"\xff\xd9"
@@ -16,11 +16,11 @@ def make_jpeg_cell(data: bytes, image_format: str, spec: CellSpec) -> Cell:
     _refuse_rare_kinds(data)
     with opened(data, image_format, spec) as picture:
         orientation = exif_orientation(picture.info.get("exif"))
-        plan = planned(picture.size, orientation, spec.size, scales=True)
+        cut = cut_for(picture.size, orientation, spec.size, scales=True)
         keeps = spec.size <= spec.keep_side
         cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
-            data = _completed(data, picture.size, plan)
+            data = _completed(data, picture.size, cut)
             cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
             cell = _cut_by_pillow(data, image_format, orientation, spec)
@@ -44,21 +44,21 @@ def _refuse_rare_kinds(data: bytes) -> None:
 
 def _cut_by_c(data: bytes, stored: geometry.Size, orientation: int, spec: CellSpec) -> Image.Image | None:
     """Decode the shown part alone; None where that is left to Pillow. What has fine lines is decoded again, larger."""
-    plan = planned(stored, orientation, spec.size, scales=True)
-    part = jpeg.decoded_part(data, stored, plan.divisor, plan.looked_at)
-    if part is not None and (divisor := part.divisor(plan.divisor)) < plan.divisor:
-        plan = planned(stored, orientation, spec.size, scales=True, most=divisor)
-        part = jpeg.decoded_part(data, stored, plan.divisor, plan.looked_at)
-    if part is None:
+    cut = cut_for(stored, orientation, spec.size, scales=True)
+    region = jpeg.decoded_region(data, stored, cut.divisor, cut.looked_at)
+    if region is not None and (divisor := region.divisor(cut.divisor)) < cut.divisor:
+        cut = cut_for(stored, orientation, spec.size, scales=True, most=divisor)
+        region = jpeg.decoded_region(data, stored, cut.divisor, cut.looked_at)
+    if region is None:
         return None
-    box = plan.box[0] - part.left, plan.box[1] - part.top, plan.box[2] - part.left, plan.box[3] - part.top
-    if part.picture.mode == "L" and lanczos.is_built():  # Pillow takes three times as long for it as for colours
-        grey = lanczos.Plane(part.picture.tobytes(), *part.picture.size)
+    box = cut.box[0] - region.left, cut.box[1] - region.top, cut.box[2] - region.left, cut.box[3] - region.top
+    if region.picture.mode == "L" and lanczos.is_built():  # Pillow takes three times as long for it as for colours
+        grey = lanczos.Plane(region.picture.tobytes(), *region.picture.size)
         return lanczos.cell([grey], box, spec.size, ())
-    return resized(part.picture, box, spec.size)
+    return resized(region.picture, box, spec.size)
 
 
-def _completed(data: bytes, stored: geometry.Size, plan: Plan) -> bytes:
+def _completed(data: bytes, stored: geometry.Size, cut: Cut) -> bytes:
     """Return the file with an end marker, of which a second one does no harm.
 
     Raises `ImageError` where rows are missing that the cell shows, in whose place libjpeg would show grey.
@@ -66,7 +66,7 @@ def _completed(data: bytes, stored: geometry.Size, plan: Plan) -> bytes:
     held = jpeg.rows_held(data)
     if held is None:
         return data
-    refuse_missing_rows("JPEG", held, stored[1], plan.looked_at[3] * plan.divisor)
+    refuse_missing_rows("JPEG", held, stored[1], cut.looked_at[3] * cut.divisor)
     return data + _END
 
 
@@ -74,12 +74,12 @@ def _cut_by_pillow(data: bytes, image_format: str, orientation: int, spec: CellS
     """Decode the whole."""
     with opened(data, image_format, spec) as picture:
         stored, keeps = picture.size, spec.size <= spec.keep_side
-        plan = planned(stored, orientation, spec.size, scales=True)
+        cut = cut_for(stored, orientation, spec.size, scales=True)
         kept = geometry.kept_size(*stored, spec.keep_side)
-        divisor = plan.divisor if keeps else geometry.draft_scale(stored, kept, DRAFT_RESERVE)
+        divisor = cut.divisor if keeps else geometry.draft_scale(stored, kept, DRAFT_RESERVE)
         if divisor > 1:
             picture.draft(None, (stored[0] // divisor, stored[1] // divisor))
         whole = resizable(picture)
         if keeps:
-            return resized(whole, plan.box, spec.size)
+            return resized(whole, cut.box, spec.size)
         return cut_from_kept(whole, stored, divisor, orientation, (spec.size, spec.keep_side))

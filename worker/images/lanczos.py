@@ -50,5 +50,5 @@ def cell(planes: Sequence[Plane], box: FloatBox, size: int, matrix: Matrix) -> I
 
 def _resized(plane: Plane, box: FloatBox, size: int) -> bytes:
     left, top, right, bottom = box
-    part = left * plane.across, top * plane.down, right * plane.across, bottom * plane.down
-    return _lanczos.resized(plane.samples, plane.width, plane.height, *part, size)
+    region = left * plane.across, top * plane.down, right * plane.across, bottom * plane.down
+    return _lanczos.resized(plane.samples, plane.width, plane.height, *region, size)

@@ -10,7 +10,7 @@ from PIL.ExifTags import Base as ExifTag
 
 from worker.images import geometry, pillow_fixes, profiles  # noqa: F401 -- pillow_fixes: for its effect
 from worker.images.cell_spec import CellSpec, check_size, refuse_missing_rows
-from worker.images.cutting import TRANSPOSES, cut_from_kept, over_background, planned, resized, upright
+from worker.images.cutting import TRANSPOSES, cut_for, cut_from_kept, over_background, resized, upright
 
 
 @contextmanager
@@ -97,8 +97,8 @@ def cell_of_whole(picture: Image.Image, orientation: int, profile: object, spec:
         sides = spec.size, spec.keep_side
         cell = cut_from_kept(resizable(picture), picture.size, 1, orientation, sides)
     else:
-        plan = planned(picture.size, orientation, spec.size, scales=False)
-        cell = resized(resizable(picture), plan.box, spec.size)
+        cut = cut_for(picture.size, orientation, spec.size, scales=False)
+        cell = resized(resizable(picture), cut.box, spec.size)
     return finished(cell, orientation, None if picture.mode == "CMYK" else profile)
 
 

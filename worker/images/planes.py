@@ -65,8 +65,8 @@ def _resized(plane: Image.Image, box: FloatBox, luma: Size, size: Size, how: Res
     if plane.size == size == luma:
         return plane
     across, down = plane.width / luma[0], plane.height / luma[1]
-    part = box[0] * across, box[1] * down, box[2] * across, box[3] * down
-    return plane.resize(size, how, box=part)
+    region = box[0] * across, box[1] * down, box[2] * across, box[3] * down
+    return plane.resize(size, how, box=region)
 
 
 def _widened(level: int) -> int:

@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 
 from worker.images import cicp, geometry, png
 from worker.images.cell_spec import Cell, CellSpec, check_size
-from worker.images.cutting import planned
+from worker.images.cutting import cut_for
 from worker.images.icc import grey_profile, matrix_profile
 from worker.images.pillow import cell_of_whole, decoded, exif_orientation, on_canvas, resizable
 
@@ -30,7 +30,7 @@ def make_png_cell(data: bytes, image_format: str, spec: CellSpec) -> Cell:
 
 def _decoded(found: png.Png, image_format: str, orientation: int, spec: CellSpec) -> Image.Image:
     """Return the picture on its canvas."""
-    needed = planned(found.size, orientation, spec.size, scales=False).looked_at[3] - found.frame[1]
+    needed = cut_for(found.size, orientation, spec.size, scales=False).looked_at[3] - found.frame[1]
     picture = decoded(found.plain_file(), image_format, replace(spec, min_side=1), needed)
     return on_canvas(_with_alpha(picture), found.frame, found.size)
 

@@ -34,17 +34,17 @@ def is_built() -> bool:
     return _webp is not None
 
 
-def cut(data: bytes, stored: Size, part: Box, box: FloatBox, size: int) -> Image.Image | None:
+def cut(data: bytes, stored: Size, region: Box, box: FloatBox, size: int) -> Image.Image | None:
     """Return the part `box` of a file that says it has `stored` px, as `size` px a side, RGB or RGBX.
 
-    `part` is what has to be decoded for it. None for a file that Pillow is to decide about. Raises `MemoryError`.
+    `region` is what has to be decoded for it. None for a file that Pillow is to decide about. Raises `MemoryError`.
     """
     in_planes = lanczos.is_built() and min(box[2] - box[0], box[3] - box[1]) >= IN_PLANES_FROM * size
-    found = _webp.decode(data, *stored, *part, in_planes) if is_built() else None
+    found = _webp.decode(data, *stored, *region, in_planes) if is_built() else None
     if found is None:
         return None
     left, top, *decoded = found
-    width, height = part[2] - left, part[3] - top
+    width, height = region[2] - left, region[3] - top
     box = box[0] - left, box[1] - top, box[2] - left, box[3] - top
     if len(decoded) == 1:
         picture = Image.frombuffer("RGBX", (width, height), decoded[0], "raw", "RGBX", 0, 1)

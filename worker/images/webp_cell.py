@@ -6,7 +6,7 @@ from PIL import Image
 
 from worker.images import geometry, sniff, webp, webp_container
 from worker.images.cell_spec import Cell, CellSpec, check_size
-from worker.images.cutting import planned
+from worker.images.cutting import cut_for
 from worker.images.pillow import cell_of_whole, exif_orientation, finished, on_canvas, opened
 
 
@@ -30,6 +30,6 @@ def _cut_by_c(file: bytes, found: webp_container.WebP, orientation: int, spec: C
     """Decode the shown part alone; None where that is left to Pillow."""
     if spec.size > spec.keep_side or found.alpha is not None or found.frame != (0, 0, *found.size):
         return None
-    plan = planned(found.size, orientation, spec.size, scales=False)
-    cell = webp.cut(file, found.size, plan.looked_at, plan.box, spec.size)
+    cut = cut_for(found.size, orientation, spec.size, scales=False)
+    cell = webp.cut(file, found.size, cut.looked_at, cut.box, spec.size)
     return None if cell is None else finished(cell, orientation, found.profile)
