@@ -19,7 +19,7 @@ def page(written: str) -> str:
 
 
 def _table(names: Sequence[ColumnName]) -> str:
-    rows = "".join(f"| {number} | `{each.name}` | {each.source} |\n" for number, each in enumerate(names, 1))
+    rows = "".join(f"| {number} | `{each.name}` | {each.writer} |\n" for number, each in enumerate(names, 1))
     return f"| | name | who writes it |\n|---|---|---|\n{rows}"
 
 

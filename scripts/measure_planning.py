@@ -58,7 +58,7 @@ def plan(file: BinaryIO, max_rows: int) -> Iterator[dict[str, float]]:
     manifest = open_manifest(file)
     yield {"open_seconds": time.perf_counter() - started}
     with Grouping() as grouping:
-        for batch in manifest.batches():
+        for batch in manifest.blocks():
             grouping.add(batch)
         yield {"read_seconds": time.perf_counter() - started, "spill": spilled_bytes(file)}
         for index, _ in enumerate(grouping.groups(max_rows=max_rows)):

@@ -253,7 +253,7 @@ class Asked:
 
     digest: str
     """The whole hash of the batch's identity, in hexadecimal: its id ends with the beginning of it."""
-    header: str
+    spec: str
     """What the batch was asked to be, in JSON; see `worker.jobs.chunk_files`."""
     chunk_creators: int = 0
     chunk_rows: int = 0

@@ -57,7 +57,7 @@ def read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file, Grouping() as grouping:
         try:
             manifest = open_manifest(file)
-            for some in manifest.batches():
+            for some in manifest.blocks():
                 grouping.add(some)
         except TerminalError as error:
             return {"error": error.reason.value}

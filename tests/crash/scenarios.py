@@ -11,7 +11,7 @@ from tests.integration.places import Place
 from tests.integration.waiting import until
 from worker import keys
 from worker.aws.table import to_item
-from worker.jobs.chunk_files import written_header
+from worker.jobs.chunk_files import written_spec
 from worker.model import Job, ProcessingConfig, S3Manifest
 
 VISIBILITY = 4
@@ -132,7 +132,7 @@ def _begun_before(place: Place, origin: Origin) -> Asked:
         "takes": 1,
         "attempts": 0,
         "digest": keys.batch_digest(job),
-        "header": written_header(keys.batch_id(job), job, "m", asked.key.rpartition("/")[2]),
+        "header": written_spec(keys.batch_id(job), job, "m", asked.key.rpartition("/")[2]),
         "chunk_creators": 50,
         "chunk_rows": 2_000,
         "source_csv": asked.key.rpartition("/")[2],

@@ -103,9 +103,9 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a busy host is asked as much as before": ("worker/download/host_pace.py", r"self\._allow\(1 if is_silent else self\.allowed / 2\)", "pass", ("tests/unit/test_host_pace.py",)),
     # Manifests and messages
     "a manifest may grow for ever": ("worker/manifest/bytes.py", r"if total > max_bytes:", "if False:", (f"{MESSAGES}::zip_bomb",)),
-    "a line is held whatever its length": ("worker/manifest/csv_records.py", r"head \+ lines\[0\]\[: MAX_LINE \+ 1 - len\(head\)\]", "head + lines[0]", (f"{MESSAGES}::100_mb",)),
+    "a line is held whatever its length": ("worker/manifest/csv_records.py", r"begun \+ lines\[0\]\[: MAX_LINE \+ 1 - len\(begun\)\]", "begun + lines[0]", (f"{MESSAGES}::100_mb",)),
     "a field may have any length": ("worker/manifest/csv_records.py", r" or max\(map\(len, fields\), default=0\) > MAX_FIELD:", ":", ("tests/unit/test_csv_records.py",)),
-    "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in part for part in lines\):', "if False:", ("tests/unit/test_csv_records.py",)),
+    "NUL bytes are let through": ("worker/manifest/csv_records.py", r'if any\("\\0" in each for each in lines\):', "if False:", ("tests/unit/test_csv_records.py",)),
     "a JSON value is held whatever its length": ("worker/manifest/json_values.py", r" and len\(self\._text\) - self\._at <= MAX_VALUE", "", ("tests/unit/test_json_values.py::beyond_the_limit",)),
     "what stands before a fault in JSON is read again": ("worker/manifest/json_values.py", r"and here >= fault and", "and", ("tests/unit/test_json_values.py::before_its_fault",)),
     "a header may have any number of columns": ("worker/manifest/json_source.py", r" and len\(self\.paths\) < MAX_COLUMNS:", ":", ("tests/unit/test_json_source.py::wide",)),

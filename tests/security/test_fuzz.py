@@ -91,7 +91,7 @@ def test_a_manifest_is_rows_rejects_or_a_terminal_error(raw: bytes, headed: bool
     data = (b"creator,url\n" if headed else b"") + raw
     try:
         lines = 0
-        for batch in open_manifest(io.BytesIO(data), group=group, max_bytes=100_000).batches():
+        for batch in open_manifest(io.BytesIO(data), group=group, max_bytes=100_000).blocks():
             for entry in batch.entries:
                 assert entry[0] == entry[0].strip() != ""
                 assert entry[2][:5].lower() == "http:" or entry[2][:6].lower() == "https:"

@@ -99,7 +99,7 @@ def read(raw: bytes | io.BytesIO, **options: Any) -> tuple[list[Entry], list[Rej
     entries: list[Entry] = []
     rejects: list[Reject] = []
     file = io.BytesIO(raw) if isinstance(raw, bytes) else raw
-    for some in open_manifest(file, **options).batches():
+    for some in open_manifest(file, **options).blocks():
         entries += some.entries
         rejects += some.rejects
     return entries, rejects

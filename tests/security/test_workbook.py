@@ -32,7 +32,7 @@ def _nobody_is_left() -> Iterator[None]:
 
 
 def rows_of(content: bytes) -> list[tuple[str, int, str]]:
-    return [row for block in open_manifest(io.BytesIO(content)).batches() for row in block.entries]
+    return [row for block in open_manifest(io.BytesIO(content)).blocks() for row in block.entries]
 
 
 def refusal(content: bytes) -> TerminalError:
@@ -123,7 +123,7 @@ def test_of_many_rows_the_worker_holds_few() -> None:
     content = bomb(SHEET, row, 16 * MB, before=before, after="</sheetData></worksheet>")
     tracemalloc.start()
     try:
-        count = sum(len(block.entries) for block in open_manifest(io.BytesIO(content)).batches())
+        count = sum(len(block.entries) for block in open_manifest(io.BytesIO(content)).blocks())
         assert tracemalloc.get_traced_memory()[1] < 8 * MB
     finally:
         tracemalloc.stop()
@@ -285,7 +285,7 @@ def test_the_reader_is_sealed_and_stands_back() -> None:
 
 def test_rows_that_nobody_reads_on_end_the_reader() -> None:
     content = workbook(HEAD, *[("ann", f"http://x/{number}.jpg") for number in range(5_000)])
-    blocks = open_manifest(io.BytesIO(content)).batches()
+    blocks = open_manifest(io.BytesIO(content)).blocks()
     next(blocks)
     assert psutil.Process().children()
     del blocks

@@ -38,7 +38,7 @@ def read(content: str | bytes, **options: str | None) -> tuple[list[Entry], list
     entries: list[Entry] = []
     rejects: list[Reject] = []
     try:
-        for batch in opened(content, **options).batches():  # type: ignore[arg-type]
+        for batch in opened(content, **options).blocks():  # type: ignore[arg-type]
             entries += batch.entries
             rejects += batch.rejects
     except TerminalError as error:
@@ -49,7 +49,7 @@ def read(content: str | bytes, **options: str | None) -> tuple[list[Entry], list
 
 def refusal(content: str | bytes, **options: object) -> TerminalError:
     with pytest.raises(TerminalError) as caught:
-        list(opened(content, **options).batches())  # type: ignore[arg-type]
+        list(opened(content, **options).blocks())  # type: ignore[arg-type]
     return caught.value
 
 

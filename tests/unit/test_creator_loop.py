@@ -20,7 +20,7 @@ from tests.unit.fakes import (
 from worker.errors import Interrupted, LeaseLost
 from worker.images.collage import compose
 from worker.jobs.creator import CreatorWork, ImageRules
-from worker.jobs.creator_loop import CreatorLoop, Done, ListSource
+from worker.jobs.creator_loop import ChunkGroups, CreatorLoop, Done
 from worker.jobs.gate import Gate, Memory, Thresholds
 from worker.model import Batch, BatchState, CreatorGroup, CreatorRecord, CreatorStatus, Lease, Row
 
@@ -75,7 +75,7 @@ class Unit:
         loop = CreatorLoop(creators, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), self.ledger)
         done = Done()
         done.tally.creators_total = len(self.groups)
-        await loop.work_through(batch, record, ListSource(self.groups), len(self.groups), done, asyncio.Event())
+        await loop.work_through(batch, record, ChunkGroups(self.groups), len(self.groups), done, asyncio.Event())
         return done
 
     async def lives(self, most: int = 50) -> Done:
@@ -168,5 +168,5 @@ async def test_a_worker_that_stops_hands_the_rest_back() -> None:
     done = Done()
     done.tally.creators_total = 2
     with pytest.raises(Interrupted, match="0 of 2 creators are done"):
-        await loop.work_through(batch_of(job(), "b"), record, ListSource(unit.groups), 2, done, stopped)
+        await loop.work_through(batch_of(job(), "b"), record, ChunkGroups(unit.groups), 2, done, stopped)
     assert record.state is BatchState.RUNNING

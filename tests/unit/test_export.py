@@ -73,7 +73,7 @@ def test_rows_become_a_manifest_that_the_worker_reads(serve: Any, tmp_path: Path
     assert export_mysql(SETTINGS, "SELECT 1", str(tmp_path / name)) == 0
     assert capsys.readouterr().out == f"{tmp_path / name}\n"
     body = (tmp_path / name).read_bytes()
-    batches = list(open_manifest(io.BytesIO(body)).batches())
+    batches = list(open_manifest(io.BytesIO(body)).blocks())
     assert [(entry[0], entry[2]) for batch in batches for entry in batch.entries] == [
         ("ann", "http://a/1.jpg?x=1,2"),
         ('bö, "b"\n王🙂', "http://a/2.jpg"),

@@ -48,7 +48,7 @@ def test_json_is_told_by_its_content_and_rows_are_numbered_as_people_count_them(
         assert refusal(content).reason is JobReason.MANIFEST_COLUMNS
         return
     manifest = opened(content)
-    assert [line for block in manifest.batches() for _, line, _ in block.entries] == numbers
+    assert [line for block in manifest.blocks() for _, line, _ in block.entries] == numbers
     assert manifest.told()["format"] == format_
     assert manifest.told()["delimiter"] is None
 
@@ -93,7 +93,7 @@ def test_bytes_that_are_no_text_cost_their_line() -> None:
 )
 def test_nested_keys_and_lists_are_columns(given: dict[str, Any], creator: str | None, url: str) -> None:
     manifest = opened(lines(given))
-    assert [(name, link) for block in manifest.batches() for name, _, link in block.entries] == [("ann", "http://x/1")]
+    assert [(name, link) for block in manifest.blocks() for name, _, link in block.entries] == [("ann", "http://x/1")]
     told = manifest.told()
     assert told["url_column"] == url
     assert creator in {told["creator_column"], None}
@@ -114,7 +114,7 @@ def test_objects_may_have_other_keys_and_other_shapes_than_the_first() -> None:
         {"author": None, "cover": "http://x/6"},
     )
     manifest = opened(content)
-    blocks = list(manifest.batches())
+    blocks = list(manifest.blocks())
     assert [tuple(entry) for block in blocks for entry in block.entries] == [
         ("ann", 1, "http://x/1"),
         ("bob", 2, "http://x/2"),
@@ -254,7 +254,7 @@ def test_memory_is_bounded_and_the_good_row_behind_is_found(content: Any, tmp_pa
     try:
         with path.open("rb") as file:
             manifest = open_manifest(file)
-            rows = [entry for block in manifest.batches() for entry in block.entries]
+            rows = [entry for block in manifest.blocks() for entry in block.entries]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -122,7 +122,7 @@ def test_a_line_of_100_mb_is_one_reject_and_never_held() -> None:
     file = _Generated([(b"creator,url\nann,http://a\nbob,http://", 1), (mb, 100), (b"\r\ncai,http://c\n", 1)])
     tracemalloc.start()
     try:
-        batches = list(open_manifest(file).batches())  # type: ignore[arg-type]
+        batches = list(open_manifest(file).blocks())  # type: ignore[arg-type]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
         tracemalloc.start()
         try:
             rows = 0
-            for batch in open_manifest(_Generated([(b"creator,url\n", 1), (line * 100, count)])).batches():  # type: ignore[arg-type]
+            for batch in open_manifest(_Generated([(b"creator,url\n", 1), (line * 100, count)])).blocks():  # type: ignore[arg-type]
                 rows += len(batch.entries)
             assert rows == 100 * count
             return tracemalloc.get_traced_memory()[1]
@@ -151,7 +151,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
 def test_a_hundred_thousand_rows_take_a_fraction_of_a_second_of_cpu() -> None:
     file = _Generated([(b"creator,url\n", 1), (b"".join(b"c%d,http://x/%d\n" % (n, n) for n in range(1000)), 100)])
     started = time.process_time()
-    assert sum(len(batch.entries) for batch in open_manifest(file).batches()) == 100_000  # type: ignore[arg-type]
+    assert sum(len(batch.entries) for batch in open_manifest(file).blocks()) == 100_000  # type: ignore[arg-type]
     assert time.process_time() - started < 3  # about 0.25 s; the margin is for slow machines
 
 
@@ -205,7 +205,7 @@ def test_arbitrary_bytes_are_read_or_refused_with_a_reason(raw: bytes) -> None:
     for content in (raw, HEAD.encode() + raw, b"\x1f\x8b" + raw):
         reason = None
         try:
-            list(opened(content).batches())
+            list(opened(content).blocks())
         except TerminalError as error:
             reason = error.reason
         assert reason in {

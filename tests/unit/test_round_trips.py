@@ -41,7 +41,7 @@ def read(raw: bytes) -> tuple[list[tuple[str, str]], int]:
     rows: list[tuple[str, str]] = []
     rejects = 0
     try:
-        for block in open_manifest(io.BytesIO(raw)).batches():
+        for block in open_manifest(io.BytesIO(raw)).blocks():
             shown = {(key, line): name for key, line, name in block.names}
             rows += [(shown.get((key, line), key), url) for key, line, url in block.entries]
             rejects += len(block.rejects)

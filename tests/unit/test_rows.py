@@ -14,7 +14,7 @@ LINK = "https://h.example/c/1.jpg?x-expires=1&x-signature=a%3D"
 def read(content: str) -> tuple[list[tuple[str, str]], list[tuple[int, RejectReason]], dict[str, Any]]:
     """Rows, rejects and what is told, after a row of ann's that makes the manifest a usable one."""
     manifest = open_manifest(io.BytesIO(content.encode()))
-    blocks = list(manifest.batches())
+    blocks = list(manifest.blocks())
     rows = [(creator, url) for block in blocks for creator, _, url in block.entries]
     return rows, [(each.line, each.reason) for block in blocks for each in block.rejects], manifest.told()
 

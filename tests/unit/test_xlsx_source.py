@@ -32,7 +32,7 @@ def new_sheet() -> tuple[openpyxl.Workbook, Worksheet]:
 
 def test_a_sheet_is_a_table_and_the_summary_tells_how_it_was_read() -> None:
     manifest = opened(workbook(HEAD, ("ann", LINK), ("bob", LINK)))
-    assert [row for block in manifest.batches() for row in block.entries] == [("ann", 2, LINK), ("bob", 3, LINK)]
+    assert [row for block in manifest.blocks() for row in block.entries] == [("ann", 2, LINK), ("bob", 3, LINK)]
     told = manifest.told()
     assert (told["format"], told["encoding"], told["delimiter"]) == ("xlsx", None, None)
     assert (told["creator_column"], told["url_column"]) == HEAD
@@ -43,14 +43,14 @@ def test_it_may_be_read_twice_and_from_a_file_on_disk() -> None:
         file.write(workbook(HEAD, ("ann", LINK)))
         manifest = open_manifest(file)
         for _ in range(2):
-            assert [row for block in manifest.batches() for row in block.entries] == [("ann", 2, LINK)]
+            assert [row for block in manifest.blocks() for row in block.entries] == [("ann", 2, LINK)]
 
 
 def test_the_first_sheet_that_has_both_columns_is_taken() -> None:
     manifest = opened(
         workbook(("notes",), ("by", "us"), other=[("creator", "likes"), ("eve", 7)], third=[HEAD, ("ann", LINK)])
     )
-    assert [row for block in manifest.batches() for row in block.entries] == [("ann", 2, LINK)]
+    assert [row for block in manifest.blocks() for row in block.entries] == [("ann", 2, LINK)]
 
 
 def test_a_sheet_whose_links_are_pages_is_passed_over() -> None:
@@ -74,13 +74,13 @@ def test_titles_and_empty_rows_and_columns_before_the_table_are_passed_over() ->
         for column, value in enumerate(values, 4):
             first.cell(row, column, value)
     manifest = opened(saved(book))
-    assert [row for block in manifest.batches() for row in block.entries] == [("ann", 6, LINK), ("bob", 9, LINK)]
+    assert [row for block in manifest.blocks() for row in block.entries] == [("ann", 6, LINK), ("bob", 9, LINK)]
     assert manifest.told()["skipped"]["lines_above_the_header"] == 1
 
 
 def test_a_header_that_is_repeated_is_no_row() -> None:
     manifest = opened(workbook(HEAD, ("ann", LINK), HEAD, ("bob", LINK)))
-    assert len([row for block in manifest.batches() for row in block.entries]) == 2
+    assert len([row for block in manifest.blocks() for row in block.entries]) == 2
     assert manifest.told()["skipped"]["repeated_headers"] == 1
 
 

@@ -46,7 +46,7 @@ def first_values(asked: Asked | None) -> dict[str, Any]:
         return {}
     return {
         ":digest": asked.digest,
-        ":header": asked.header,
+        ":header": asked.spec,  # as it has been called in the table from the beginning
         ":creators": asked.chunk_creators,
         ":rows": asked.chunk_rows,
     }

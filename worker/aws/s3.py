@@ -255,36 +255,36 @@ class S3:
         return link
 
     async def move(
-        self, bucket: str, source: str, head: ManifestHead, target: str, *, metadata: Mapping[str, str]
+        self, bucket: str, key: str, head: ManifestHead, target: str, *, metadata: Mapping[str, str]
     ) -> None:
         """Move the very object that `head` saw; a newer upload under the same key stays where it is.
 
-        Safe to repeat: where the source is gone already, an earlier try moved it.
+        Safe to repeat: where the object is gone already, an earlier try moved it.
         """
-        async with self._call(f"archiving s3://{bucket}/{source}", bucket, deadline=_deadline(head.size)) as call:
+        async with self._call(f"archiving s3://{bucket}/{key}", bucket, deadline=_deadline(head.size)) as call:
             try:
-                await self._copy(call, bucket, source, head, target, metadata)
+                await self._copy(call, bucket, key, head, target, metadata)
             except ClientError as error:
                 if code_of(error) in {"NoSuchKey", "NoSuchVersion", "PreconditionFailed", "404", "412"}:
                     return
                 raise
             if head.version is None:
-                now = await self.head(bucket, source)
+                now = await self.head(bucket, key)
                 if now is None or now.etag != head.etag:
                     return
             # With its version named, the delete leaves a newer upload alone; the archive keeps the bytes.
-            await call(self._client.delete_object, Bucket=bucket, Key=source, **_version(head.version))
+            await call(self._client.delete_object, Bucket=bucket, Key=key, **_version(head.version))
 
     async def _copy(
         self,
         call: AwsCall,
         bucket: str,
-        source: str,
+        key: str,
         head: ManifestHead,
         target: str,
         metadata: Mapping[str, str],
     ) -> None:
-        exactly: Any = {"CopySource": _copy_source(bucket, source, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
+        exactly: Any = {"CopySource": _copy_source(bucket, key, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
         if head.size <= COPIED_WHOLE:
             await call(
                 self._client.copy_object,

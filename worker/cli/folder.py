@@ -30,8 +30,8 @@ class FolderManifests:
 
     async def download(self, manifest: S3Manifest, _head: ManifestHead, file: BinaryIO) -> None:
         """Copy the file: what is worked from must not change meanwhile."""
-        with Path(manifest.key).open("rb") as source:
-            shutil.copyfileobj(source, file, BLOCK)
+        with Path(manifest.key).open("rb") as opened:
+            shutil.copyfileobj(opened, file, BLOCK)
         file.seek(0)
 
     async def archive(self, manifest: S3Manifest, head: ManifestHead, *, batch_id: str, failed: bool) -> None:

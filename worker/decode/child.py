@@ -97,8 +97,8 @@ def _serve(
 ) -> None:
     from worker.images.cell import CellSpec  # noqa: PLC0415 -- it is loaded by now
 
-    while len(header := requests.read(REQUEST.size)) == REQUEST.size:
-        size, min_side, keep_side, max_pixels, length, *background = REQUEST.unpack(header)
+    while len(request := requests.read(REQUEST.size)) == REQUEST.size:
+        size, min_side, keep_side, max_pixels, length, *background = REQUEST.unpack(request)
         red, green, blue = background
         spec = CellSpec(size, (red, green, blue), min_side, max_pixels, keep_side)
         sandbox.grant_cpu(cpu_seconds)

@@ -35,44 +35,44 @@ _TOLD_BYTES = 1_024
 _MAY_BECOME_SVG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!--|\?xml|!DOCTYPE\s+svg|svg)|.{0,16}\Z)", re.DOTALL)
 
 
-def sniffed_format(head: bytes) -> str | None:
+def sniffed_format(beginning: bytes) -> str | None:
     """Return the name of the image format that the data begins like; the first 1,024 bytes are enough to tell."""
-    if head.startswith(b"\xff\xd8\xff"):
+    if beginning.startswith(b"\xff\xd8\xff"):
         return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if beginning.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
-    if head.startswith((b"GIF87a", b"GIF89a")):
+    if beginning.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+    if beginning.startswith(b"RIFF") and beginning[8:12] == b"WEBP":
         return "WEBP"
-    if head[4:8] == b"ftyp":
-        return _heif_family(head)
-    return next((name for name, magic in _FOREIGN_FORMATS if re.match(magic, head[:1024], re.DOTALL)), None)
+    if beginning[4:8] == b"ftyp":
+        return _heif_family(beginning)
+    return next((name for name, magic in _FOREIGN_FORMATS if re.match(magic, beginning[:1024], re.DOTALL)), None)
 
 
-def could_be_image(head: bytes) -> bool:
+def could_be_image(beginning: bytes) -> bool:
     """Tell whether data that begins so may be an image, of any format that is known here, decodable or not.
 
     Of fewer than 1,024 bytes it may be that more have to come before that can be told: then the answer is yes.
     """
-    if len(head) < _SHORT or sniffed_format(head) is not None:
+    if len(beginning) < _SHORT or sniffed_format(beginning) is not None:
         return True
-    return len(head) < _TOLD_BYTES and bool(_MAY_BECOME_SVG.match(head))
+    return len(beginning) < _TOLD_BYTES and bool(_MAY_BECOME_SVG.match(beginning))
 
 
-def _heif_family(head: bytes) -> str | None:
+def _heif_family(beginning: bytes) -> str | None:
     """Tell AVIF and HEIC by the brands, also from an MP4, which begins with the same box; ISO/IEC 14496-12, 4.3."""
-    end = min(int.from_bytes(head[:4]), 256)
-    major, others = head[8:12], {head[at : at + 4] for at in range(16, end, 4)}
+    end = min(int.from_bytes(beginning[:4]), 256)
+    major, others = beginning[8:12], {beginning[at : at + 4] for at in range(16, end, 4)}
     for name, brands in (("AVIF", _AVIF_BRANDS), ("HEIC", _HEIC_BRANDS)):
         if major in brands or (major in _HEIF_BRANDS and others & brands):
             return name
     return "HEIC" if major in _HEIF_BRANDS else None
 
 
-def webp_canvas(head: bytes) -> tuple[int, int] | None:
+def webp_canvas(beginning: bytes) -> tuple[int, int] | None:
     """Return width and height as a WebP's first 30 bytes give them, None if they do not; RFC 9649, 2.5 to 2.7."""
-    chunk, fields = head[12:16], head[20:30]
+    chunk, fields = beginning[12:16], beginning[20:30]
     if len(fields) < 10:
         return None
     if chunk == b"VP8X":

@@ -16,8 +16,8 @@ import structlog
 from worker.errors import Interrupted, JobError, JobReason, Postponed, RejectReason, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk import ChunkWork
-from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, header_of, written_header
-from worker.jobs.creator_loop import CreatorLoop, Done, GroupingSource
+from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, spec_of, written_spec
+from worker.jobs.creator_loop import CreatorLoop, Done, ManifestGroups
 from worker.jobs.finish import NEVER, Finisher, all_done
 from worker.jobs.leasing import Leases
 from worker.jobs.messages import config_in_metadata
@@ -177,8 +177,8 @@ class BatchWork:
         failpoint("batch.taken")
         if lease is None:
             return await self._answered(job, head, record)
-        header = header_of(record)
-        batch = replace(header, job=job).batch(lease, first=record.takes == 1)
+        spec = spec_of(record)
+        batch = replace(spec, job=job).batch(lease, first=record.takes == 1)
         log.info("batch.started", fence=lease.fence, started_at=iso(batch.started_at), attempts=record.attempts)
         try:
             async with self._leases.held(record, lease):
@@ -202,7 +202,7 @@ class BatchWork:
         name, files = manifest_name(job), self._chunk_files
         asked = Asked(
             digest=batch_digest(job),
-            header=written_header(identifier, job, delivery.message_id, name),
+            spec=written_spec(identifier, job, delivery.message_id, name),
             chunk_creators=files.creators if files else 0,
             chunk_rows=files.rows if files else 0,
         )
@@ -263,8 +263,8 @@ class BatchWork:
                 failpoint("batch.plan_noted")
                 log.info("batch.split", chunks=chunks)
                 return True
-            source = GroupingSource(grouping)
-            await self._creator_loop.work_through(batch, record, source, grouping.rows, done, stop)
+            groups = ManifestGroups(grouping)
+            await self._creator_loop.work_through(batch, record, groups, grouping.rows, done, stop)
             rejects = _with_left_out(rejects, grouping.left_out)
             tally.rejects_total = rejects.total
             await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)

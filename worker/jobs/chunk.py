@@ -6,9 +6,9 @@ import structlog
 
 from worker.errors import CreatorReason, JobError, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import ChunkFiles, asked_of, chunk_bodies, chunk_unit, header_of
+from worker.jobs.chunk_files import ChunkFiles, asked_of, chunk_bodies, chunk_unit, spec_of
 from worker.jobs.creator import CreatorWork
-from worker.jobs.creator_loop import CreatorLoop, Done, ListSource
+from worker.jobs.creator_loop import ChunkGroups, CreatorLoop, Done
 from worker.jobs.finish import Finisher, failure_of
 from worker.jobs.leasing import Leases
 from worker.jobs.outcomes import outcome_of
@@ -92,7 +92,7 @@ class ChunkWork:
         else:
             # A batch that was planned twice may have had its creators in other chunks the first time.
             is_first = record.takes == 1 and known.takes == 1
-            batch = header_of(known).batch(lease, first=is_first)
+            batch = spec_of(known).batch(lease, first=is_first)
             failure = await self._do(chunk, batch, known, record, is_last, stop)
         # Who finishes the batch may die before its end: until it is closed, this message stays, and so does its reason.
         outcome = await self._finisher.finish_split(chunk.batch_id)
@@ -113,7 +113,7 @@ class ChunkWork:
                 log.info("chunk.started", creators=len(groups), fence=batch.fence, attempts=record.attempts)
                 async with self._leases.kept(batch.lease, done.tally.counts):
                     rows = sum(len(group.rows) for group in groups)
-                    await self._creator_loop.work_through(batch, record, ListSource(groups), rows, done, stop)
+                    await self._creator_loop.work_through(batch, record, ChunkGroups(groups), rows, done, stop)
                     failpoint("chunk.worked")
                     await self._close(chunk, batch, done)
         except TerminalError as error:

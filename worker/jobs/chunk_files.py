@@ -47,7 +47,7 @@ ROWS_OF_A_CHUNK = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class BatchSpec:
     """What a batch was asked to be, as its chunks and its finisher need it."""
 
     batch_id: str
@@ -200,8 +200,8 @@ def _group(told: Mapping[str, Any]) -> CreatorGroup:
     return CreatorGroup(told["name"], tuple(Row(line, url) for line, url in told["rows"]))
 
 
-def written_header(batch_id: str, job: Job, message_id: str, source_csv: str) -> str:
-    """Write a header for the batch's record: what the batch's start does not tell."""
+def written_spec(batch_id: str, job: Job, message_id: str, source_csv: str) -> str:
+    """Write a specification for the batch's record: what the batch's start does not tell."""
     manifest = job.manifest
     told = {
         "batch_id": batch_id,
@@ -227,12 +227,12 @@ def asked_of(record: BatchRecord) -> Asked:
     return record.asked
 
 
-def header_of(record: BatchRecord) -> Header:
-    """Read the header of a batch's record. Raises what `asked_of` raises."""
-    told = json.loads(asked_of(record).header)
+def spec_of(record: BatchRecord) -> BatchSpec:
+    """Read the specification of a batch's record. Raises what `asked_of` raises."""
+    told = json.loads(asked_of(record).spec)
     manifest = S3Manifest(**told["manifest"]) if told["manifest"] else InlineManifest("")
     job = Job(manifest, told["output_prefix"], ProcessingConfig(**told["config"]), told["from_event"])
-    return Header(told["batch_id"], job, record.started_at, told["message_id"], told["source_csv"])
+    return BatchSpec(told["batch_id"], job, record.started_at, told["message_id"], told["source_csv"])
 
 
 def _dumped(document: object) -> bytes:

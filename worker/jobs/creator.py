@@ -282,7 +282,7 @@ def _errors(fates: Sequence[Fate]) -> dict[str, int]:
 
 def _metadata(batch: Batch, record: CreatorRecord, images: Sequence[Mapping[str, Any]]) -> bytes:
     """Tell a creator's fate in JSON, a line for each row: indented as a whole, it would take three times the time."""
-    head = {
+    top = {
         "creator": record.creator,
         "batch_id": batch.id,
         "status": record.status,
@@ -290,7 +290,7 @@ def _metadata(batch: Batch, record: CreatorRecord, images: Sequence[Mapping[str,
         "collages": list(record.collage_keys),
     }
     lines = ",\n".join(map(_JSON.encode, images))
-    return f'{_JSON.encode(head)[:-1]}, "images": [\n{lines}\n]}}\n'.encode("utf-8", "backslashreplace")
+    return f'{_JSON.encode(top)[:-1]}, "images": [\n{lines}\n]}}\n'.encode("utf-8", "backslashreplace")
 
 
 def _image(row: Row, fate: Fate) -> dict[str, Any]:

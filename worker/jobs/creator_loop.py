@@ -48,7 +48,7 @@ class Done:
             log.warning("batch.no_images", advice=text)
 
 
-class Source(Protocol):
+class Groups(Protocol):
     """Gives creator groups one by one to several tasks."""
 
     async def next(self) -> CreatorGroup | None:
@@ -58,7 +58,7 @@ class Source(Protocol):
         """Return the group of this creator, out of turn; `next` gives it in its turn all the same."""
 
 
-class GroupingSource:
+class ManifestGroups:
     """The groups of a grouping, some of them read at a time off the event loop."""
 
     def __init__(self, grouping: Grouping) -> None:
@@ -83,7 +83,7 @@ class GroupingSource:
         return [group for group, _ in islice(self._groups, GROUPS_AT_A_TIME)]
 
 
-class ListSource:
+class ChunkGroups:
     """Groups that are in memory already."""
 
     def __init__(self, groups: Iterable[CreatorGroup]) -> None:
@@ -100,7 +100,7 @@ class ListSource:
 
 
 class CreatorLoop:
-    """Takes creators from a source as memory allows, and has each worked on."""
+    """Takes creators one after the other as memory allows, and has each worked on."""
 
     def __init__(
         self,
@@ -116,30 +116,30 @@ class CreatorLoop:
         self._on_creator = on_creator
 
     async def work_through(
-        self, batch: Batch, taken: BatchRecord, source: Source, rows: int, done: Done, stop: asyncio.Event
+        self, batch: Batch, taken: BatchRecord, groups: Groups, rows: int, done: Done, stop: asyncio.Event
     ) -> None:
-        """Work on every group of `source`, which holds so many rows. `taken` is the unit's record as it was taken.
+        """Work on all `groups`, which have so many rows. `taken` is the unit's record as it was taken.
 
         What is done already is counted, and done no second time. Where asked to stop, begin no more, finish those in
         flight, and raise `Interrupted`.
         """
         suspects = Suspects(self._ledger, batch, taken, CREATORS_PER_JOB)
         steps = (self._creators, self._gate, self._ledger, self._on_creator)
-        await self._all_of(source, _Work(*steps, batch, taken, suspects, rows, done, stop))
+        await self._all_of(groups, _Work(*steps, batch, taken, suspects, rows, done, stop))
         if len(done.records) < done.tally.creators_total:
             raise Interrupted(
                 JobReason.INTERRUPTED,
                 f"the worker is stopping; {len(done.records)} of {done.tally.creators_total} creators are done",
             )
 
-    async def _all_of(self, source: Source, work: "_Work") -> None:
+    async def _all_of(self, groups: Groups, work: "_Work") -> None:
         accused = work.suspects.tried_first
-        if accused is not None and (group := await source.named(accused)) is not None:
+        if accused is not None and (group := await groups.named(accused)) is not None:
             await work.try_alone(group)
         with unwrapped():
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(min(CREATORS_PER_JOB, work.batch.job.config.max_workers)):
-                    tasks.create_task(work.take_turns(source))
+                    tasks.create_task(work.take_turns(groups))
         for group in work.suspects.deferred:
             if work.stop.is_set():
                 return
@@ -176,9 +176,9 @@ class _Work:
         self._attempts = taken.attempts
         self._slots = Limiter(self._downloads())
 
-    async def take_turns(self, source: Source) -> None:
+    async def take_turns(self, groups: Groups) -> None:
         """Work on one group after another, until there are none or the worker stops."""
-        while not self.stop.is_set() and (group := await source.next()) is not None:
+        while not self.stop.is_set() and (group := await groups.next()) is not None:
             if not self.batch.first:
                 found, is_deferred = await self.suspects.begin(group)
                 if found is not None:

@@ -12,7 +12,7 @@ import structlog
 
 from worker.errors import JobReason, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import ChunkFiles, Plan, header_of
+from worker.jobs.chunk_files import ChunkFiles, Plan, spec_of
 from worker.jobs.creator_loop import Done
 from worker.jobs.leasing import Leases
 from worker.jobs.ports import Ledger, Manifests, Results
@@ -95,7 +95,7 @@ class Finisher:
         failpoint("finish.taken")
         if lease is None:
             return Succeeded()
-        batch = header_of(taken).batch(lease)
+        batch = spec_of(taken).batch(lease)
         try:
             async with self._leases.held(taken, lease):
                 await self.finish_taken(batch, taken)
@@ -136,7 +136,7 @@ class Finisher:
     async def close_cancelled(self, record: BatchRecord) -> None:
         """Tell what was done of a batch that was cancelled, and archive its manifest where an event started it."""
         await self.tell_unfinished(record)
-        dropped = header_of(record).job.dropped
+        dropped = spec_of(record).job.dropped
         if dropped is None:
             return
         text = f"batch {record.id} was cancelled; drop its manifest again to begin it anew"
@@ -175,7 +175,7 @@ class Finisher:
 
     async def tell_unfinished(self, record: BatchRecord) -> None:
         """Write summary and report of what was done of a batch that failed or was cancelled, from its records."""
-        batch = header_of(record).batch(Lease(record.id, record.owner, record.fence))
+        batch = spec_of(record).batch(Lease(record.id, record.owner, record.fence))
         tally = _tally_of(record)
         records = self._recorded(record.id)
         key = await self._summarise(

@@ -95,6 +95,6 @@ def _fill(grouping: Grouping, file: BinaryIO, job: Job) -> tuple[int, Manifest]:
         group=None if config.group_by_creator else manifest_stem(job),
         is_stopped=lambda: grouping.is_interrupted,
     )
-    for some in manifest.batches():
+    for some in manifest.blocks():
         grouping.add(some)
     return grouping.count_creators(), manifest

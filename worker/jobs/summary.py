@@ -125,7 +125,7 @@ def summary_top(
 
 
 def write_summary(file: BinaryIO, top: Mapping[str, Any], lines: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-    """Write a summary of any size: `top` is its head, `lines` gives its creators, once for each list."""
+    """Write a summary of any size: `top` is its beginning, `lines` gives its creators, once for each list."""
     file.write(dumped(top).removesuffix(b"\n}"))
     for name, items in (
         ("collages", (key for line in lines() for key in line["collages"])),

@@ -83,9 +83,9 @@ def read_pieces(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     if zipped:
         max_bytes = min(max_bytes, max(BOMB_BYTES, MOST_INFLATED * file.seek(0, io.SEEK_END)))
     file.seek(0)
-    source = gzip.GzipFile(fileobj=file, mode="rb") if zipped else file
+    stream = gzip.GzipFile(fileobj=file, mode="rb") if zipped else file
     total = 0
-    while piece := _read_piece(source):
+    while piece := _read_piece(stream):
         total += len(piece)
         if total > max_bytes:
             raise TerminalError(
@@ -96,26 +96,26 @@ def read_pieces(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _read_piece(source: BinaryIO | gzip.GzipFile) -> bytes:
+def _read_piece(stream: BinaryIO | gzip.GzipFile) -> bytes:
     try:
-        return source.read(PIECE)
+        return stream.read(PIECE)
     except EOFError as error:
         raise not_csv("a gzip file that ends too early; upload it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise not_csv(f"a gzip file that is corrupt ({error}); upload it again") from error
 
 
-def refuse_other_formats(head: bytes) -> None:
+def refuse_other_formats(beginning: bytes) -> None:
     """Look at the first bytes (gzip undone) for what is no manifest. Raises `TerminalError` (`manifest_not_csv`)."""
     for magic, what in _MAGIC:
-        if head.startswith(magic):
+        if beginning.startswith(magic):
             raise not_csv(what)
-    if head.startswith(_OFFICE_97):
-        raise not_csv(next(what for name, what in _OFFICE_97_KINDS if name.encode("utf-16-le") in head))
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = head[:1024].decode("utf-16", "replace").lstrip().encode()
-    elif 0 in head[:4]:
+    if beginning.startswith(_OFFICE_97):
+        raise not_csv(next(what for name, what in _OFFICE_97_KINDS if name.encode("utf-16-le") in beginning))
+    text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = beginning[:1024].decode("utf-16", "replace").lstrip().encode()
+    elif 0 in beginning[:4]:
         raise not_csv("UTF-16 text without a byte order mark, or binary; save it as UTF-8")
     if _MARKUP.match(text):
         raise not_csv("HTML or XML, perhaps an error page that was saved as a file; export the table as CSV")

@@ -10,7 +10,7 @@ class ColumnName(NamedTuple):
     """A name, and who writes it."""
 
     name: str
-    source: str
+    writer: str
 
 
 CREATOR = (

@@ -47,19 +47,19 @@ def split_lines(pieces: Iterable[str]) -> Iterator[list[str]]:
 
     Lines keep their ends. One longer than `MAX_LINE` comes cut to `MAX_LINE + 1` characters.
     """
-    head = ""
+    begun = ""
     for piece in pieces:
         if not piece:
             continue
         lines = io.StringIO(piece, newline="").readlines()
         ended = lines[-1].endswith(("\n", "\r"))
-        if head:
-            lines[0] = head + lines[0][: MAX_LINE + 1 - len(head)]
-        head = "" if ended else lines.pop()
+        if begun:
+            lines[0] = begun + lines[0][: MAX_LINE + 1 - len(begun)]
+        begun = "" if ended else lines.pop()
         if lines:
             yield lines
-    if head:
-        yield [head]
+    if begun:
+        yield [begun]
 
 
 def first_record(lines: list[str], delimiter: str) -> tuple[list[str], int]:
@@ -188,9 +188,9 @@ def _until(lines: list[str], start: int, stop: int) -> Iterator[str]:
 
 
 def _checked(line: int, fields: list[str], lines: list[str]) -> Record | Reject:
-    if any("\0" in part for part in lines):
+    if any("\0" in each for each in lines):
         return Reject(line, RejectReason.NUL_BYTE, "the line holds a NUL byte; remove it")
-    if any(BAD in part for part in lines):
+    if any(BAD in each for each in lines):
         return bad_encoding(line)
     if len(lines[0]) > MAX_LINE or max(map(len, fields), default=0) > MAX_FIELD:
         return _too_long(line)

@@ -92,8 +92,8 @@ def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None)
     Raises `TerminalError` (`manifest_encoding`) where no candidate is plausible, or two are; and what `read_pieces`
     raises.
     """
-    head = next(read_pieces(file, max_bytes), b"")
-    given = next(((name, codec) for bom, name, codec in _BOMS if head.startswith(bom)), None)
+    beginning = next(read_pieces(file, max_bytes), b"")
+    given = next(((name, codec) for bom, name, codec in _BOMS if beginning.startswith(bom)), None)
     if given is None and named is not None:
         given = (codecs.lookup(named).name, named)
     name, codec = given or ("utf-8", "utf-8")

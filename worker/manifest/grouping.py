@@ -77,20 +77,20 @@ class Grouping:
         self._interrupted = True
         self._database.interrupt()
 
-    def add(self, batch: LineBlock) -> None:
-        """Take a batch. Raises `Unavailable` where the disk under TMPDIR is full."""
+    def add(self, block: LineBlock) -> None:
+        """Take a block of lines. Raises `Unavailable` where the disk under TMPDIR is full."""
         if self._interrupted:
             raise Interrupted(JobReason.INTERRUPTED, "planning was interrupted")
         with _spilling():
-            self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", batch.entries)
-            if batch.names:
+            self._database.executemany("INSERT INTO rows (creator, line, url) VALUES (?, ?, ?)", block.entries)
+            if block.names:
                 self._renamed = True
                 self._database.executemany(
-                    "INSERT OR IGNORE INTO names (key, line, name) VALUES (?, ?, ?)", batch.names
+                    "INSERT OR IGNORE INTO names (key, line, name) VALUES (?, ?, ?)", block.names
                 )
-        self.rows += len(batch.entries)
-        self.rejects.update(reject.reason for reject in batch.rejects)
-        self.kept_rejects += batch.rejects[: self._keep_rejects - len(self.kept_rejects)]
+        self.rows += len(block.entries)
+        self.rejects.update(reject.reason for reject in block.rejects)
+        self.kept_rejects += block.rejects[: self._keep_rejects - len(self.kept_rejects)]
 
     def count_creators(self) -> int:
         """Count the groups there will be; costs a pass over the names."""

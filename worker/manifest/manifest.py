@@ -31,7 +31,7 @@ class Manifest:
         self._counts = Counts()
 
     def told(self) -> dict[str, Any]:
-        """Return how the manifest was read, as `source` of the summary tells it; complete after `batches`."""
+        """Return how the manifest was read, as `source` of the summary tells it; complete after `blocks`."""
         header, columns, counts = self._source.header, self._columns, self._counts
         return {
             "format": self._source.format,
@@ -53,10 +53,10 @@ class Manifest:
         likelier = likelier_url(self._source.header, self._source.sample, self._columns.url)
         return {"creator": told["creator_column"], "url": told["url_column"], "likelier": likelier}
 
-    def batches(self) -> Iterator[LineBlock]:
+    def blocks(self) -> Iterator[LineBlock]:
         """Read the rows and rejects, in file order, a few thousand at a time; may be called again.
 
-        Raises `TerminalError`: `manifest_empty` at the end, after the last batch, where no row was usable.
+        Raises `TerminalError`: `manifest_empty` at the end, after the last block, where no row was usable.
         """
         rows = Rows(self._source, self._columns, self._group)
         self._counts = rows.counts
@@ -103,10 +103,10 @@ def _open_source(
     file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int, is_stopped: Callable[[], bool]
 ) -> Source:
     """Look at the content, never at a name, and open it as what it is."""
-    head = next(read_pieces(file, max_bytes), b"")
-    if head.startswith(MAGIC):
+    beginning = next(read_pieces(file, max_bytes), b"")
+    if beginning.startswith(MAGIC):
         return open_xlsx(file, wanted, is_stopped)
-    refuse_other_formats(head)
+    refuse_other_formats(beginning)
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):
         return open_json(text, wanted)

@@ -18,8 +18,8 @@ from worker.manifest.source import Source
 from worker.manifest.values import EDGES, NO_VALUES, cover_url
 from worker.model import Reject
 
-BATCH = 2_048
-"""Records that are handed on at a time."""
+BLOCK = 2_048
+"""Records of one block."""
 
 SURE_OF_WIDTH = 3
 """Records of one width that show how wide all of them are."""
@@ -85,7 +85,7 @@ class Rows:
             more = False
             block = LineBlock()
             rejects, add = block.rejects, block.entries.append
-            for item in itertools.islice(records, BATCH):
+            for item in itertools.islice(records, BLOCK):
                 more = True
                 if isinstance(item, Reject):
                     rejects.append(item)

@@ -73,7 +73,7 @@ def creator_name(value: str) -> str:
         name = _handle_in(name)
     if "@" in name or "/" in name:
         profile = _PROFILE.fullmatch(name)
-        name = next((part for part in profile.groups() if part), "") if profile else name
+        name = next((each for each in profile.groups() if each), "") if profile else name
     return unicodedata.normalize("NFC", trimmed(name.lstrip("@\uff20")))
 
 

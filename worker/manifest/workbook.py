@@ -87,7 +87,7 @@ class Workbook:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def head(self, sheet: int) -> list[tuple[int, Sequence[str]]]:
+    def first_rows(self, sheet: int) -> list[tuple[int, Sequence[str]]]:
         """Return the first filled rows of a sheet: their numbers, from 1, and the texts of their cells."""
         self._ask({"sheet": sheet})
         return [(_number(number), _texts(cells)) for number, cells in _rows(self._answer(), 2)]

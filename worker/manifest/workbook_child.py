@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
 LENGTH = struct.Struct("<I")
-HEAD = 60
+FIRST_ROWS = 60
 """Filled rows at the beginning of a sheet by which it is judged."""
 
-HEAD_CHARACTERS = 1 << 20
+FIRST_CHARACTERS = 1 << 20
 MAX_ROWS = 1_048_576
 """Of a sheet, in the format's own rules: one that begins further below is damaged, and would be counted to for ever."""
 
@@ -65,7 +65,7 @@ _SAMPLE = {
     "xl/worksheets/a.xml": '<worksheet><sheetData><row r="1"><c r="A1" s="1"><v>1.5</v></c><c r="B1" s="2"><v>0.5</v>'
     '</c><c r="C1" s="3"><v>1.5</v></c><c r="D1" t="inlineStr"><is><t>é</t></is></c></row></sheetData></worksheet>',
 }
-"""Parts of a workbook with a cell of each kind: what the reader loads late is there before the sandbox is sealed."""
+"""Files in a workbook with a cell of each kind: what the reader loads late is there before the sandbox is sealed."""
 
 
 class _Refused(Exception):
@@ -162,7 +162,7 @@ def _serve(file: BinaryIO, requests: BinaryIO, answers: BinaryIO) -> None:
         request = json.loads(line)
         sheet = book.sheet(request["sheet"])
         if "columns" not in request:
-            _answer(answers, {"rows": _head(sheet)})
+            _answer(answers, {"rows": _first_rows(sheet)})
             continue
         book.forget()
         for rows in _blocks(_below(sheet, request["below"], request["columns"], request["width"])):
@@ -170,17 +170,17 @@ def _serve(file: BinaryIO, requests: BinaryIO, answers: BinaryIO) -> None:
         _answer(answers, {"rows": []})
 
 
-def _head(sheet: "CalamineSheet") -> list[tuple[int, list[str]]]:
+def _first_rows(sheet: "CalamineSheet") -> list[tuple[int, list[str]]]:
     """Return the first filled rows, as long as there is room."""
     found: list[tuple[int, list[str]]] = []
-    room = HEAD_CHARACTERS
+    room = FIRST_CHARACTERS
     for number, cells in _filled(sheet):
         texts = [as_text(cell) for cell in cells]
         room -= sum(map(len, texts)) + len(texts)
         if found and room < 0:
             break
         found.append((number, texts))
-        if len(found) == HEAD:
+        if len(found) == FIRST_ROWS:
             break
     return found
 

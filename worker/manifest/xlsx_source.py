@@ -72,7 +72,7 @@ def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool]) ->
     widest: XlsxSource | None = None
     with Workbook(file, is_stopped) as book:
         for sheet in range(min(len(book.sheets), MAX_SHEETS)):
-            rows = [(number, _trimmed(cells)) for number, cells in book.head(sheet)]
+            rows = [(number, _trimmed(cells)) for number, cells in book.first_rows(sheet)]
             for at, (number, header) in enumerate(rows[:HEADER_WITHIN]):
                 sample = [_aligned(cells, len(header)) for _, cells in rows[at + 1 :]][:SAMPLE]
                 source = XlsxSource(file, wanted, is_stopped, sheet, number, header, sample, at)

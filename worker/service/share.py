@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`cores` to plan for, at least one; `gauge` reads memory as percent of what the worker may use."""
+    """`cores` to count on, at least one; `gauge` reads memory as percent of what the worker may use."""
 
     cores: int
     gauge: MemoryGauge
@@ -45,5 +45,5 @@ async def own_share(metadata_uri: str | None, cgroups: Cgroups | None = None) ->
 
 
 def usable_cores(visible: int, *shares: float | None) -> int:
-    """Return the cores to plan for: those that are visible, or the smallest share (in CPUs), rounded up."""
+    """Return the cores to count on: those that are visible, or the smallest share (in CPUs), rounded up."""
     return max(1, min([visible, *(math.ceil(share) for share in shares if share is not None)]))
