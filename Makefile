@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format lock clean
+.PHONY: help setup demo test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format reference lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -59,6 +59,9 @@ test-image-python: ## the unit and security tests on the image's Python, in a pl
 
 test-nightly: setup ## the whole crash matrix, more seeds, chaos, all mutations, the soak (an hour or two); PART=chaos for one
 	@scripts/nightly $(PART)
+
+reference: setup ## write docs/reference/ and the tables of docs/ that the code has
+	@$(PY) scripts/reference.py
 
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade

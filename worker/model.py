@@ -94,23 +94,35 @@ class ProcessingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     group_by_creator: bool = True
+    """`false`: one collage of all rows, named after the manifest."""
     rows: Rows = 5
+    """Rows of one page."""
     cols: Cols = 7
+    """Columns of one page."""
     max_images_per_creator: MaxImages = 35
+    """More than a page holds makes further pages."""
     quality: Quality = 95
+    """Of JPEG and WebP."""
     max_workers: MaxWorkers = 8
     """Downloads at a time for one job."""
     timeout: Timeout = 30
     """Seconds for the whole of one try at one image."""
     max_retries: MaxRetries = 3
+    """Further tries after the first."""
     cell_size: Annotated[int, Field(ge=16, le=2_000)] = 200
+    """Pixels a side."""
     gutter: Annotated[int, Field(ge=0, le=200)] = 0
+    """Pixels between cells."""
     background: Annotated[str, Field(max_length=64)] = "white"
+    """A CSS colour: behind empty cells, gutters and transparency."""
     format: Literal["jpeg", "png", "webp"] = "jpeg"
+    """Of the collages."""
     creator_column: ColumnName | None = None
+    """The column of creators, where the header uses a name of its own. None: found in the file."""
     url_column: ColumnName | None = None
+    """The column of links to covers. None: found in the file."""
     encoding: EncodingName | None = None
-    """Of a manifest that is text; None: found in the file."""
+    """Of a manifest that is text. None: found in the file."""
 
     @model_validator(mode="after")
     def _page_can_be_drawn(self) -> Self:

@@ -51,80 +51,136 @@ class Settings(BaseSettings):
 
     # where things are
     input_bucket: Bucket = "tiktok-image-input"
+    """Manifests."""
     output_bucket: Bucket = "tiktok-image-output"
+    """Collages, summaries, reports and results."""
     temp_bucket: Bucket = "tiktok-image-temp"
+    """What may be thrown away."""
     allowed_input_buckets: Annotated[tuple[Bucket, ...], NoDecode] = ()
+    """Buckets that a job may name besides the input bucket, with commas."""
     sqs_queue_url: Url | None = None
+    """The queue. `run`, `submit`, `retry` and `dlq redrive` need it."""
     sqs_dlq_url: Url | None = None
+    """The dead-letter queue. Empty: the one in the queue's redrive policy."""
     dynamodb_table_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = "tiktok-creator-processing-state"
+    """The table of records."""
     aws_endpoint_url: Url | None = None
+    """An endpoint other than AWS's own, such as LocalStack's, as the SDKs read it."""
     aws_region: Annotated[
         str, Field(min_length=1, validation_alias=AliasChoices("aws_region", "aws_default_region"))
     ] = "us-east-1"
+    """The region, as the SDKs read it; `AWS_DEFAULT_REGION` does as well."""
 
     mysql_url: MySqlUrl | None = None
     """Where `export-mysql` reads: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, percent-encoded."""
 
     # the defaults of a job
     default_rows: Rows = 5
+    """Rows of one page, where a job does not say."""
     default_cols: Cols = 7
+    """Columns of one page."""
     default_quality: Quality = 95
+    """Quality of JPEG and WebP."""
     default_max_workers: MaxWorkers = 8
+    """Downloads at a time for one job."""
     default_timeout: Timeout = 30.0
+    """Seconds for one try at one image."""
     default_max_retries: MaxRetries = 3
+    """Further tries after the first."""
     default_max_images_per_creator: MaxImages = 35
+    """Images of one creator. More than a page holds makes further pages."""
     default_output_prefix: OutputPrefix = ""
+    """Goes before every key of the results."""
     default_creator_column: ColumnName | None = None
+    """The column of creators. Empty: found in the file."""
     default_url_column: ColumnName | None = None
+    """The column of links to covers. Empty: found in the file."""
     default_encoding: EncodingName | None = None
+    """The encoding of text manifests. Empty: found in the file."""
 
     # images
     min_image_size: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Pixels. An image that is smaller than this on a side is refused."""
     max_image_size: Annotated[int, Field(ge=16, le=20_000)] = 800
+    """Pixels. The longest side that an image is kept at before it is cut to its cell; never a reason to refuse."""
     max_image_bytes: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 20_971_520
+    """A longer body is refused."""
     max_image_pixels: Annotated[int, Field(ge=10_000, le=500_000_000)] = 50_000_000
+    """An image with more pixels is refused."""
     max_concurrent_downloads: Annotated[int, Field(ge=1, le=1_024)] = 64
+    """Downloads at a time for the whole worker."""
     max_connections_per_host: Annotated[int, Field(ge=0, le=1_024)] = 0
+    """Downloads at a time from one host; fewer while it is in trouble. 0: three quarters of all downloads."""
     allowed_image_hosts: Annotated[tuple[HostPattern, ...], NoDecode] = ()
+    """Patterns of hosts to fetch from, with commas: `cdn.example`, `*.cdn.example`. Empty: any host."""
     allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode] = (80, 443)
+    """Ports to fetch from, with commas."""
     user_agent: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")] = "collage-worker/1.0"
+    """Sent with each download."""
     referer: Annotated[str, Field(max_length=2_048, pattern=r"^(https?://[\x21-\x7e]+)?$")] = ""
+    """A URL that is sent with each download, for hosts that answer 403 without one. Empty: none is sent."""
     retry_backoff_factor: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """Seconds before the first further try; doubled with each, with full jitter."""
     retry_max_delay: Annotated[float, Field(ge=0, le=300)] = 30.0
+    """Seconds; the longest wait between two tries, also where a host asks for more with `Retry-After`."""
     allow_private_addresses: bool = False
+    """Fetch from private and loopback addresses, and from any port. For local runs and private origins only."""
     enable_deduplication: bool = True
+    """Leave out an image whose bytes the creator has already."""
     content_hash_algorithm: Literal["sha256", "sha512", "sha1", "md5", "blake2b"] = "sha256"
+    """How bytes are compared, and what `content_hash` in a record is."""
     decode_processes: Annotated[int, Field(ge=0, le=128)] = 0
+    """Child processes that decode. 0: two for each core that the container may use, one where it has one."""
 
     # results
     collision_check_enabled: bool = True
+    """Put collages only where there is no object."""
     s3_presigned_url_expiration: Annotated[int, Field(ge=1, le=604_800)] = 3_600
+    """Seconds that the links of `status --links` and of reports work."""
     state_ttl_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """Days that DynamoDB keeps the records."""
     debug_capture: bool = False
+    """Keep what failed images looked like, in the temp bucket."""
     metrics_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./#:-]{1,255}$")] = "TikTokImageProcessor"
+    """CloudWatch's namespace of the metrics."""
 
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")] = "collage-worker"
     """The deployment's own name: the dimension `Service` of every metric, so that staging and production never mix."""
 
     # memory, in percent of the container's limit
     memory_warning_threshold: Annotated[float, Field(gt=0, le=100)] = 80.0
+    """Percent of the container's memory limit. From here on the worker takes in less."""
     memory_critical_threshold: Annotated[float, Field(gt=0, le=100)] = 90.0
+    """Percent. From here on it takes in nothing."""
 
     # the queue
     batch_coordination_enabled: bool = True
+    """Split large batches into chunks. `false`: one message does its whole batch."""
     chunk_creators: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """Creators of one chunk. A batch that has more is split."""
     max_concurrent_jobs: Annotated[int, Field(ge=1, le=64)] = 4
+    """Messages that one worker works on at a time."""
     visibility_timeout: Annotated[float, Field(ge=2, le=43_200)] = 120.0
+    """Seconds that a message stays invisible, and that a lease lasts. Both are extended while the work goes on."""
     wait_time_seconds: Annotated[int, Field(ge=0, le=20)] = 20
+    """Seconds of one long poll."""
     stop_grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 100.0
+    """Seconds after SIGTERM. What fits is finished, the rest is handed back."""
 
     # the process
     require_sandbox: bool = True
+    """Do not start where decoders cannot be confined by seccomp. `false` is only for machines where no picture comes
+    from a stranger."""
     ecs_agent_uri: Url | None = None
+    """Set by ECS: where scale-in protection is asked for."""
     ecs_container_metadata_uri_v4: Url | None = None
+    """Set by ECS: where the task's CPUs and memory are told."""
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port of `/healthz`. 0: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: readable at a terminal, JSON elsewhere."""
     failpoints: str = ""
     """For tests only: where the process is to end itself; see `worker.failpoints`."""
 

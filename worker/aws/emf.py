@@ -9,21 +9,24 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TextIO
 
-METRICS = {
-    "ProcessingDuration": "Seconds",
-    "ImagesProcessed": "Count",
-    "ErrorCount": "Count",
-    "CollagesWritten": "Count",
-    "BytesDownloaded": "Bytes",
-    "DownloadLatency": "Seconds",
-    "QueueDelay": "Seconds",
-    "MemoryUtilization": "Percent",
-    "DependencyDown": "Count",
-    "SandboxSeccomp": "None",
-    "SandboxNamespaces": "None",
-    "SandboxLandlock": "None",
+DECLARED = {
+    "ProcessingDuration": ("Seconds", "How long one creator took."),
+    "ImagesProcessed": ("Count", "Images that are in collages."),
+    "ErrorCount": ("Count", "Images that could not be used."),
+    "CollagesWritten": ("Count", "Collages put into S3."),
+    "BytesDownloaded": ("Bytes", "Bodies of the images that came."),
+    "DownloadLatency": ("Seconds", "How long the download of one image took."),
+    "QueueDelay": ("Seconds", "How long a message waited before a worker began on it."),
+    "MemoryUtilization": ("Percent", "Memory in use, of the container's limit; told every half minute."),
+    "DependencyDown": ("Count", "How many of S3, SQS, DynamoDB and the disk refuse this worker."),
+    "SandboxSeccomp": ("None", "1 where seccomp confines the decoders, else 0."),
+    "SandboxNamespaces": ("None", "1 where namespaces confine them, else 0."),
+    "SandboxLandlock": ("None", "1 where Landlock confines them, else 0."),
 }
-"""Every metric and its unit. What is not declared here cannot be recorded."""
+"""Every metric with its unit and its meaning. What is not declared here cannot be recorded."""
+
+METRICS = {name: unit for name, (unit, _) in DECLARED.items()}
+"""Every metric and its unit."""
 
 MAX_VALUES = 100
 """Values of one metric in one line; the format's limit."""

@@ -11,13 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.errors import JobReason, TerminalError
 from worker.images.collage import parse_background
+from worker.jobs.job_messages import MODELS
 from worker.keys import MAX_KEY, starts_a_batch
 from worker.model import ChunkJob, InlineManifest, Job, OutputPrefix, ProcessingConfig, S3Manifest, allowed_range
 
-KEYS_OF = {
-    "csv_s3": {"processing_type", "s3_bucket", "s3_key", "output_prefix", "processing_config"},
-    "csv_inline": {"processing_type", "csv_data", "output_prefix", "processing_config"},
-    "batch_chunk": {"processing_type", "batch_id", "chunk", "s3_key"},
+KEYS_OF = {kind: set(model.model_fields) for kind, model in MODELS.items()} | {
+    "batch_chunk": {"processing_type", "batch_id", "chunk", "s3_key"}
 }
 METADATA_KEY = "config"
 """Key of the S3 user metadata in which a dropped object says how it is to be processed."""
