@@ -101,6 +101,7 @@ class JobReason(StrEnum):
     MANIFEST_CHANGED = "manifest_changed"
     CHUNK_MISSING = "chunk_missing"
     CHUNK_UNREADABLE = "chunk_unreadable"
+    PART_UNREADABLE = "part_unreadable"
     BATCH_UNKNOWN = "batch_unknown"
     LEASE_HELD = "lease_held"
     LEASE_LOST = "lease_lost"

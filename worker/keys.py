@@ -22,6 +22,8 @@ NO_MANIFESTS = ("/", "_$folder$", ".error.json")
 
 _SUFFIXES = re.compile(r"(\.(csv|tsv|tab|txt|jsonl|ndjson|json|xlsx))?(\.gz)?$", re.IGNORECASE)
 
+_PART = re.compile(r"part-\d{6,}-\d{6,}\.jsonl\.gz")
+
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
 
 
@@ -113,9 +115,29 @@ def report_key(summary: str) -> str:
     return summary.removesuffix("json") + "html"
 
 
+def results_prefix(prefix: str, identifier: str) -> str:
+    """Return what the keys of a batch's results begin with: its parts, and the table of its creators."""
+    return f"{prefix}results/metadata/{identifier}/"
+
+
+def part_key(prefix: str, identifier: str, chunk: int, group: int) -> str:
+    """Return the key of a part: the fates of a group's rows. Chunks, and the groups of one, are counted from 1."""
+    return f"{results_prefix(prefix, identifier)}part-{chunk:06d}-{group:06d}.jsonl.gz"
+
+
+def creators_key(prefix: str, identifier: str) -> str:
+    """Return the key of the table of a batch's creators."""
+    return f"{results_prefix(prefix, identifier)}creators.jsonl.gz"
+
+
+def is_part(key: str) -> bool:
+    """Say whether a key among a batch's results is that of a part."""
+    return _PART.fullmatch(key.rpartition("/")[2]) is not None
+
+
 def metadata_key(prefix: str, identifier: str, creator: str) -> str:
-    """Return the key of one creator's metadata."""
-    return f"{prefix}results/metadata/{identifier}/{safe_name(creator)}.json"
+    """Return the key of one creator's document, as earlier versions wrote it."""
+    return f"{results_prefix(prefix, identifier)}{safe_name(creator)}.json"
 
 
 def archive_key(key: str, *, failed: bool, suffix: str = "") -> str:

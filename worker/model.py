@@ -238,6 +238,10 @@ class CreatorRecord:
     """Seconds."""
     content_hash: str | None = None
     mode: Mode = Mode.NORMAL
+    duplicates: int = 0
+    """Rows that were left out as repeats: no failures."""
+    part_key: str | None = None
+    """The part that tells of each row; None in records of an earlier version."""
 
     @property
     def error_count(self) -> int:

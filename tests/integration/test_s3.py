@@ -1,5 +1,6 @@
 """`worker.aws.s3` and what `worker.aws.stores` makes of it, against an emulator."""
 
+import asyncio
 import io
 from collections.abc import Awaitable, Callable
 
@@ -491,3 +492,20 @@ async def test_a_move_whose_copy_was_done_but_not_answered_is_finished(
     await shaky_s3.move(shared_place.input, key, head, f"archived/processed/{key}", metadata=BATCH)
     assert shared_place.listed(shared_place.input, key) == []
     assert shared_place.read(f"archived/processed/{key}", shared_place.input) == b"rows"
+
+
+async def test_a_document_is_copied_into_a_file(s3: S3, shared_place: Place, key: str) -> None:
+    bucket = shared_place.settings.output_bucket
+    await s3.put(bucket, key, b"rows", "application/gzip")
+    file = io.BytesIO()
+    assert await s3.fetch(bucket, key, file)
+    assert file.read() == b"rows"
+    assert not await s3.fetch(bucket, key + ".gone", io.BytesIO())
+
+
+async def test_keys_are_listed_page_by_page_in_their_order(s3: S3, shared_place: Place) -> None:
+    bucket, prefix = shared_place.settings.output_bucket, f"results/{token()}/"
+    names = [f"{prefix}{number:04d}" for number in range(1_001)]
+    await asyncio.gather(*[s3.put(bucket, name, b"", "text/plain") for name in reversed(names)])
+    assert [found async for found in s3.keys(bucket, prefix)] == names
+    assert [found async for found in s3.keys(bucket, prefix + "no")] == []

@@ -180,6 +180,39 @@ class S3:
                     return None
                 raise
 
+    async def fetch(self, bucket: str, key: str, file: BinaryIO) -> bool:
+        """Copy an object of our own into an empty file, and go back to its beginning; False where there is none."""
+
+        async def read() -> None:
+            file.seek(0)
+            file.truncate()
+            found = await self._client.get_object(Bucket=bucket, Key=key)
+            async with found["Body"] as body:
+                while block := await body.read(READ_SIZE):
+                    file.write(block)
+
+        async with self._call(f"reading s3://{bucket}/{key}", bucket, deadline=TRANSFER_DEADLINE) as call:
+            try:
+                await call(read)
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    return False
+                raise
+        file.seek(0)
+        return True
+
+    async def keys(self, bucket: str, prefix: str) -> AsyncIterator[str]:
+        """Give the keys that begin with `prefix`, in S3's order; a thousand are read at a time."""
+        listing: Any = {"Bucket": bucket, "Prefix": prefix}
+        while True:
+            async with self._call(f"listing s3://{bucket}/{prefix}", bucket) as call:
+                page = await call(self._client.list_objects_v2, **listing)
+            for found in page.get("Contents", ()):
+                yield found["Key"]
+            if not page.get("IsTruncated"):
+                return
+            listing["ContinuationToken"] = page["NextContinuationToken"]
+
     async def put(self, bucket: str, key: str, body: "bytes | BinaryIO", content_type: str) -> None:
         """Write an object that is the same however often it is written: metadata, summaries."""
 

@@ -1,5 +1,6 @@
 """Manifests from S3 and results to S3."""
 
+from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
 
 from worker.aws.s3 import S3
@@ -76,6 +77,14 @@ class S3Results:
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
         """Write metadata, a summary or a report."""
         await self._s3.put(self._bucket, key, body, content_type)
+
+    async def fetch(self, key: str, file: BinaryIO) -> bool:
+        """Copy a document into a file."""
+        return await self._s3.fetch(self._bucket, key, file)
+
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Give the keys that begin so."""
+        return self._s3.keys(self._bucket, prefix)
 
     async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
         """Keep what a failed image looked like, under `debug/` of the temp bucket."""

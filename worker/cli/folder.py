@@ -61,6 +61,21 @@ class FolderResults:
         """Write metadata, a summary or a report."""
         _write(self._folder / key, body if isinstance(body, bytes) else body.read())
 
+    async def fetch(self, key: str, file: BinaryIO) -> bool:
+        """Copy a document into a file."""
+        path = self._folder / key
+        if not path.is_file():
+            return False
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, file, BLOCK)
+        file.seek(0)
+        return True
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Give the keys of the files of the folder that the prefix, which ends with a slash, names."""
+        for path in sorted((self._folder / prefix).glob("*")):
+            yield prefix + path.name
+
     async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
         """Keep nothing: the links are at hand."""
 

@@ -62,6 +62,16 @@ class Results(Protocol):
         """Keep what a failed image looked like; does nothing unless DEBUG_CAPTURE is on."""
 
 
+class ResultFiles(Protocol):
+    """Where the results of batches are read."""
+
+    async def fetch(self, key: str, file: BinaryIO) -> bool:
+        """Copy a document into an empty file, and go back to the file's beginning; False where there is none."""
+
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Give the keys that begin so, in the order of their characters."""
+
+
 class TempStore(Protocol):
     """Objects of the temp bucket, which expire after 7 days."""
 

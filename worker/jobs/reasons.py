@@ -88,6 +88,7 @@ JOBS = {
     JobReason.MANIFEST_CHANGED: "The manifest was replaced while it was read. Tried again by itself.",
     JobReason.CHUNK_MISSING: "A chunk's file is gone, and so is the manifest. Submit the manifest again.",
     JobReason.CHUNK_UNREADABLE: "A chunk's file was not written by a worker, or not whole. Tried again, three times.",
+    JobReason.PART_UNREADABLE: "A part of the results is not whole, or no worker's. Tried again, three times.",
     JobReason.BATCH_UNKNOWN: "A chunk's batch is not in the table (any more). Submit the manifest again.",
     JobReason.LEASE_HELD: "Another worker is at this batch. The message waits, at the cost of no attempt.",
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
