@@ -7,14 +7,18 @@ run again, those of a frozen one wait until it is thawed.
 
 import asyncio
 import contextvars
+import functools
 import heapq
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
 from enum import Enum, auto
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 EPOCH = 1_737_288_000.0  # 2025-01-19T12:00:00Z
 WORLD = contextvars.Context()
@@ -183,3 +187,19 @@ def time_of(loop: VirtualLoop) -> Iterator[None]:
         yield
     finally:
         time.time, time.monotonic = wall, monotonic
+
+
+def in_virtual_time(run: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of its own whose time jumps, and return what it returns."""
+    with closing(VirtualLoop(random.Random(0))) as loop, time_of(loop):
+        return loop.run_until_complete(run)
+
+
+def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make a test of a coroutine function, whose hours take no time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        in_virtual_time(test(*args, **kwargs))
+
+    return run

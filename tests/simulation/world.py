@@ -39,7 +39,7 @@ from worker.jobs.ports import Ports
 from worker.service import breaker, fate, heartbeat, receive
 from worker.service.assembly import Shape, assembled
 from worker.service.breaker import Breakers
-from worker.service.receive import Receiver
+from worker.service.receive import Receiver, ReceiverTimes
 
 SLOTS = 2
 CREATORS_PER_CHUNK = 3
@@ -327,9 +327,7 @@ def put_together(world: World, life: Life) -> Receiver:
         DEFAULTS,
         _NoMetrics(),  # type: ignore[arg-type]
         slots=SLOTS,
-        wait=20,
-        visibility=world.lease,
-        grace=100,
+        times=ReceiverTimes(wait=20, visibility=world.lease, grace=100),
         breakers=Breakers(
             {
                 Dependency.S3: partial(s3.probe, (INPUT, OUTPUT, TEMP)),

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 from worker.errors import Dependency, JobReason, Unavailable
 from worker.model import Retryable
-from worker.service import breaker as module
-from worker.service.breaker import LONGEST_PAUSE, QUIET, TRIAL, Breaker, Breakers, State
+from worker.service.breaker import TIMES, Breaker, Breakers, BreakerTimes, State
 
 AWAY = (JobReason.AWS_UNAVAILABLE, "no answer")
 
@@ -24,25 +23,25 @@ def longest(_low: float, high: float) -> float:
 
 
 def test_it_opens_at_a_refusal_and_closes_after_a_probe_and_a_trial() -> None:
-    breaker = Breaker(Dependency.S3, longest)
+    breaker = Breaker(Dependency.S3, uniform=longest)
     assert breaker.state is State.CLOSED
     assert refused(breaker, 100.0)
     assert (breaker.state, breaker.since, breaker.probe_at) == (State.OPEN, 100.0, 101.0)
     breaker.probe_answered(101.0)
-    assert (breaker.state, breaker.trial_ends) == (State.TRIAL, 101.0 + TRIAL)
+    assert (breaker.state, breaker.trial_ends) == (State.TRIAL, 101.0 + TIMES.trial)
     assert breaker.trial_passed(110.0)
     assert breaker.state is State.CLOSED
 
 
 def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
-    breaker = Breaker(Dependency.S3, longest)
+    breaker = Breaker(Dependency.S3, uniform=longest)
     refused(breaker, 100.0)
     assert not refused(breaker, 100.5)
     assert (breaker.since, breaker.probe_at) == (100.0, 101.0)
 
 
 def test_the_pauses_double_up_to_half_a_minute() -> None:
-    breaker = Breaker(Dependency.S3, longest)
+    breaker = Breaker(Dependency.S3, uniform=longest)
     refused(breaker, 0.0)
     pauses, now = [], 0.0
     for _ in range(8):
@@ -53,7 +52,7 @@ def test_the_pauses_double_up_to_half_a_minute() -> None:
 
 
 def test_a_trial_that_is_refused_goes_on_with_longer_pauses_and_the_same_beginning() -> None:
-    breaker = Breaker(Dependency.S3, longest)
+    breaker = Breaker(Dependency.S3, uniform=longest)
     refused(breaker, 0.0)
     breaker.probe_answered(1.0)
     assert refused(breaker, 5.0)
@@ -62,9 +61,9 @@ def test_a_trial_that_is_refused_goes_on_with_longer_pauses_and_the_same_beginni
     assert breaker.state is State.OPEN
 
 
-@pytest.mark.parametrize(("closed_for", "pause"), [(1.0, 2.0), (QUIET + 1, 1.0)])
+@pytest.mark.parametrize(("closed_for", "pause"), [(1.0, 2.0), (TIMES.quiet + 1, 1.0)])
 def test_one_that_opens_again_soon_goes_on_with_longer_pauses(closed_for: float, pause: float) -> None:
-    breaker = Breaker(Dependency.S3, longest)
+    breaker = Breaker(Dependency.S3, uniform=longest)
     refused(breaker, 0.0)
     breaker.probe_answered(1.0)
     breaker.trial_passed(2.0)
@@ -85,7 +84,7 @@ def test_whatever_happens_a_probe_is_never_more_than_half_a_minute_away(steps: l
             breaker.probe_answered(now)
         elif step == "trial passed":
             breaker.trial_passed(now)
-        assert breaker.state is not State.OPEN or breaker.probe_at <= now + LONGEST_PAUSE
+        assert breaker.state is not State.OPEN or breaker.probe_at <= now + TIMES.longest_pause
 
 
 class Service:
@@ -101,15 +100,12 @@ class Service:
             raise Unavailable(Dependency.S3, *AWAY)
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
+QUICK = BreakerTimes(first_pause=0.001)
 
 
-@pytest.mark.usefixtures("_quick")
 async def test_a_worker_waits_for_what_is_down_and_says_so() -> None:
     service, metrics = Service(), list[tuple[str, float]]()
-    breakers = Breakers({Dependency.S3: service.probe}, record_metric=lambda *given: metrics.append(given))
+    breakers = Breakers({Dependency.S3: service.probe}, times=QUICK, record_metric=lambda *given: metrics.append(given))
     never = asyncio.create_task(asyncio.Event().wait())
     with capture_logs() as logs:
         breakers.refused(Dependency.S3, *AWAY)
@@ -131,11 +127,10 @@ async def test_a_worker_waits_for_what_is_down_and_says_so() -> None:
     never.cancel()
 
 
-async def test_a_pause_ends_at_once_when_the_worker_is_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 1_000.0)
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 1_000.0)
+async def test_a_pause_ends_at_once_when_the_worker_is_asked_to_stop() -> None:
     service, stop = Service(), asyncio.Event()
-    breakers = Breakers({Dependency.S3: service.probe})
+    slow = BreakerTimes(first_pause=1_000.0, longest_pause=1_000.0)
+    breakers = Breakers({Dependency.S3: service.probe}, times=slow)
     breakers.refused(Dependency.S3, *AWAY)
     stopping = asyncio.create_task(stop.wait())
     stop.set()
@@ -151,9 +146,8 @@ async def test_without_sqs_messages_that_are_here_are_worked_on() -> None:
     assert breakers.refusing_work() is None
 
 
-@pytest.mark.usefixtures("_quick")
 async def test_one_without_a_probe_is_tried_with_a_message_at_once() -> None:
-    breakers = Breakers()
+    breakers = Breakers(times=QUICK)
     breakers.refused(Dependency.DECODER, JobReason.DECODER_BROKEN, "no decoder starts")
     never = asyncio.create_task(asyncio.Event().wait())
     await breakers.probe(never)

@@ -12,7 +12,7 @@ import pytest
 from worker.aws.calls import PROBE_DEADLINE
 from worker.aws.sqs import POLL_SLACK
 from worker.service import app
-from worker.service.breaker import LONGEST_PAUSE
+from worker.service.breaker import TIMES
 from worker.service.health import health_endpoint
 from worker.settings import Settings
 
@@ -84,4 +84,4 @@ def test_a_worker_that_has_not_polled_for_long_is_deaf_unless_it_stops(
 
 def test_a_poll_that_sqs_does_not_answer_ends_before_the_worker_counts_as_deaf() -> None:
     """Otherwise an outage of SQS would have ECS end tasks in the middle of their work."""
-    assert max(POLL_SLACK, LONGEST_PAUSE + PROBE_DEADLINE) < app.DEAF_AFTER
+    assert max(POLL_SLACK, TIMES.longest_pause + PROBE_DEADLINE) < app.DEAF_AFTER

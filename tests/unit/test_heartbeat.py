@@ -1,26 +1,23 @@
 """The heartbeat: keeps a message invisible while it is worked on, and ends the work when it cannot."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.simulation.clock import VirtualLoop, time_of
+from tests.simulation.clock import in_virtual_time
 from tests.unit.fakes import FakeQueue, message, outage
 from worker.errors import Interrupted, JobReason
-from worker.service import heartbeat as module
-from worker.service.heartbeat import HeartbeatLost, kept_invisible
+from worker.service.heartbeat import LONGEST_HOLD, HeartbeatLost, kept_invisible
 from worker.tasks import first_failure
 
 VISIBILITY = 0.03
 
 
-async def work_for_ever(queue: FakeQueue, ended: list[str]) -> None:
-    async with kept_invisible(queue, message(), VISIBILITY):  # type: ignore[arg-type]
+async def work_for_ever(queue: FakeQueue, ended: list[str], visibility: float = VISIBILITY) -> None:
+    async with kept_invisible(queue, message(), visibility):  # type: ignore[arg-type]
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -28,8 +25,8 @@ async def work_for_ever(queue: FakeQueue, ended: list[str]) -> None:
             raise
 
 
-async def failure_of(work: "asyncio.Task[None]") -> BaseException:
-    async with asyncio.timeout(5):
+async def failure_of(work: "asyncio.Task[None]", seconds: float = 5) -> BaseException:
+    async with asyncio.timeout(seconds):
         with pytest.raises(BaseExceptionGroup) as caught:
             await work
     return first_failure(caught.value)
@@ -93,15 +90,14 @@ def lost_after(visibility: float, answer: Callable[[list[float]], Awaitable[None
             calls.append(time.monotonic())
             await answer(calls)
 
-    async def run() -> None:
+    async def run() -> float:
         with pytest.raises(BaseExceptionGroup) as caught:
             async with kept_invisible(Failing(), message(), visibility):  # type: ignore[arg-type]
                 await asyncio.Event().wait()
         assert isinstance(first_failure(caught.value), HeartbeatLost)
+        return asyncio.get_running_loop().time()
 
-    with closing(VirtualLoop(random.Random(0))) as loop, time_of(loop):
-        loop.run_until_complete(run())
-        return loop.time(), calls
+    return in_virtual_time(run()), calls
 
 
 @pytest.mark.parametrize("visibility", [4, 30, 120, 900])
@@ -124,42 +120,41 @@ def test_a_call_that_failed_is_made_again_sooner_than_the_next_was_due() -> None
     assert calls[1] - calls[0] < 120 / 3
 
 
-async def test_an_extension_that_fails_in_between_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = FakeQueue()
-    failures = 0
-    extend = queue.change_visibility
+def test_an_extension_that_fails_in_between_ends_nothing() -> None:
+    calls: list[float] = []
 
-    async def sometimes(*args: object) -> None:
-        nonlocal failures
-        if failures % 2 == 0:
-            failures += 1
-            raise outage("sqs")
-        failures += 1
-        await extend(*args)  # type: ignore[arg-type]
+    class Sometimes(FakeQueue):
+        async def change_visibility(self, *given: Any) -> None:
+            calls.append(time.monotonic())
+            if len(calls) % 2:
+                raise outage("sqs")
+            await super().change_visibility(*given)
 
-    monkeypatch.setattr(queue, "change_visibility", sometimes)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: failures * VISIBILITY / 3))
-    held = message()
-    held.received = held.extended = 0.0
-    async with asyncio.timeout(5), kept_invisible(queue, held, VISIBILITY):  # type: ignore[arg-type]
-        while len(queue.done) < 2:
-            queue.did.clear()
-            await queue.did.wait()
-    assert failures >= 3
+    async def an_hour() -> None:
+        async with kept_invisible(Sometimes(), message(), 120):  # type: ignore[arg-type]
+            await asyncio.sleep(3_600)
+
+    in_virtual_time(an_hour())
+    assert len(calls) > 2 * 3_600 / 120
 
 
-async def test_a_message_held_as_long_as_sqs_allows_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_HOLD", 10 * VISIBILITY)
-    queue, ended = FakeQueue(), []
-    error = await failure_of(asyncio.create_task(work_for_ever(queue, ended)))
-    assert isinstance(error, Interrupted)
-    assert error.reason is JobReason.INTERRUPTED
+def test_a_message_held_as_long_as_sqs_allows_is_handed_back() -> None:
+    queue, ended = FakeQueue(), list[str]()
+
+    async def run() -> float:
+        began = time.monotonic()
+        error = await failure_of(asyncio.create_task(work_for_ever(queue, ended, 120)), seconds=12 * 3600)
+        assert isinstance(error, Interrupted)
+        assert error.reason is JobReason.INTERRUPTED
+        return time.monotonic() - began
+
+    assert LONGEST_HOLD <= in_virtual_time(run()) <= LONGEST_HOLD + 120
     assert ended == ["work"]
     assert queue.done, "until then it was extended"
 
 
 def test_the_longest_hold_is_below_what_sqs_allows() -> None:
-    assert module.LONGEST_HOLD == 11.5 * 3600
+    assert LONGEST_HOLD == 11.5 * 3600
 
 
 async def test_cancelling_the_work_ends_the_heartbeat() -> None:

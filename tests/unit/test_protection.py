@@ -1,21 +1,18 @@
 """The task is protected from scale-in from the first message to the end of the last; the work never waits for it."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 
-from tests.simulation.clock import VirtualLoop, time_of
+from tests.simulation.clock import in_virtual_time, virtually
 from tests.unit.fakes import message
 from tests.unit.test_ecs import BLOCKED, SET, FakeAgent, served
 from tests.unit.test_receive import WORK, Bench, Working
 from worker.aws.ecs import DEADLINE, EXPIRES_MINUTES, EcsAgent, Protection
-from worker.service import protection as module
-from worker.service import receive
-from worker.service.protection import ScaleIn
+from worker.service.protection import LAST_TRIES, TIMES, ScaleIn, ScaleInTimes
 
 
 class Agent(EcsAgent):
@@ -52,9 +49,9 @@ async def kept(scale_in: ScaleIn) -> AsyncIterator[None]:
 
 
 async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(600):
         while not look():
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
 
 
 async def some_turns(count: int = 20) -> None:
@@ -81,16 +78,16 @@ async def test_it_is_on_at_the_first_message_and_off_after_the_last_and_told_at_
     assert agent.told == [True, False]
 
 
-async def test_an_idle_worker_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+@virtually
+async def test_an_idle_worker_says_nothing() -> None:
     agent = Agent()
     async with kept(ScaleIn(agent)):
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(3_600)
     assert agent.told == []
 
 
-async def test_it_is_renewed_while_busy_and_not_any_more_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RENEW_EVERY", 0.005)
+@virtually
+async def test_it_is_renewed_while_busy_and_not_any_more_afterwards() -> None:
     agent = Agent()
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
@@ -99,12 +96,12 @@ async def test_it_is_renewed_while_busy_and_not_any_more_afterwards(monkeypatch:
         scale_in.busy(False)
         await until(lambda: not agent.told[-1])
         count = len(agent.told)
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(3_600)
     assert agent.told == [True] * (count - 1) + [False]
 
 
 def test_it_is_renewed_well_before_it_ends() -> None:
-    assert module.RENEW_EVERY <= EXPIRES_MINUTES * 60 / 2
+    assert TIMES.renew_every <= EXPIRES_MINUTES * 60 / 2
 
 
 async def test_the_last_of_several_changes_during_a_call_is_what_counts() -> None:
@@ -121,8 +118,8 @@ async def test_the_last_of_several_changes_during_a_call_is_what_counts() -> Non
         await agent.until(True, False)
 
 
-async def test_a_call_that_fails_is_made_again_at_the_next_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RENEW_EVERY", 0.005)
+@virtually
+async def test_a_call_that_fails_is_made_again_at_the_next_renewal() -> None:
     agent = Agent(Protection.UNKNOWN, Protection.UNKNOWN)
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
@@ -141,29 +138,29 @@ async def test_a_change_is_told_at_once_although_the_last_call_failed() -> None:
         await agent.until(True, False)
 
 
-async def test_a_lift_that_was_not_confirmed_is_tried_again_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_RETRY", 0.001)
+@virtually
+async def test_a_lift_that_was_not_confirmed_is_tried_again_until_it_is() -> None:
     agent = Agent(Protection.SET, Protection.UNKNOWN, Protection.BLOCKED, Protection.UNKNOWN)
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
         scale_in.busy(True)
         await agent.until(True)
         scale_in.busy(False)
-        await agent.until(True, False, False, False, False)
-        await asyncio.sleep(0.02)
+        await until(lambda: agent.told == [True, False, False, False, False])
+        await asyncio.sleep(3_600)
     assert agent.told == [True, False, False, False, False], "confirmed, it is not told again"
 
 
-async def test_a_protection_that_was_not_confirmed_is_asked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_RETRY", 0.001)
+@virtually
+async def test_a_protection_that_was_not_confirmed_is_asked_for_again_soon() -> None:
     agent = Agent(Protection.UNKNOWN, Protection.UNKNOWN)
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
         scale_in.busy(True)
-        await agent.until(True, True, True)
+        await until(lambda: agent.told == [True, True, True])
 
 
-async def test_a_protection_that_may_have_been_set_is_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_protection_that_may_have_been_set_is_lifted() -> None:
     agent = Agent(Protection.UNKNOWN)
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
@@ -189,11 +186,10 @@ def test_an_agent_that_keeps_failing_is_asked_less_and_less_often() -> None:
             scale_in.busy(True)
             await asyncio.sleep(3_600)
 
-    with closing(VirtualLoop(random.Random(0))) as loop, time_of(loop):
-        loop.run_until_complete(an_hour())
+    in_virtual_time(an_hour())
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert 2.5 <= pauses[0] <= 5
-    assert all(module.RENEW_EVERY / 2 <= pause <= module.RENEW_EVERY for pause in pauses[6:])
+    assert all(TIMES.renew_every / 2 <= pause <= TIMES.renew_every for pause in pauses[6:])
     assert 30 <= len(times) <= 75
 
 
@@ -245,9 +241,9 @@ async def test_a_protection_that_was_lifted_already_is_not_lifted_again_at_the_e
     assert agent.told == [True, False]
 
 
-async def test_a_throttled_lift_at_the_end_is_tried_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LAST_PAUSE", 0.001)
-    for failures, calls in ((1, 2), (100, module.LAST_TRIES)):
+@virtually
+async def test_a_throttled_lift_at_the_end_is_tried_again_and_not_for_ever() -> None:
+    for failures, calls in ((1, 2), (100, LAST_TRIES)):
         agent = Agent(Protection.SET, *[Protection.UNKNOWN] * failures)
         scale_in = ScaleIn(agent)
         async with kept(scale_in):
@@ -258,7 +254,7 @@ async def test_a_throttled_lift_at_the_end_is_tried_again_and_not_for_ever(monke
 
 
 def test_the_end_takes_less_than_what_ecs_leaves_after_the_grace_period() -> None:
-    assert module.LAST_TRIES * (DEADLINE + module.LAST_PAUSE) < 20
+    assert LAST_TRIES * (DEADLINE + TIMES.last_pause) < 20
 
 
 @pytest.mark.parametrize("turns", range(5))
@@ -278,8 +274,8 @@ async def test_a_cancellation_that_meets_a_change_is_not_lost(turns: int) -> Non
 # --- a deployment ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_deployment_blocks_for_a_while_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.05)
+@virtually
+async def test_a_deployment_blocks_for_a_while_and_not_for_ever() -> None:
     agent = Agent(Protection.BLOCKED)
     scale_in = ScaleIn(agent)
     assert not scale_in.blocked
@@ -289,11 +285,9 @@ async def test_a_deployment_blocks_for_a_while_and_not_for_ever(monkeypatch: pyt
         await until(lambda: not scale_in.blocked)
 
 
-async def test_a_worker_that_stays_busy_asks_again_before_it_would_take_something_new(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@virtually
+async def test_a_worker_that_stays_busy_asks_again_before_it_would_take_something_new() -> None:
     """Otherwise its next messages would keep the old revision running, and the deployment would be given up."""
-    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.05)
     agent = Agent(*[Protection.BLOCKED] * 4)
     scale_in = ScaleIn(agent)
     async with kept(scale_in):
@@ -304,19 +298,15 @@ async def test_a_worker_that_stays_busy_asks_again_before_it_would_take_somethin
 
 
 def test_a_busy_worker_hears_of_a_deployment_within_minutes() -> None:
-    assert module.RENEW_EVERY <= 300
+    assert TIMES.renew_every <= 300
 
 
-async def test_while_a_deployment_blocks_the_work_at_hand_is_finished_and_none_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(receive, "PAUSE_WHILE_BLOCKED", 0.002)
-    monkeypatch.setattr(module, "BLOCKED_PAUSE", 0.2)
+async def test_while_a_deployment_blocks_the_work_at_hand_is_finished_and_none_is_asked_for() -> None:
     working = Working()
-    bench = Bench(working)
     fake = FakeAgent(BLOCKED)
     async with served(fake) as agent:
-        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        scale_in = ScaleIn(agent, ScaleInTimes(blocked_pause=0.2))
+        bench = Bench(working, scale_in=scale_in)
         async with kept(scale_in), bench.running():
             bench.queue.feed(message("m1", WORK))
             await working.began.acquire()
@@ -333,19 +323,16 @@ async def test_while_a_deployment_blocks_the_work_at_hand_is_finished_and_none_i
     assert fake.asked[0]["ProtectionEnabled"] is True
 
 
-async def test_a_worker_that_asks_for_nothing_because_of_a_deployment_does_not_count_as_deaf(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(receive, "PAUSE_WHILE_BLOCKED", 0.001)
-
+async def test_a_worker_that_asks_for_nothing_because_of_a_deployment_does_not_count_as_deaf() -> None:
     class Blocked(ScaleIn):
         blocked = True
 
-    bench = Bench()
-    bench.receiver._scale_in = Blocked(None)
-    bench.receiver._polled_at -= 1_000
+    seconds = 0.0
+    bench = Bench(scale_in=Blocked(None), clock=lambda: seconds)
+    seconds = 1_000.0
+    assert bench.receiver.silent_for == 1_000.0
     async with bench.running():
-        await until(lambda: bench.receiver.silent_for < 5)
+        await until(lambda: bench.receiver.silent_for == 0.0)
 
 
 # --- the work never waits -------------------------------------------------------------------------------------------
@@ -353,9 +340,9 @@ async def test_a_worker_that_asks_for_nothing_because_of_a_deployment_does_not_c
 
 async def test_work_does_not_wait_for_an_agent_that_stalls() -> None:
     fake = FakeAgent(stall=True)
-    bench = Bench()
     async with served(fake) as agent:
-        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        scale_in = ScaleIn(agent)
+        bench = Bench(scale_in=scale_in)
         async with kept(scale_in), bench.running():
             for name in ("m1", "m2", "m3"):
                 bench.queue.feed(message(name, WORK))
@@ -365,9 +352,9 @@ async def test_work_does_not_wait_for_an_agent_that_stalls() -> None:
 
 
 async def test_work_goes_on_where_the_agent_fails() -> None:
-    bench = Bench()
     async with served(FakeAgent("oops", status=500)) as agent:
-        bench.receiver._scale_in = scale_in = ScaleIn(agent)
+        scale_in = ScaleIn(agent)
+        bench = Bench(scale_in=scale_in)
         async with kept(scale_in), bench.running():
             for name in ("m1", "m2"):
                 bench.queue.feed(message(name, WORK))
@@ -386,9 +373,9 @@ async def test_outside_of_ecs_nothing_is_done() -> None:
 
 async def test_from_the_first_message_to_the_end_of_the_last_by_way_of_the_receiver() -> None:
     working = Working()
-    bench = Bench(working)
     agent = Agent()
-    bench.receiver._scale_in = scale_in = ScaleIn(agent)
+    scale_in = ScaleIn(agent)
+    bench = Bench(working, scale_in=scale_in)
     async with kept(scale_in), bench.running():
         bench.queue.feed(message("m1", WORK), message("m2", WORK))
         await agent.until(True)

@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,17 +15,19 @@ from worker.aws.emf import Metrics
 from worker.errors import Dependency, JobReason, Unavailable
 from worker.jobs.messages import JobDefaults
 from worker.model import Job, Outcome, ProcessingConfig, Retryable, Succeeded, Terminal
-from worker.service import breaker
-from worker.service import receive as module
-from worker.service.breaker import Breakers
+from worker.service.breaker import Breakers, BreakerTimes, Probe
 from worker.service.protection import ScaleIn
-from worker.service.receive import Receiver
+from worker.service.receive import Receiver, ReceiverTimes
 
 BUCKET = "tiktok-image-input"
 DEFAULTS = JobDefaults(ProcessingConfig(), "", BUCKET, frozenset({BUCKET}))
 WORK = json.dumps({"processing_type": "csv_s3", "s3_key": "a.csv"})
 
 Answer = Callable[[Job, asyncio.Event], Awaitable[Outcome]]
+
+QUICK = BreakerTimes(first_pause=0.001, longest_pause=0.001)
+SLOW = BreakerTimes(first_pause=1_000.0, longest_pause=1_000.0)
+TIMES = ReceiverTimes(wait=20, visibility=60.0, grace=65.0, settle_again=0.001, look_again=0.001)
 
 
 async def succeed(_job: Job, _stop: asyncio.Event) -> Outcome:
@@ -52,23 +56,31 @@ class Bench:
     """A receiver at work, its queue and its switches."""
 
     def __init__(
-        self, answer: Answer = succeed, *, slots: int = 4, grace: float = 65.0, visibility: float = 60.0
+        self,
+        answer: Answer = succeed,
+        *,
+        slots: int = 4,
+        scale_in: ScaleIn | None = None,
+        probes: Mapping[Dependency, Probe] | None = None,
+        pauses: BreakerTimes = QUICK,
+        times: ReceiverTimes = TIMES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.queue = FakeQueue()
         self.stop, self.hurry = asyncio.Event(), asyncio.Event()
         self.out = io.StringIO()
         self.metrics = Metrics("Test", self.out)
-        self.breakers = Breakers({Dependency.SQS: self.queue.probe})
+        self.breakers = Breakers({Dependency.SQS: self.queue.probe} if probes is None else probes, times=pauses)
         self.receiver = Receiver(
             self.queue,  # type: ignore[arg-type]
             FakeBatches(answer),  # type: ignore[arg-type]
             DEFAULTS,
             self.metrics,
             slots=slots,
-            wait=20,
-            visibility=visibility,
-            grace=grace,
+            times=times,
+            scale_in=scale_in,
             breakers=self.breakers,
+            clock=clock,
         )
 
     async def polled(self, times: int) -> None:
@@ -180,14 +192,14 @@ async def test_an_error_nobody_thought_of_gives_the_message_back_and_the_worker_
 
 async def test_a_message_whose_heartbeat_is_lost_is_left_alone() -> None:
     working = Working()
-    bench = Bench(working, visibility=0.03)
+    bench = Bench(working, times=replace(TIMES, visibility=0.03))
     bench.queue.failing["change_visibility"] = outage("sqs")
     async with bench.running():
         bench.queue.feed(message("m1", WORK))
         await working.began.acquire()
         async with asyncio.timeout(5):
             while bench.receiver.in_flight:
-                await asyncio.wait(bench.receiver._messages)
+                await asyncio.sleep(0.001)
     assert working.cancelled == 1
     assert bench.queue.done == [], "another worker may have it"
 
@@ -212,8 +224,7 @@ async def test_one_message_with_several_jobs_has_one_fate() -> None:
     assert len(bench.queue.done) == 1
 
 
-async def test_a_poll_that_fails_is_followed_by_a_pause_and_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
+async def test_a_poll_that_fails_is_followed_by_a_pause_and_another() -> None:
     bench = Bench()
     async with bench.running():
         for _ in range(3):
@@ -222,10 +233,8 @@ async def test_a_poll_that_fails_is_followed_by_a_pause_and_another(monkeypatch:
         await bench.queue.until("delete", "m1")
 
 
-async def test_a_pause_after_a_failed_poll_ends_at_once_when_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "FIRST_PAUSE", 1_000.0)
-    monkeypatch.setattr(breaker, "LONGEST_PAUSE", 1_000.0)
-    bench = Bench()
+async def test_a_pause_after_a_failed_poll_ends_at_once_when_asked_to_stop() -> None:
+    bench = Bench(pauses=SLOW)
     async with bench.running() as task:
         bench.queue.feed_failure(outage("sqs"))
         await bench.polled(1)
@@ -233,19 +242,17 @@ async def test_a_pause_after_a_failed_poll_ends_at_once_when_asked_to_stop(monke
         await bench.stopped(task)
 
 
-async def test_a_worker_whose_polls_fail_is_alive_and_one_whose_poll_does_not_end_is_silent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_worker_whose_polls_fail_is_alive_and_one_whose_poll_does_not_end_is_silent() -> None:
     """A restart mends no outage of AWS, and it ends the work at hand."""
-    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
-    bench = Bench()
-    bench.receiver._polled_at -= 100.0
+    seconds = 0.0
+    bench = Bench(clock=lambda: seconds)
     async with bench.running():
         await bench.polled(1)
-        assert bench.receiver.silent_for >= 100.0
+        seconds = 100.0
+        assert bench.receiver.silent_for == 100.0
         bench.queue.feed_failure(outage("sqs"))
         await bench.polled(2)
-        assert bench.receiver.silent_for < 5.0
+        assert bench.receiver.silent_for == 0.0
 
 
 # --- dependencies that refuse ---------------------------------------------------------------------------------------
@@ -279,18 +286,9 @@ class Away:
                 await self.probed.wait()
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(breaker, "LONGEST_PAUSE", 0.001)
-    monkeypatch.setattr(module, "SETTLE_AGAIN", 0.001)
-
-
-@pytest.mark.usefixtures("_impatient")
 async def test_while_a_dependency_refuses_nothing_is_taken_and_then_one_message_first() -> None:
     database = Away()
-    bench = Bench(database.work)
-    bench.receiver._breakers = Breakers({Dependency.DYNAMODB: database.probe})
+    bench = Bench(database.work, probes={Dependency.DYNAMODB: database.probe})
     async with bench.running():
         bench.queue.feed(message("m1", WORK))
         await bench.queue.until("delete", "m1")
@@ -310,11 +308,9 @@ async def test_while_a_dependency_refuses_nothing_is_taken_and_then_one_message_
     assert copies == ["m1", "m2", "m3"], "what was here is handed back, at no cost"
 
 
-@pytest.mark.usefixtures("_impatient")
 async def test_a_trial_whose_message_is_refused_is_followed_by_another() -> None:
     database = Away()
-    bench = Bench(database.work)
-    bench.receiver._breakers = Breakers()  # without probes, each of them is a trial
+    bench = Bench(database.work, probes={})  # without probes, each of them is a trial
     async with bench.running():
         bench.queue.feed(message("m1", WORK))
         await bench.queue.until("delete", "m1")
@@ -327,16 +323,13 @@ async def test_a_trial_whose_message_is_refused_is_followed_by_another() -> None
     assert bench.queue.polls[2:5] == [1, 1, 1]
 
 
-@pytest.mark.usefixtures("_impatient")
-async def test_a_trial_whose_message_goes_on_for_a_while_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker, "TRIAL", 0.01)
+async def test_a_trial_whose_message_goes_on_for_a_while_is_passed() -> None:
     working, refused = Working(), [REFUSED]
 
     async def work(job: Job, stop: asyncio.Event) -> Outcome:
         return refused.pop() if refused else await working(job, stop)
 
-    bench = Bench(work)
-    bench.receiver._breakers = Breakers()
+    bench = Bench(work, probes={}, pauses=replace(QUICK, trial=0.01))
     async with bench.running():
         bench.queue.feed(message("m1", WORK))
         await bench.queue.until("delete", "m1")
@@ -350,7 +343,6 @@ async def test_a_trial_whose_message_goes_on_for_a_while_is_passed(monkeypatch: 
         assert working.cancelled == 0
 
 
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("outcome", "failing", "done"),
     [
@@ -367,7 +359,7 @@ async def test_a_message_that_could_not_be_settled_is_kept_invisible_and_settled
     async def answer(_job: Job, _stop: asyncio.Event) -> Outcome:
         return outcome
 
-    bench = Bench(answer, visibility=0.3)
+    bench = Bench(answer, times=replace(TIMES, visibility=0.3))
     bench.queue.failing = {failing: outage("sqs"), "probe": outage("sqs")}
     async with bench.running():
         bench.queue.feed(message("m1", WORK))
@@ -378,14 +370,13 @@ async def test_a_message_that_could_not_be_settled_is_kept_invisible_and_settled
     assert [operation for operation, *_ in bench.queue.done if operation != "change_visibility"] == done
 
 
-@pytest.mark.usefixtures("_impatient")
 async def test_a_message_that_is_not_ours_any_more_is_deleted_where_its_work_is_done_and_else_left_alone() -> None:
     outcomes: list[Outcome] = [Retryable(JobReason.LEASE_HELD, "held", costs_attempt=False), Succeeded()]
 
     async def answer(_job: Job, _stop: asyncio.Event) -> Outcome:
         return outcomes.pop()
 
-    bench = Bench(answer, visibility=0.03)
+    bench = Bench(answer, times=replace(TIMES, visibility=0.03))
     operations = ("delete", "send_copy", "probe", "change_visibility")
     bench.queue.failing = {operation: outage("sqs") for operation in operations}
     async with bench.running():
@@ -398,12 +389,8 @@ async def test_a_message_that_is_not_ours_any_more_is_deleted_where_its_work_is_
     assert len(bench.queue.done) == 1
 
 
-@pytest.mark.usefixtures("_impatient")
-async def test_a_message_that_cannot_be_settled_does_not_keep_a_worker_from_stopping(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "LAST_SETTLEMENTS", 0.01)
-    bench = Bench(grace=module.HAND_BACK + 0.01)
+async def test_a_message_that_cannot_be_settled_does_not_keep_a_worker_from_stopping() -> None:
+    bench = Bench(times=replace(TIMES, grace=0.02, hand_back=0.01, last_settlements=0.01))
     bench.queue.failing = {"delete": outage("sqs"), "probe": outage("sqs")}
     async with bench.running() as task:
         bench.queue.feed(message("m1", WORK))
@@ -454,10 +441,7 @@ async def test_neither_poll_nor_work_outlives_a_worker_that_ends_loudly() -> Non
     assert working.cancelled == 1
 
 
-async def test_while_a_deployment_wants_to_replace_the_task_nothing_new_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "PAUSE_WHILE_BLOCKED", 0.001)
+async def test_while_a_deployment_wants_to_replace_the_task_nothing_new_is_asked_for() -> None:
     looked = asyncio.Semaphore(0)
 
     class Blocking(ScaleIn):
@@ -468,8 +452,8 @@ async def test_while_a_deployment_wants_to_replace_the_task_nothing_new_is_asked
             looked.release()
             return self.is_blocked
 
-    bench = Bench()
-    bench.receiver._scale_in = scale_in = Blocking(None)
+    scale_in = Blocking(None)
+    bench = Bench(scale_in=scale_in)
     async with bench.running(), asyncio.timeout(5):
         for _ in range(3):
             await looked.acquire()
@@ -489,8 +473,7 @@ async def test_the_task_is_busy_from_the_first_message_to_the_end_of_the_last() 
                 idle.set()
 
     working = Working()
-    bench = Bench(working)
-    bench.receiver._scale_in = Noting(None)
+    bench = Bench(working, scale_in=Noting(None))
     async with bench.running():
         bench.queue.feed(message("m1", WORK), message("m2", WORK))
         await working.began.acquire()
@@ -568,7 +551,7 @@ async def test_work_is_told_of_the_stop() -> None:
 
 async def test_at_the_end_of_the_grace_period_work_is_cancelled_and_its_message_handed_back() -> None:
     working = Working()
-    bench = Bench(working, grace=module.HAND_BACK + 0.01)
+    bench = Bench(working, times=replace(TIMES, grace=0.02, hand_back=0.01))
     async with bench.running() as task:
         bench.queue.feed(message("m1", WORK))
         await working.began.acquire()
@@ -581,7 +564,7 @@ async def test_at_the_end_of_the_grace_period_work_is_cancelled_and_its_message_
 
 async def test_a_hurry_ends_the_grace_period_at_once() -> None:
     working = Working()
-    bench = Bench(working, grace=3_600.0)
+    bench = Bench(working, times=replace(TIMES, grace=3_600.0))
     async with bench.running() as task:
         bench.queue.feed(message("m1", WORK))
         await working.began.acquire()

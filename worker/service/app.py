@@ -28,7 +28,7 @@ from worker.service.breaker import Breakers, probe_disk
 from worker.service.health import health_endpoint
 from worker.service.memory import MemoryGauge, spare_the_collector
 from worker.service.protection import ScaleIn
-from worker.service.receive import Receiver
+from worker.service.receive import Receiver, ReceiverTimes
 from worker.service.share import own_share
 from worker.settings import Settings
 from worker.tasks import first_failure
@@ -103,9 +103,7 @@ async def _put_together(
         job_defaults(settings),
         metrics,
         slots=settings.max_concurrent_jobs,
-        wait=settings.wait_time_seconds,
-        visibility=settings.visibility_timeout,
-        grace=settings.stop_grace_seconds,
+        times=ReceiverTimes(settings.wait_time_seconds, settings.visibility_timeout, settings.stop_grace_seconds),
         scale_in=scale_in,
         breakers=breakers,
     )

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -28,24 +29,28 @@ from worker.model import Retryable
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE = 1.0
-"""Seconds to the first probe at most; each further pause is twice as long at most, with full jitter."""
-
-LONGEST_PAUSE = 30.0
-"""Seconds between probes at most: with the trial, work goes on within a minute of an outage's end."""
-
-TRIAL = 15.0
-"""Seconds without a refusal after which a trial is passed, though its message is still worked on."""
-
-QUIET = 300.0
-"""Seconds for which a breaker has to stay closed before its next pauses begin anew."""
-
 Probe = Callable[[], Awaitable[None]]
 """Asks a dependency whether it answers; raises `JobError` where it does not."""
 
-
 PROBED_BYTES = 1 << 20
 """What has to fit on the disk that was full."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerTimes:
+    """How long a breaker waits, in seconds."""
+
+    first_pause: float = 1.0
+    """To the first probe at most; each further pause is twice as long at most, with full jitter."""
+    longest_pause: float = 30.0
+    """Between probes at most: with the trial, work goes on within a minute of an outage's end."""
+    trial: float = 15.0
+    """Without a refusal, until a trial is passed though its message is still worked on."""
+    quiet: float = 300.0
+    """For which a breaker has to stay closed before its next pauses begin anew."""
+
+
+TIMES = BreakerTimes()
 
 
 class State(StrEnum):
@@ -59,8 +64,14 @@ class State(StrEnum):
 class Breaker:
     """The breaker of one dependency. Pure: times are handed in, in seconds of a monotonic clock."""
 
-    def __init__(self, dependency: Dependency, uniform: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(
+        self,
+        dependency: Dependency,
+        times: BreakerTimes = TIMES,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self.dependency = dependency
+        self._times = times
         self.state = State.CLOSED
         self.reason = JobReason.AWS_UNAVAILABLE
         self.text = ""
@@ -79,7 +90,7 @@ class Breaker:
             return False
         if was is State.CLOSED:
             self.since = now
-            self._tries = self._tries + 1 if now - self._closed_at < QUIET else 0
+            self._tries = self._tries + 1 if now - self._closed_at < self._times.quiet else 0
         else:
             self._tries += 1
         self._open(now)
@@ -93,7 +104,12 @@ class Breaker:
 
     def probe_answered(self, now: float) -> None:
         """Note that a probe was answered: one message may be let through."""
-        self.state, self.trial_ends = State.TRIAL, now + TRIAL
+        self.state, self.trial_ends = State.TRIAL, now + self._times.trial
+
+    def trial_begun(self, now: float) -> None:
+        """Note that the message of the trial was taken."""
+        if self.state is State.TRIAL:
+            self.trial_ends = now + self._times.trial
 
     def trial_passed(self, now: float) -> bool:
         """Note that the message of the trial met no refusal; True where it closed the breaker."""
@@ -104,7 +120,8 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         self.state = State.OPEN
-        self.probe_at = now + self._uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._tries, 16)))
+        longest = min(self._times.longest_pause, self._times.first_pause * 2.0 ** min(self._tries, 16))
+        self.probe_at = now + self._uniform(0.0, longest)
 
 
 class Breakers:
@@ -114,11 +131,12 @@ class Breakers:
         self,
         probes: Mapping[Dependency, Probe] | None = None,
         *,
+        times: BreakerTimes = TIMES,
         record_metric: Callable[[str, float], None] = lambda _name, _value: None,
     ) -> None:
         self._probes = dict(probes or {})
         self._record_metric = record_metric
-        self._breakers = {dependency: Breaker(dependency) for dependency in Dependency}
+        self._breakers = {dependency: Breaker(dependency, times) for dependency in Dependency}
         self._changed = {dependency: asyncio.Event() for dependency in Dependency}
 
     def refused(self, dependency: Dependency, reason: JobReason, text: str) -> None:
@@ -195,8 +213,7 @@ class Breakers:
     def trial_begun(self) -> None:
         """Note that the message of the trial was taken."""
         for breaker in self._breakers.values():
-            if breaker.state is State.TRIAL:
-                breaker.trial_ends = time.monotonic() + TRIAL
+            breaker.trial_begun(time.monotonic())
 
     def trial_passed(self) -> None:
         """Close the breakers that are on trial: its message met no refusal."""

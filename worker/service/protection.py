@@ -3,25 +3,31 @@
 import asyncio
 import random
 from contextlib import suppress
+from dataclasses import dataclass
 
 from worker.aws.ecs import EcsAgent, Protection
-
-RENEW_EVERY = 2 * 60.0
-"""Seconds; much shorter than a protection lasts. A worker that is never idle learns from a renewal that a deployment
-wants to replace it. Until then it takes new messages, and the deployment waits."""
-
-BLOCKED_PAUSE = 60.0
-"""Seconds for which no message is asked for after a deployment has refused the protection."""
-
-FIRST_RETRY = 5.0
-"""Seconds to the second try of a call that the agent did not confirm; doubled for each further one, with jitter, up to
-`RENEW_EVERY`: the API behind the agent is throttled, and all tasks of a service share it."""
 
 LAST_TRIES = 3
 """Calls that the worker makes at its end to lift the protection."""
 
-LAST_PAUSE = 0.5
-"""Seconds between two of them."""
+
+@dataclass(frozen=True, slots=True)
+class ScaleInTimes:
+    """How long `ScaleIn` waits, in seconds."""
+
+    renew_every: float = 2 * 60.0
+    """Much shorter than a protection lasts. A worker that is never idle learns from a renewal that a deployment wants
+    to replace it. Until then it takes new messages, and the deployment waits."""
+    blocked_pause: float = 60.0
+    """Without asking for a message, after a deployment has refused the protection."""
+    first_retry: float = 5.0
+    """To the second try of a call that the agent did not confirm; doubled for each further one, with jitter, up to
+    `renew_every`: the API behind the agent is throttled, and all tasks of a service share it."""
+    last_pause: float = 0.5
+    """Between two calls at the worker's end."""
+
+
+TIMES = ScaleInTimes()
 
 
 class ScaleIn:
@@ -30,8 +36,9 @@ class ScaleIn:
     What counts is what the agent has confirmed: a call that failed is made again, whether it set or lifted.
     """
 
-    def __init__(self, agent: EcsAgent | None) -> None:
+    def __init__(self, agent: EcsAgent | None, times: ScaleInTimes = TIMES) -> None:
         self._agent = agent
+        self._times = times
         self._busy = False
         self._confirmed: bool | None = False
         """Whether the task is protected; None where a call was not confirmed. A new task is not protected."""
@@ -68,7 +75,7 @@ class ScaleIn:
         for tries in range(LAST_TRIES):
             if self._agent is None or self._confirmed is False:
                 return
-            await asyncio.sleep(LAST_PAUSE if tries else 0.0)
+            await asyncio.sleep(self._times.last_pause if tries else 0.0)
             await self._tell(self._agent, protected=False)
 
     async def _tell(self, agent: EcsAgent, *, protected: bool) -> None:
@@ -79,13 +86,13 @@ class ScaleIn:
             self._confirmed = protected
             self._unconfirmed_calls = 0
         if answer is Protection.BLOCKED:
-            self._blocked_until = asyncio.get_running_loop().time() + BLOCKED_PAUSE
+            self._blocked_until = asyncio.get_running_loop().time() + self._times.blocked_pause
 
     def _patience(self) -> float | None:
         """Return the seconds to the next call where nothing changes; None where there is nothing to be told."""
         if self.blocked and self._busy:
-            return BLOCKED_PAUSE / 2  # before the pause is over: nothing new is taken in between
+            return self._times.blocked_pause / 2  # before the pause is over: nothing new is taken in between
         if self._confirmed is None:
-            pause = min(RENEW_EVERY, FIRST_RETRY * 2.0 ** min(self._unconfirmed_calls - 1, 16))
+            pause = min(self._times.renew_every, self._times.first_retry * 2.0 ** min(self._unconfirmed_calls - 1, 16))
             return pause * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter
-        return RENEW_EVERY if self._confirmed else None
+        return self._times.renew_every if self._confirmed else None

@@ -3,7 +3,9 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -24,20 +26,28 @@ from worker.tasks import first_failure, unwrapped
 
 log = structlog.get_logger(__name__)
 
-HAND_BACK = 5.0
-"""Seconds of the grace period that are kept for handing messages back."""
-
-LAST_SETTLEMENTS = 10.0
-"""Seconds that giving leases and messages back may take after that; a message that is not settled then comes back by
-itself when its visibility ends."""
-
-SETTLE_AGAIN = 10.0
-"""Seconds between two tries to settle a message while SQS does not answer, at most; sooner where a probe says so."""
-
-PAUSE_WHILE_BLOCKED = 5.0
-"""Seconds between looks whether a deployment still wants to replace this task."""
-
 Poll = asyncio.Task[list[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverTimes:
+    """How long a receiver waits, in seconds."""
+
+    wait: int
+    """For messages, in one call to SQS."""
+    visibility: float
+    """For which a message stays invisible to others; the heartbeat extends it."""
+    grace: float
+    """From the wish to stop until work that is not done is handed back."""
+    hand_back: float = 5.0
+    """Of the grace period, kept for handing messages back."""
+    last_settlements: float = 10.0
+    """That giving leases and messages back may take after that; a message that is not settled then comes back by itself
+    when its visibility ends."""
+    settle_again: float = 10.0
+    """Between two tries to settle a message while SQS does not answer, at most; sooner where a probe says so."""
+    look_again: float = 5.0
+    """Between looks whether a deployment still wants to replace this task."""
 
 
 class RunsJobs(Protocol):
@@ -61,27 +71,25 @@ class Receiver:
         metrics: Metrics,
         *,
         slots: int,
-        wait: int,
-        visibility: float,
-        grace: float,
+        times: ReceiverTimes,
         scale_in: ScaleIn | None = None,
         breakers: Breakers | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._jobs = jobs
         self._defaults = defaults
         self._metrics = metrics
         self._slots = slots
-        self._wait = wait
-        self._visibility = visibility
-        self._grace = grace
+        self._times = times
         self._scale_in = scale_in or ScaleIn(None)
         self._breakers = breakers or Breakers()
+        self._clock = clock
         self._trial: asyncio.Task[None] | None = None
         """The message that was let through to see whether a dependency answers again."""
         self._messages: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[Outcome | None]] = set()
-        self._polled_at = time.monotonic()
+        self._polled_at = self._clock()
 
     @property
     def in_flight(self) -> int:
@@ -99,7 +107,7 @@ class Receiver:
 
         Not whether SQS answers: a restart mends no outage of AWS, and ends the work at hand.
         """
-        return 0.0 if self.in_flight >= self._slots else time.monotonic() - self._polled_at
+        return 0.0 if self.in_flight >= self._slots else self._clock() - self._polled_at
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Receive until `stop` is set, then drain. `hurry` ends the grace period at once."""
@@ -107,9 +115,9 @@ class Receiver:
         try:
             async with asyncio.TaskGroup() as group:
                 poll = await self._receive(group, stop, stopping)
-                log.info("worker.draining", in_flight=self.in_flight, grace=self._grace)
+                log.info("worker.draining", in_flight=self.in_flight, grace=self._times.grace)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, self._grace - HAND_BACK)):
+                    async with asyncio.timeout(max(0.0, self._times.grace - self._times.hand_back)):
                         await self._drain(group, poll, stop, hurrying)
                 await self._end_work()
         finally:
@@ -123,7 +131,7 @@ class Receiver:
         for work in self._work:
             work.cancel()
         if self._messages:
-            await asyncio.wait(self._messages, timeout=LAST_SETTLEMENTS)
+            await asyncio.wait(self._messages, timeout=self._times.last_settlements)
         for message in self._messages:
             message.cancel()
 
@@ -138,20 +146,20 @@ class Receiver:
         while not stop.is_set():
             free = self._slots - self.in_flight
             if self._scale_in.blocked:
-                await asyncio.wait({stopping}, timeout=PAUSE_WHILE_BLOCKED)
-                self._polled_at = time.monotonic()
+                await asyncio.wait({stopping}, timeout=self._times.look_again)
+                self._polled_at = self._clock()
                 continue
             if free <= 0:
                 await asyncio.wait({*self._messages, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                self._polled_at = time.monotonic()
+                self._polled_at = self._clock()
                 continue
             if self._breakers.open or self._trial is not None:
                 await self._wait_for_dependencies(stopping)
-                self._polled_at = time.monotonic()
+                self._polled_at = self._clock()
                 continue
             limit = 1 if self._breakers.on_trial else free
             poll = asyncio.create_task(
-                self._queue.receive(limit, wait=self._wait, visibility=self._visibility), name="poll"
+                self._queue.receive(limit, wait=self._times.wait, visibility=self._times.visibility), name="poll"
             )
             try:
                 await asyncio.wait({poll, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -193,7 +201,7 @@ class Receiver:
 
     def _take_up(self, poll: Poll, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         """Begin to work on what a poll brought."""
-        self._polled_at = time.monotonic()
+        self._polled_at = self._clock()
         try:
             received = poll.result()
         except JobError as error:
@@ -252,7 +260,7 @@ class Receiver:
     async def _settle_later(self, message: Message, settlement: Settlement) -> None:
         try:
             with unwrapped():
-                async with kept_invisible(self._queue, message, self._visibility):
+                async with kept_invisible(self._queue, message, self._times.visibility):
                     await self._settle_when_answered(settlement)
         except (JobError, HeartbeatLost) as error:
             log.warning("message.fate_failed", error=str(error))
@@ -263,7 +271,7 @@ class Receiver:
 
     async def _settle_when_answered(self, settlement: Settlement) -> None:
         while True:
-            patience = SETTLE_AGAIN * random.uniform(0.1, 1.0)  # noqa: S311 -- jitter
+            patience = self._times.settle_again * random.uniform(0.1, 1.0)  # noqa: S311 -- jitter
             await self._breakers.answers(Dependency.SQS, patience=patience)
             with suppress(Unavailable):
                 return await self._try_to_settle(settlement)
@@ -299,7 +307,7 @@ class Receiver:
 
     async def _do(self, message: Message, stop: asyncio.Event) -> Outcome:
         delivery = Delivery(message.id, message.sent_at, self._queue.is_last(message))
-        async with kept_invisible(self._queue, message, self._visibility):
+        async with kept_invisible(self._queue, message, self._times.visibility):
             try:
                 parsed = parse(message.body, self._defaults)
             except TerminalError as error:
