@@ -46,15 +46,13 @@ async def test_the_mode_that_memory_allows_is_in_the_record_and_holds_the_images
     clients: Clients,
     shared_place: Place,
     origin: Origin,
-    monkeypatch: pytest.MonkeyPatch,
     memory: float,
     mode: Mode,
     images: int,
 ) -> None:
-    monkeypatch.setattr("worker.jobs.gate.PATIENCE", 0.0)
     name = token()
     settings = Settings(allow_private_addresses=True, decode_processes=1, aws_default_region=REGION)
-    gate = Gate(8, Thresholds(80, 90), lambda: Memory(memory, None))
+    gate = Gate(8, Thresholds(80, 90), lambda: Memory(memory, None), patience=0.0)
     results = S3Results(S3(clients.s3), bucket=shared_place.output, temp_bucket="none", only_new=True, debug=False)
     ledger = StateTable(clients.dynamodb, shared_place.table, ttl_days=1)
     job = Job(InlineManifest(""), "", ProcessingConfig(cell_size=32), from_event=False)

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from worker.decode import pool
-from worker.service import checks as checks_module
-from worker.service.checks import Check, as_json, check_all, confinement, healthy
+from worker.service.checks import OUTSIDE, Check, as_json, check_all, confinement, healthy
 from worker.service.health import health_endpoint
 from worker.settings import Settings
 
@@ -36,7 +36,9 @@ class Aws:
         return self._answer("dynamodb", {"Table": {"TableStatus": "ACTIVE"}})
 
 
-async def checks_of(*broken: str, memory: float = 10.0, **settings: Any) -> dict[str, Check]:
+async def checks_of(
+    *broken: str, memory: float = 10.0, outside: tuple[str, int] = OUTSIDE, **settings: Any
+) -> dict[str, Check]:
     usual = {"sqs_queue_url": "http://q/jobs", "allow_private_addresses": True, "health_port": 0}
     asked = Settings(**{**usual, **settings})
     aws: Any = Aws(*broken)
@@ -44,21 +46,20 @@ async def checks_of(*broken: str, memory: float = 10.0, **settings: Any) -> dict
     async def memory_percent() -> float:
         return memory
 
-    return {check.name: check for check in await check_all(asked, aws, memory_percent)}
+    return {check.name: check for check in await check_all(asked, aws, memory_percent, outside)}
 
 
 @pytest.fixture
-async def outside(monkeypatch: pytest.MonkeyPatch) -> Any:
+async def outside() -> AsyncIterator[tuple[str, int]]:
     """Stand in for the network outside."""
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
-    monkeypatch.setattr(checks_module, "OUTSIDE", server.sockets[0].getsockname()[:2])
-    yield server
+    yield server.sockets[0].getsockname()[:2]
     server.close()
     await server.wait_closed()
 
 
-async def test_all_is_well_when_everything_answers(outside: Any) -> None:
-    checks = await checks_of()
+async def test_all_is_well_when_everything_answers(outside: tuple[str, int]) -> None:
+    checks = await checks_of(outside=outside)
     assert set(checks) == {"memory", "sandbox", "s3", "sqs", "dynamodb", "network", "worker"}
     assert all(check.ok for check in checks.values() if check.required), checks
     assert healthy(list(checks.values()))
@@ -66,8 +67,8 @@ async def test_all_is_well_when_everything_answers(outside: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["s3", "sqs", "dynamodb"])
-async def test_what_does_not_answer_is_named_and_makes_the_whole_unwell(outside: Any, name: str) -> None:
-    checks = await checks_of(name)
+async def test_what_does_not_answer_is_named_and_makes_the_whole_unwell(outside: tuple[str, int], name: str) -> None:
+    checks = await checks_of(name, outside=outside)
     assert [check.name for check in checks.values() if check.required and not check.ok] == [name]
     assert "Forbidden" in checks[name].detail
     assert not healthy(list(checks.values()))
@@ -81,39 +82,39 @@ async def test_what_does_not_answer_is_named_and_makes_the_whole_unwell(outside:
     ],
 )
 async def test_the_worker_of_this_machine_tells_what_it_waits_for(
-    outside: Any, unused_tcp_port: int, waits_for: dict[str, Any], ok: bool, told: str
+    outside: tuple[str, int], unused_tcp_port: int, waits_for: dict[str, Any], ok: bool, told: str
 ) -> None:
     document = {"status": "ok", "in_flight": 2, "waits_for": waits_for}
     async with health_endpoint(unused_tcp_port, lambda: (True, document)):
-        checks = await checks_of(health_port=unused_tcp_port)
+        checks = await checks_of(outside=outside, health_port=unused_tcp_port)
     assert (checks["worker"].ok, checks["worker"].detail) == (ok, told)
 
 
-async def test_where_no_worker_runs_here_that_is_told_and_is_no_fault(outside: Any) -> None:
-    checks = await checks_of()
+async def test_where_no_worker_runs_here_that_is_told_and_is_no_fault(outside: tuple[str, int]) -> None:
+    checks = await checks_of(outside=outside)
     assert not checks["worker"].ok
     assert healthy(list(checks.values()))
 
 
-async def test_critical_memory_is_unwell(outside: Any) -> None:
-    checks = await checks_of(memory=95.0)
+async def test_critical_memory_is_unwell(outside: tuple[str, int]) -> None:
+    checks = await checks_of(outside=outside, memory=95.0)
     assert not checks["memory"].ok
     assert "95%" in checks["memory"].detail
     assert "90%" in checks["memory"].detail
 
 
-async def test_what_confines_the_decoders_is_told(outside: Any) -> None:
-    check = (await checks_of())["sandbox"]
+async def test_what_confines_the_decoders_is_told(outside: tuple[str, int]) -> None:
+    check = (await checks_of(outside=outside))["sandbox"]
     assert (check.ok, check.required) == (True, True)
     assert "seccomp" in check.detail
 
 
 @pytest.mark.parametrize("required", [True, False])
 async def test_decoders_that_seccomp_does_not_confine_are_unwell_unless_that_was_allowed(
-    outside: Any, monkeypatch: pytest.MonkeyPatch, required: bool
+    outside: tuple[str, int], monkeypatch: pytest.MonkeyPatch, required: bool
 ) -> None:
     monkeypatch.setattr(pool, "DECODER", "tests.security.unconfined")
-    checks = await checks_of(require_sandbox=required)
+    checks = await checks_of(outside=outside, require_sandbox=required)
     assert (checks["sandbox"].ok, checks["sandbox"].required) == (False, required)
     assert "seccomp" in checks["sandbox"].detail
     assert healthy(list(checks.values())) is not required
@@ -141,18 +142,16 @@ def test_it_is_said_what_confines_the_decoders_and_what_does_not(levels: dict[st
     assert confinement(levels) == told
 
 
-async def test_a_queue_that_is_not_named_is_unwell(outside: Any) -> None:
-    checks = await checks_of(sqs_queue_url=None)
+async def test_a_queue_that_is_not_named_is_unwell(outside: tuple[str, int]) -> None:
+    checks = await checks_of(outside=outside, sqs_queue_url=None)
     assert "SQS_QUEUE_URL" in checks["sqs"].detail
 
 
 @pytest.mark.parametrize(("private", "well"), [(True, True), (False, False)])
 async def test_the_network_outside_is_required_unless_images_come_from_the_machine_itself(
-    outside: Any, private: bool, well: bool
+    unused_tcp_port: int, private: bool, well: bool
 ) -> None:
-    outside.close()
-    await outside.wait_closed()
-    checks = await checks_of(allow_private_addresses=private)
+    checks = await checks_of(outside=("127.0.0.1", unused_tcp_port), allow_private_addresses=private)
     assert not checks["network"].ok
     assert healthy(list(checks.values())) is well
 

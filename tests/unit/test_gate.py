@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.jobs import gate as module
+from tests.simulation.clock import virtually
 from worker.jobs.gate import (
     LIMITS,
+    LOOK_AGAIN,
+    PATIENCE,
     Gate,
     Limits,
     Memory,
@@ -47,12 +49,6 @@ class Gauge:
             await self.looked.wait()
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_AGAIN", 0.001)
-    monkeypatch.setattr(module, "PATIENCE", 0.005)
-
-
 @asynccontextmanager
 async def entering(gate: Gate) -> AsyncIterator["asyncio.Task[Mode]"]:
     """Have a creator at the gate that stays inside once it is admitted."""
@@ -70,6 +66,7 @@ async def entering(gate: Gate) -> AsyncIterator["asyncio.Task[Mode]"]:
         await stack.aclose()
 
 
+@virtually
 async def test_creators_are_admitted_up_to_the_limit_and_the_next_when_one_leaves() -> None:
     gauge = Gauge()
     gate = Gate(2, USUAL, gauge)
@@ -84,8 +81,9 @@ async def test_creators_are_admitted_up_to_the_limit_and_the_next_when_one_leave
             assert await asyncio.wait_for(third, 1) is Mode.NORMAL
 
 
-async def test_a_leaving_creator_wakes_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_AGAIN", 60.0)
+@virtually
+async def test_a_leaving_creator_wakes_the_next_at_once() -> None:
+    began = asyncio.get_running_loop().time()
     gate = Gate(1, USUAL, Gauge())
     async with AsyncExitStack() as inside:
         await inside.enter_async_context(gate.admitted())
@@ -95,8 +93,10 @@ async def test_a_leaving_creator_wakes_the_next_at_once(monkeypatch: pytest.Monk
             assert not waiting.done()
             await inside.aclose()
             assert await asyncio.wait_for(waiting, 1) is Mode.NORMAL
+    assert asyncio.get_running_loop().time() - began < LOOK_AGAIN
 
 
+@virtually
 async def test_everyone_who_waits_gets_a_turn() -> None:
     gate = Gate(2, USUAL, Gauge())
     inside = most = 0
@@ -113,6 +113,7 @@ async def test_everyone_who_waits_gets_a_turn() -> None:
     assert (inside, most) == (0, 2)
 
 
+@virtually
 async def test_while_memory_is_critical_a_creator_waits_for_those_in_flight_however_long() -> None:
     gauge = Gauge()
     gate = Gate(8, USUAL, gauge)
@@ -127,23 +128,24 @@ async def test_while_memory_is_critical_a_creator_waits_for_those_in_flight_howe
 
 
 @pytest.mark.parametrize(("percent", "mode"), [(90.0, Mode.SAFE), (97.0, Mode.MINIMAL)])
+@virtually
 async def test_alone_and_critical_a_creator_is_done_in_a_careful_mode_after_a_while(percent: float, mode: Mode) -> None:
     gauge = Gauge(percent)
     gate = Gate(8, USUAL, gauge)
     began = asyncio.get_running_loop().time()
     async with gate.admitted() as found:
         assert found is mode
-        assert asyncio.get_running_loop().time() - began >= module.PATIENCE
+        assert asyncio.get_running_loop().time() - began >= PATIENCE
         async with entering(gate) as second:
             for _ in range(10):
                 await gauge.looks_again()
             assert not second.done(), "one at a time while memory is critical"
 
 
-async def test_waiting_for_others_is_not_counted_as_waiting_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@virtually
+async def test_waiting_for_others_is_not_counted_as_waiting_alone() -> None:
     gauge = Gauge()
     gate = Gate(8, USUAL, gauge)
-    monkeypatch.setattr(module, "PATIENCE", 60.0)
     async with AsyncExitStack() as inside:
         await inside.enter_async_context(gate.admitted())
         gauge.percent = 95.0
@@ -155,6 +157,7 @@ async def test_waiting_for_others_is_not_counted_as_waiting_alone(monkeypatch: p
             assert not waiting.done()
 
 
+@virtually
 async def test_a_creator_that_fails_makes_room() -> None:
     gate = Gate(1, USUAL, Gauge())
     for _ in range(3):
@@ -165,6 +168,7 @@ async def test_a_creator_that_fails_makes_room() -> None:
         pass
 
 
+@virtually
 async def test_a_creator_that_is_cancelled_inside_makes_room() -> None:
     gate = Gate(1, USUAL, Gauge())
     inside = asyncio.Event()
@@ -182,6 +186,7 @@ async def test_a_creator_that_is_cancelled_inside_makes_room() -> None:
         pass
 
 
+@virtually
 async def test_a_creator_that_is_cancelled_while_it_waits_takes_no_room() -> None:
     gauge = Gauge()
     gate = Gate(1, USUAL, gauge)
@@ -195,6 +200,7 @@ async def test_a_creator_that_is_cancelled_while_it_waits_takes_no_room() -> Non
 
 
 @pytest.mark.parametrize("turns", range(5))
+@virtually
 async def test_a_cancellation_that_meets_a_leaving_creator_is_not_lost(turns: int) -> None:
     gate = Gate(1, USUAL, Gauge())
     async with AsyncExitStack() as inside:
@@ -211,6 +217,7 @@ async def test_a_cancellation_that_meets_a_leaving_creator_is_not_lost(turns: in
             assert waiting.cancelled()
 
 
+@virtually
 async def test_downloads_are_asked_of_memory_as_it_stands() -> None:
     gauge = Gauge(10.0, free_bytes=1 << 40)
     gate = Gate(8, USUAL, gauge)

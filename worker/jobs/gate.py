@@ -57,9 +57,16 @@ class Memory:
 
 
 class Gate:
-    """Counts the creators in flight of the whole worker."""
+    """Counts the creators in flight of the whole worker. `patience` is in seconds."""
 
-    def __init__(self, most: int, thresholds: Thresholds, read_memory: Callable[[], Memory]) -> None:
+    def __init__(
+        self,
+        most: int,
+        thresholds: Thresholds,
+        read_memory: Callable[[], Memory],
+        patience: float = PATIENCE,
+    ) -> None:
+        self._patience = patience
         self._most = most
         self._thresholds = thresholds
         self._read = read_memory
@@ -90,7 +97,7 @@ class Gate:
                 return Mode.NORMAL
             now = asyncio.get_running_loop().time()
             alone_since = (alone_since or now) if self._in_flight == 0 else None
-            if alone_since is not None and now - alone_since >= PATIENCE:
+            if alone_since is not None and now - alone_since >= self._patience:
                 # Nothing of ours is left whose end could free memory: waiting longer would be for ever.
                 mode = careful_mode(memory, self._thresholds.critical)
                 log.warning("memory.stayed_critical", percent=memory, mode=mode)

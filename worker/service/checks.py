@@ -37,11 +37,14 @@ class Check:
 
 
 async def check_all(
-    settings: Settings, clients: Clients, memory_percent: Callable[[], Awaitable[float]]
+    settings: Settings,
+    clients: Clients,
+    memory_percent: Callable[[], Awaitable[float]],
+    outside: tuple[str, int] = OUTSIDE,
 ) -> list[Check]:
     """Look at memory, the sandbox, S3, SQS, DynamoDB and the network outside, all at once.
 
-    `memory_percent` returns the percent of memory in use.
+    `memory_percent` returns the percent of memory in use; `outside` is the host and port asked for the network.
     """
     # Where private addresses are allowed, images come from this machine: the network outside is not required.
     return list(
@@ -51,7 +54,7 @@ async def check_all(
             _checked("s3", _buckets(settings, clients)),
             _checked("sqs", _queue(settings, clients)),
             _checked("dynamodb", _table(settings, clients)),
-            _checked("network", _outside(), required=not settings.allow_private_addresses),
+            _checked("network", _outside(outside), required=not settings.allow_private_addresses),
             _checked("worker", _worker(settings.health_port), required=False),
         )
     )
@@ -158,11 +161,11 @@ async def _worker(port: int) -> str:
     return f"{told['status']}, {told['in_flight']} messages in flight"
 
 
-async def _outside() -> str:
+async def _outside(address: tuple[str, int]) -> str:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(CHECK_DEADLINE):
-        found = await loop.getaddrinfo(*OUTSIDE, type=socket.SOCK_STREAM)
-        _, writer = await asyncio.open_connection(str(found[0][4][0]), OUTSIDE[1])
+        found = await loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        _, writer = await asyncio.open_connection(str(found[0][4][0]), address[1])
     writer.close()
     await writer.wait_closed()
-    return f"{OUTSIDE[0]} answers"
+    return f"{address[0]} answers"
