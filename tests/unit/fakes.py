@@ -69,7 +69,7 @@ class Journal:
 
     async def reached(self, step: str) -> None:
         """Wait until a step was done."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while step not in self.steps:
                 self._noted.clear()
                 await self._noted.wait()

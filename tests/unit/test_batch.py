@@ -5,11 +5,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.simulation.clock import virtually
 from tests.unit.fakes import (
     Clock,
     FakeDecoder,
@@ -25,12 +25,11 @@ from tests.unit.fakes import (
 )
 from worker.errors import Dependency, JobReason, LeaseLost, TerminalError, Unavailable
 from worker.images.collage import compose
-from worker.jobs import finish, leasing
 from worker.jobs.batch import BatchWork, Delivery
 from worker.jobs.creator import ImageRules
 from worker.jobs.finish import Finisher
 from worker.jobs.gate import Memory, Thresholds
-from worker.jobs.leasing import Leases
+from worker.jobs.leasing import RELEASE_SECONDS, Leases
 from worker.jobs.outcomes import combined
 from worker.jobs.ports import Ports
 from worker.keys import batch_id
@@ -480,8 +479,8 @@ async def test_a_cancelled_run_gives_the_lease_back() -> None:
     assert await shop.run(owner="next") == Succeeded()
 
 
-async def test_a_cancelled_run_ends_though_the_lease_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing, "RELEASE_SECONDS", 0.01)
+@virtually
+async def test_a_cancelled_run_ends_though_the_lease_cannot_be_given_back() -> None:
     shop = Shop()
     begun = asyncio.Event()
 
@@ -490,12 +489,12 @@ async def test_a_cancelled_run_ends_though_the_lease_cannot_be_given_back(monkey
         await asyncio.Event().wait()
 
     shop.fetcher.gate = hang
-    monkeypatch.setattr(shop.ledger, "release", hang)
+    shop.ledger.release = hang  # type: ignore[method-assign, assignment]
     work = asyncio.create_task(shop.run())
     await within(5, begun.wait())
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await within(5, work)
+        await within(RELEASE_SECONDS + 1, work)
 
 
 # --- the lease ------------------------------------------------------------------------------------------------------
@@ -512,15 +511,7 @@ def gate_of(shop: Shop) -> tuple[asyncio.Event, Callable[[str], Awaitable[object
     return open_now, hold
 
 
-class StandingTime:
-    """Time that moves when told to, in place of the lease keeper's."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_000.0
-        monkeypatch.setattr(leasing, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(leasing, "SAFETY_MARGIN", 0.0)
-
-
+@virtually
 async def test_the_lease_is_extended_while_the_work_goes_on_and_progress_with_it() -> None:
     shop = Shop()
     open_now, _ = gate_of(shop)
@@ -533,17 +524,15 @@ async def test_the_lease_is_extended_while_the_work_goes_on_and_progress_with_it
             extended.set()
 
     shop.ledger.extend = extending  # type: ignore[method-assign]
-    work = asyncio.create_task(shop.run(lease=0.02))
-    await within(5, extended.wait())
+    work = asyncio.create_task(shop.run(lease=60))
+    await within(60, extended.wait())
     assert shop.record.counts["creators_total"] == 3
     open_now.set()
     assert await within(5, work) == Succeeded()
 
 
-async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    time = StandingTime(monkeypatch)
+@virtually
+async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more() -> None:
     shop = Shop()
     open_now, hold = gate_of(shop)
     asked = asyncio.Event()
@@ -553,7 +542,7 @@ async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
         await hold(url)
 
     shop.fetcher.gate = note_and_hold
-    work = asyncio.create_task(shop.run(lease=0.02))
+    work = asyncio.create_task(shop.run(lease=60))
     await within(5, asked.wait())
     shop.lease_runs_out()
     taken, _ = await shop.ledger.take(shop.batch_id, owner="thief", source_csv="covers.csv", lease_seconds=LEASE)
@@ -566,8 +555,7 @@ async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
         await extend(*args, **options)
 
     shop.ledger.extend = extending  # type: ignore[method-assign]
-    time.now += 0.01  # an extension is due, and the lease as the worker knows it is not over
-    outcome = await within(5, work)
+    outcome = await within(60, work)  # by then an extension is due; the lease as the worker knows it is not over
     assert refused == 1, "a lease that is lost is not asked for again"
     assert isinstance(outcome, Retryable)
     assert (outcome.reason, outcome.costs_attempt) == (JobReason.LEASE_LOST, False)
@@ -578,26 +566,26 @@ async def test_losing_the_lease_ends_the_work_at_once_and_writes_nothing_more(
     open_now.set()
 
 
-async def test_a_lease_that_cannot_be_extended_until_it_ends_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing, "SAFETY_MARGIN", 0.0)
+@virtually
+async def test_a_lease_that_cannot_be_extended_until_it_ends_counts_as_lost() -> None:
     shop = Shop()
     gate_of(shop)
 
     async def no_answer(*_: object, **__: object) -> None:
         raise Unavailable(Dependency.S3, JobReason.AWS_UNAVAILABLE, "no answer")
 
-    monkeypatch.setattr(shop.ledger, "extend", no_answer)
-    outcome = await within(5, shop.run(lease=0.03))
+    shop.ledger.extend = no_answer  # type: ignore[method-assign]
+    outcome = await within(60, shop.run(lease=60))
     assert isinstance(outcome, Retryable)
     assert outcome.reason is JobReason.LEASE_LOST
 
 
-async def test_an_extension_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    StandingTime(monkeypatch)
+@virtually
+async def test_an_extension_that_fails_once_is_tried_again() -> None:
     shop = Shop()
     open_now, _ = gate_of(shop)
     shop.keep_journal(Journal(failing=("extend",)))
-    work = asyncio.create_task(shop.run(lease=0.04))
+    work = asyncio.create_task(shop.run(lease=60))
     await shop.journal.reached("extend")
     open_now.set()
     assert await within(5, work) == Succeeded()
@@ -717,15 +705,13 @@ async def test_an_outage_while_the_lease_is_given_back_changes_nothing() -> None
     assert outcome.reason is JobReason.AWS_UNAVAILABLE
 
 
-async def test_an_error_nobody_thought_of_gives_the_message_back_and_the_lease_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_error_nobody_thought_of_gives_the_message_back_and_the_lease_too() -> None:
     shop = Shop()
 
-    def broken(*_: object, **__: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(finish, "summary_top", broken)
+    shop.results.put_document = broken  # type: ignore[method-assign]
     outcome = await shop.run()
     assert isinstance(outcome, Retryable)
     assert (outcome.reason, outcome.message, outcome.costs_attempt) == (

@@ -78,7 +78,7 @@ def test_a_worker_that_has_not_polled_for_long_is_deaf_unless_it_stops(
     if stopping:
         stop.set()
     receiver: Any = SimpleNamespace(silent_for=silent, in_flight=2, waits_for={})
-    found, told = app._liveness(Settings(wait_time_seconds=20), receiver, stop)
+    found, told = app.liveness(Settings(wait_time_seconds=20), receiver, stop)
     assert (found, told["status"], told["in_flight"]) == (well, status, 2)
 
 

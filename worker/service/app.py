@@ -51,7 +51,7 @@ async def serve(settings: Settings) -> None:
         async with AsyncExitStack() as stack:
             receiver, metrics, gauge, scale_in, table = await _put_together(settings, stack)
             await stack.enter_async_context(
-                health_endpoint(settings.health_port, lambda: _liveness(settings, receiver, stop))
+                health_endpoint(settings.health_port, lambda: liveness(settings, receiver, stop))
             )
             spare_the_collector()
             # If a side task dies, the group ends the loop with its error: a worker half alive is worse than none.
@@ -130,7 +130,8 @@ async def _queue(settings: Settings, clients: Clients) -> Queue:
     return Queue(clients.sqs, settings.sqs_queue_url, dead_letters, patience=patience, max_receives=policy.max_receives)
 
 
-def _liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:
+def liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:
+    """Say whether the process is alive and working, and what else the health endpoint tells."""
     well = stop.is_set() or receiver.silent_for < settings.wait_time_seconds + DEAF_AFTER
     return well, {
         "status": "stopping" if stop.is_set() else "deaf" if not well else "waiting" if receiver.waits_for else "ok",
