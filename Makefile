@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format reference lock clean
+.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format reference session site lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -11,8 +11,14 @@ help: ## this list
 setup: ## make .venv/ with everything the other targets use; nothing is done when it is current
 	@scripts/setup
 
+first: setup ## three rows of a CSV, and the collage that comes of them, in first-output/
+	@samples/with-photos collage process samples/first.csv --output first-output --set cols=3
+
 demo: setup ## the main job on real photos with an embedded AWS, no Docker; results in demo-output/
 	@$(PY) scripts/demo.py
+
+demo-shell: setup ## the same, and then a shell in which the commands know that AWS; it ends with the shell
+	@$(PY) scripts/demo.py --shell
 
 test: setup ## lint, then unit and integration tests (moto; the same against LocalStack with AWS_ENDPOINT_URL)
 	@$(MAKE) --no-print-directory lint
@@ -63,10 +69,18 @@ test-nightly: setup ## the whole crash matrix, more seeds, chaos, all mutations,
 reference: setup ## write docs/reference/ and the tables of docs/ that the code has
 	@$(PY) scripts/reference.py
 
+session: setup ## record docs/images/session.svg anew: commands in the demo's shell, and what they say
+	@$(PY) scripts/record_session.py
+
+site: ## the documentation as a site in build/site/, readable from the disk; every link and anchor is checked
+	@scripts/setup_site
+	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
+	@echo "open build/site/index.html"
+
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade
 
 clean: ## remove what the other targets made
-	@rm -rf .venv demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-site demo-output first-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 include infra.mk security.mk bench.mk

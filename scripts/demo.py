@@ -1,7 +1,8 @@
 """The main job on real photographs, with an embedded AWS and no Docker.
 
 Starts moto's server (S3, SQS, DynamoDB), an origin that serves samples/photos, and the worker as users run it; drops
-the sample manifest under csv-files/ of the input bucket, and waits for what comes of it.
+the sample manifest under csv-files/ of the input bucket, and waits for what comes of it. With --shell all of it stays
+there for as long as a shell is open, in which the commands know it.
 """
 
 import logging
@@ -30,8 +31,8 @@ DEADLINE = 120.0
 """Seconds for the whole batch; it takes a few."""
 
 
-def main() -> int:
-    """Run the demo; returns the exit code."""
+def main(*, shell: bool) -> int:
+    """Run the demo, with a shell in it where one is asked for; returns the exit code."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server tells every request
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir()
@@ -43,7 +44,22 @@ def main() -> int:
         wait_until_archived(s3, process)
         keys = fetch_results(s3)
         records = creator_records(environment)
-    tell(keys, records)
+        tell(keys, records)
+        if shell:
+            return look_around(environment, address)
+    print("\nto look at it with the commands, as on AWS\n  make demo-shell")
+    return 0
+
+
+def look_around(environment: dict[str, str], address: str) -> int:
+    """Open a shell in which the commands speak to the embedded AWS, until it is left; returns 0."""
+    first = "collage status s3_covers"
+    print(f"\nthe worker, its AWS and the photos ({address}) stay until you leave this shell: try `{first}`")
+    inherited = {name: os.environ[name] for name in ("TERM", "SHELL", "PS1", "COLUMNS") if name in os.environ}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    known = environment | inherited | {"PATH": path, "COLLAGE_DEMO": "1"}  # so that a prompt can show it
+    sys.stdout.flush()
+    subprocess.run([known.get("SHELL", "/bin/sh")], env=known, cwd=HERE, check=False)
     return 0
 
 
@@ -162,4 +178,4 @@ def tell(keys: list[str], records: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(shell=sys.argv[1:] == ["--shell"]))

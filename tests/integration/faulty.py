@@ -123,6 +123,11 @@ class Faulty:
         with self._lock:
             return sum(1 for label in self._seen if re.search(pattern, label, re.DOTALL))
 
+    def labels(self) -> list[str]:
+        """Return the labels of all requests since it was last in order."""
+        with self._lock:
+            return list(self._seen)
+
     def refuse(self, pattern: str, answer: Answer, *, times: int | None = None) -> Fault:
         """Answer instead of the emulator."""
         return self._add(pattern, times, answer=answer)

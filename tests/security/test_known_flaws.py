@@ -211,7 +211,7 @@ def test_cve_2026_96778_a_collage_has_no_comment_profile_or_exif(kind: str, monk
     assert not options & {"comment", "icc_profile", "exif", "xmp", "extra", "qtables"}
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock", "build.lock", "audit.lock"])
+@pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock", "build.lock", "audit.lock", "site.lock"])
 def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
     lines = (ROOT / "requirements" / lock).read_text().splitlines()
     pinned = [index for index, line in enumerate(lines) if re.match(r"[a-z0-9]", line)]

@@ -6,34 +6,16 @@ from pathlib import Path
 
 import pytest
 import reference
+import yaml
 
 from tests.security import mutations
 from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
 from worker.jobs import reasons
-from worker.model import ProcessingConfig
-from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = sorted(path.parent.name for path in (ROOT / "worker").glob("*/__init__.py"))
 NOT_TOLD = {"inline", "list", "processing", "queue", "retryable", "succeeded", "terminal", "usable", "work", "parsed"}
 """Words that every reader knows, and the outcomes, which have a table of their own."""
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", [name for name in Settings.model_fields if not name.startswith("ecs_")])
-def test_the_readme_lists_every_setting(name: str) -> None:
-    assert f"`{name.upper()}`" in README
-
-
-@pytest.mark.parametrize("name", ProcessingConfig.model_fields)
-def test_the_readme_lists_every_key_of_processing_config(name: str) -> None:
-    assert f"`{name}`" in README
-
-
-def test_the_readme_names_no_setting_that_there_is_not() -> None:
-    section = README[README.index("## Settings") : README.index("## Further")]
-    named = set(re.findall(r"`([A-Z][A-Z0-9_]{3,})`", section))
-    assert named <= {name.upper() for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize(
@@ -125,3 +107,27 @@ def test_what_the_pages_name_is_there(page: str) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def listed_in(nav: object) -> set[str]:
+    """Return the pages in a navigation; a folder in it stands for all its pages."""
+    if isinstance(nav, str):
+        folder = ROOT / "docs" / nav
+        return {f"{nav}/{path.name}" for path in folder.glob("*.md")} if folder.is_dir() else {nav}
+    entries = nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else []
+    return {page for entry in entries for page in listed_in(entry)}
+
+
+def test_the_site_shows_every_page() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    shown = {page for page in listed_in(nav) if not page.startswith("project/")}
+    assert pages == shown, "add the page to nav in mkdocs.yml"
+
+
+def test_the_page_of_dead_letters_names_reasons_that_jobs_end_with() -> None:
+    page = (ROOT / "docs/how-to/dead-letters.md").read_text(encoding="utf-8")
+    table = page[page.index("| `error_code`") : page.index("[Reasons]")].strip().splitlines()[2:]
+    named = {code for row in table for code in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert named
+    assert named <= set(JobReason)
