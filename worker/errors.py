@@ -189,11 +189,23 @@ class Dependency(StrEnum):
 
 
 class Unavailable(Postponed):
-    """A dependency throttles, refuses or does not answer, for example S3 with 503, or a disk that is full."""
+    """A dependency throttles, refuses or does not answer, for example S3 with 503, or a disk that is full.
 
-    def __init__(self, dependency: Dependency, reason: JobReason, message: str, *, delay: float = 0.0) -> None:
+    `setting` names the variable whose bucket, table or queue it is about, where it is about one.
+    """
+
+    def __init__(
+        self,
+        dependency: Dependency,
+        reason: JobReason,
+        message: str,
+        *,
+        delay: float = 0.0,
+        setting: str | None = None,
+    ) -> None:
         super().__init__(reason, message, delay=delay)
         self.dependency = dependency
+        self.setting = setting
 
 
 class DecoderBroken(Unavailable):

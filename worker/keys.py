@@ -57,7 +57,12 @@ def manifest_name(job: Job) -> str:
 
 def manifest_stem(job: Job) -> str:
     """Return the manifest's file name without `.csv`, `.csv.gz` and other endings of tables."""
-    return _SUFFIXES.sub("", manifest_name(job), count=1) or "manifest"
+    return stem_of(manifest_name(job))
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without the endings of tables."""
+    return _SUFFIXES.sub("", name, count=1) or "manifest"
 
 
 def batch_digest(job: Job) -> str:

@@ -199,7 +199,7 @@ def translated(dependency: Dependency, doing: str, error: Exception, setting: st
     if meaning is Meaning.MISSING and setting is None:
         return TerminalError(JobReason.BUCKET_MISSING, f"{text}; correct the job, or make the bucket")
     if meaning in PASSING:
-        return Unavailable(dependency, reason, text + _advice(meaning, setting))
+        return Unavailable(dependency, reason, text + _advice(meaning, setting), setting=setting)
     if meaning in {Meaning.PERMANENT, Meaning.ARCHIVED}:
         return TerminalError(reason, text)
     return RetryableError(reason, text)

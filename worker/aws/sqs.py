@@ -71,6 +71,23 @@ class Message:
     extended: float = field(default_factory=_now)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many messages a queue has; SQS's counts are approximate."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.in_flight + self.delayed
+
+
+_KINDS = ("", "NotVisible", "Delayed")
+
+
 class Queue:
     """The operations on one queue and its dead-letter queue. Each waits out what passes, for as long as `patience`."""
 
@@ -188,6 +205,13 @@ class Queue:
                     name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
                 },
             )
+
+    async def counts(self) -> "QueueCounts":
+        """Count the queue's messages, as far as SQS knows at this moment."""
+        async with self._call("counting the queue's messages") as call:
+            answer = await call(self._client.get_queue_attributes, QueueUrl=self.url, AttributeNames=["All"])
+        told: Mapping[str, str] = {str(name): value for name, value in answer.get("Attributes", {}).items()}
+        return QueueCounts(*(int(told.get(f"ApproximateNumberOfMessages{kind}", 0)) for kind in _KINDS))
 
     async def probe(self) -> None:
         """Ask whether SQS answers and knows the queue. Raises as `aws_call`, at once."""

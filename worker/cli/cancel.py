@@ -1,38 +1,53 @@
 """`cancel`: stop a running batch, and tell what was done of it."""
 
-from worker.aws.clients import open_clients
-from worker.aws.s3 import S3
-from worker.aws.state_table import open_table
 from worker.aws.stores import S3Manifests, S3Results
-from worker.cli.terminal import stderr, stdout
+from worker.cli.access import Access, open_access
+from worker.cli.batch_names import existing_batch
+from worker.cli.batch_told import status_told
+from worker.cli.terminal import print_json, stderr, stdout
+from worker.errors import Dependency
 from worker.jobs.finish import Finisher
 from worker.jobs.leasing import Leases
 from worker.model import BatchState
 from worker.settings import Settings
 
 
-async def cancel_batch(settings: Settings, batch_id: str) -> int:
+async def cancel_batch(settings: Settings, name: str, *, as_json: bool) -> int:
     """Cancel a batch; returns the exit code. What is done of it by now is in its summary and report."""
-    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        table = open_table(settings, clients)
-        record = await table.cancel(batch_id)
-        if record is None:
-            stderr.print(f"there is no batch {batch_id}", markup=False)
-            return 1
+    async with open_access(settings, Dependency.S3, Dependency.DYNAMODB) as access:
+        known = await existing_batch(access.table, name)
+        if isinstance(known, int):
+            return known
+        record = await access.table.cancel(known.id) or known
         if record.state is BatchState.CANCELLED and record.asked is not None:
-            s3 = S3(clients.s3, settings=settings.own_buckets)
-            await Finisher(
-                manifests=S3Manifests(s3),
-                results=S3Results(
-                    s3,
-                    bucket=settings.output_bucket,
-                    temp_bucket=settings.temp_bucket,
-                    only_new=settings.collision_check_enabled,
-                    debug=False,
-                ),
-                ledger=table,
-                leases=Leases(table, owner="collage cancel", seconds=settings.visibility_timeout),
-                chunk_files=None,
-            ).close_cancelled(record)
-    stdout.print(f"{record.id}  {record.state}", markup=False)
-    return 0 if record.state is BatchState.CANCELLED else 1
+            await finisher_of(access, "collage cancel").close_cancelled(record)
+    if as_json:
+        print_json(status_told(record))
+    else:
+        stdout.print(f"{record.id}  {record.state}", markup=False)
+    if record.state is not BatchState.CANCELLED:
+        stderr.print(f"it is {record.state}: there is nothing to stop", markup=False)
+        return 1
+    stderr.print(
+        f"what is done of it stays: collage report {record.id} shows it, collage retry {record.id} runs the rest",
+        markup=False,
+    )
+    return 0
+
+
+def finisher_of(access: Access, owner: str) -> Finisher:
+    """Return what closes batches and tells what was done of them, in the name of a command."""
+    settings = access.settings
+    return Finisher(
+        manifests=S3Manifests(access.s3),
+        results=S3Results(
+            access.s3,
+            bucket=settings.output_bucket,
+            temp_bucket=settings.temp_bucket,
+            only_new=settings.collision_check_enabled,
+            debug=False,
+        ),
+        ledger=access.table,
+        leases=Leases(access.table, owner=owner, seconds=settings.visibility_timeout),
+        chunk_files=None,
+    )

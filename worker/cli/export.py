@@ -16,7 +16,7 @@ from pymysql.cursors import SSCursor
 
 from worker.aws.clients import open_clients
 from worker.aws.s3 import S3
-from worker.cli.terminal import stderr, stdout
+from worker.cli.terminal import print_json, stderr, stdout
 from worker.manifest.columns import Wanted
 from worker.settings import Settings
 
@@ -30,7 +30,7 @@ class ExportError(Exception):
     """The rows cannot be had, or not be written. The text says why."""
 
 
-def export_mysql(settings: Settings, query: str, target: str) -> int:
+def export_mysql(settings: Settings, query: str, target: str, *, as_json: bool = False) -> int:
     """Write what `query` gives to a file or `s3://BUCKET/KEY`, gzipped where its name ends in `.gz`.
 
     Returns the exit code. Nothing is left of an export that fails half-way.
@@ -42,6 +42,9 @@ def export_mysql(settings: Settings, query: str, target: str) -> int:
     except ExportError as error:
         stderr.print(str(error), markup=False)
         return 1
+    if as_json:
+        print_json({"target": target, "rows": rows})
+        return 0
     stderr.print(f"{rows:,} rows", markup=False)
     stdout.print(target, markup=False)
     return 0

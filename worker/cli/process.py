@@ -3,15 +3,14 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
-
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
-from worker.cli.terminal import counts_table, creators_bar, images_line, source_line, stderr, stdout
+from worker.cli.pace import pace
+from worker.cli.terminal import CreatorsBar, counts_table, creators_bar, source_line, stderr, stdout
 from worker.errors import JobReason
 from worker.images.collage import compose
 from worker.jobs.advice import nothing_made
@@ -31,7 +30,6 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
     """Do the job and tell the results; returns the exit code."""
     configure("warning" if settings.log_level == "info" else settings.log_level, settings.log_format)
     job = Job(S3Manifest("file", str(manifest)), "", config, from_event=False)
-    records: list[CreatorRecord] = []
     stop, hurry = asyncio.Event(), asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(signals_set(stop, hurry))
@@ -52,12 +50,13 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
             record_metric=_forget_metric,
             clock=time.time,
         )
-        bar, task = stack.enter_context(creators_bar())
+        bar = stack.enter_context(creators_bar("reading"))
+        progress = Progressing(bar, manifest.name)
         batches = assembled(
             ports,
             shape_of(settings, "process"),
-            on_plan=lambda planned: bar.update(task, total=planned.creators_total, description=manifest.name),
-            on_creator=_advance(bar, task, Tally(), records),
+            on_plan=progress.planned,
+            on_creator=progress.done,
         )
         spare_the_collector()
         outcome = await _until_hurried(batches.run(job, Delivery("process", time.time()), stop), stop, hurry)
@@ -66,7 +65,7 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
             stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
             return 1
         case Succeeded():
-            return _tell(output, records, ledger)
+            return _tell(output, progress.records, ledger)
 
 
 def _forget_metric(_name: str, _value: float) -> None:
@@ -91,15 +90,28 @@ async def _tell_how_to_end(stop: asyncio.Event) -> None:
     stderr.print("stopping when the creators at hand are done; once more ends at once", markup=False)
 
 
-def _advance(
-    bar: Progress, task: TaskID, tally: Tally, records: list[CreatorRecord]
-) -> Callable[[CreatorRecord], None]:
-    def advance(record: CreatorRecord) -> None:
-        records.append(record)
-        tally.add(record)
-        bar.update(task, advance=1, more=images_line(tally.counts()))
+class Progressing:
+    """Counts what is done, and shows it."""
 
-    return advance
+    def __init__(self, bar: CreatorsBar, name: str) -> None:
+        self._bar = bar
+        self._name = name
+        self._tally = Tally()
+        self._began = time.monotonic()
+        self.records: list[CreatorRecord] = []
+
+    def planned(self, planned: Tally) -> None:
+        """Show how many there are to do."""
+        self._tally.creators_total = planned.creators_total
+        self._began = time.monotonic()
+        self._bar.show(self._name, self._tally.counts(), None)
+
+    def done(self, record: CreatorRecord) -> None:
+        """Count a creator."""
+        self.records.append(record)
+        self._tally.add(record)
+        at = pace(len(self.records), self._tally.creators_total, time.monotonic() - self._began)
+        self._bar.show(self._name, self._tally.counts(), at)
 
 
 def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger) -> int:

@@ -8,10 +8,11 @@ from html import escape, unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-from worker.aws.clients import open_clients
 from worker.aws.s3 import S3
-from worker.aws.state_table import open_table
-from worker.cli.terminal import stderr, stdout
+from worker.cli.access import open_access
+from worker.cli.batch_names import AmbiguousNameError, named_batch
+from worker.cli.terminal import print_json, stderr, stdout
+from worker.errors import Dependency
 from worker.jobs.report import report
 from worker.keys import report_key, summary_key
 from worker.model import BatchRecord, BatchState
@@ -21,12 +22,18 @@ LINK = re.compile(r'(href|src)="\.\./\.\./([^"]*)"')
 """A collage's link in a report: relative to the report's own key."""
 
 
-async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *, opened: bool) -> int:
+async def fetch_report(
+    settings: Settings, name: str, output: Path | None, *, opened: bool, as_json: bool = False
+) -> int:
     """Write the report to a file, with links that work from there; returns the exit code."""
-    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        s3 = S3(clients.s3, settings=settings.own_buckets)
-        table = open_table(settings, clients)
-        record = await table.batch(batch_id)
+    async with open_access(settings, Dependency.S3, Dependency.DYNAMODB) as access:
+        s3 = access.s3
+        try:
+            record = await named_batch(access.table, name)
+        except AmbiguousNameError as error:
+            stderr.print(f"{error}\ntype more of it", markup=False)
+            return 2
+        batch_id = record.id if record else name
         # A record is forgotten after STATE_TTL_DAYS; the report may still be there.
         key = record.summary_key if record else summary_key(settings.default_output_prefix, batch_id)
         page = await _page(s3, settings.output_bucket, key) if key else None
@@ -44,7 +51,10 @@ async def fetch_report(settings: Settings, batch_id: str, output: Path | None, *
     except OSError as error:
         stderr.print(f"cannot write {path}: {error.strerror}", markup=False)
         return 1
-    stdout.print(str(path), markup=False)
+    if as_json:
+        print_json({"batch_id": batch_id, "report": str(path)})
+    else:
+        stdout.print(str(path), markup=False)
     if opened and not webbrowser.open(path.as_uri()):
         stderr.print("no browser could be opened", markup=False)
     return 0

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.aws.calls import aws_call
-from worker.aws.clients import Clients, open_clients
+from worker.aws.clients import Clients
 from worker.aws.s3 import S3
-from worker.aws.state_table import open_table
-from worker.cli.status import follow
-from worker.cli.submit import UPLOADS, job_of, send_job
-from worker.cli.terminal import stderr, stdout
+from worker.cli.access import open_access
+from worker.cli.batch_names import existing_batch
+from worker.cli.submit import UPLOADS, job_of, send_job, told_and_followed
+from worker.cli.terminal import stderr
 from worker.errors import Dependency
 from worker.jobs.reasons import MAY_CHANGE
 from worker.keys import batch_id as batch_id_of
@@ -25,14 +25,16 @@ from worker.settings import Settings
 HEADER = ("creator_name", "cover_url")
 
 
-async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
+async def retry_batch(settings: Settings, name: str, *, wait: bool, as_json: bool) -> int:
     """Submit a manifest of the creators that a retry may help; returns the exit code."""
-    async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        s3, table = S3(clients.s3, settings=settings.own_buckets), open_table(settings, clients)
-        record = await table.batch(batch_id)
-        if record is None or record.state is BatchState.RUNNING:
-            said = "is still running" if record else "is not known"
-            stderr.print(f"batch {batch_id} {said}; retry takes one that is over", markup=False)
+    async with open_access(settings, Dependency.S3, Dependency.SQS, Dependency.DYNAMODB) as access:
+        s3 = access.s3
+        record = await existing_batch(access.table, name)
+        if isinstance(record, int):
+            return record
+        batch_id = record.id
+        if record.state is BatchState.RUNNING:
+            stderr.print(f"batch {batch_id} is still running; retry takes one that is over", markup=False)
             return 1
         if record.summary_key is None:
             stderr.print(f"batch {batch_id} has no summary; submit its manifest again", markup=False)
@@ -40,7 +42,8 @@ async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
         summary = json.loads(await s3.get(settings.output_bucket, record.summary_key) or b"{}")
         asked = summary.get("settings", {"output_prefix": "", "processing_config": {}})
         with tempfile.TemporaryFile() as file:
-            creators = await _write_manifest(file, _helped(settings, clients, s3, batch_id, asked["output_prefix"]))
+            helped = _helped(settings, access.clients, s3, batch_id, asked["output_prefix"])
+            creators = await _write_manifest(file, helped)
             if not creators:
                 stderr.print("no creator missed an image for a reason that may have passed", markup=False)
                 return 0
@@ -50,11 +53,10 @@ async def retry_batch(settings: Settings, batch_id: str, *, wait: bool) -> int:
         manifest = S3Manifest(settings.input_bucket, key, head.version if head else None, head.etag if head else None)
         own = {"group_by_creator": True, "creator_column": HEADER[0], "url_column": HEADER[1], "encoding": "utf-8"}
         config = asked["processing_config"] | own
-        await send_job(settings, clients, manifest, config, asked["output_prefix"])
+        await send_job(access, manifest, config, asked["output_prefix"])
         identifier = batch_id_of(job_of(settings, manifest, config, asked["output_prefix"]))
         stderr.print(f"creators that are run anew: {creators}", markup=False)
-        stdout.print(identifier, markup=False)
-        return await follow(table, identifier) if wait else 0
+        return await told_and_followed(access, identifier, None, wait=wait, as_json=as_json)
 
 
 async def _helped(

@@ -1,14 +1,21 @@
 """What commands show: results on stdout, everything else on stderr."""
 
+import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from worker.cli.pace import Pace, progress_text
 from worker.masks import visible
+
+WIDE = 72
+"""Columns of a terminal from which on a bar is drawn beside the figures."""
 
 
 class SafeConsole(Console):
@@ -18,30 +25,52 @@ class SafeConsole(Console):
         """Print as Rich does, with control characters written out."""
         super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Say no more where nobody reads any more (`collage list | head -1`); the work and its exit code stand."""
+        self.quiet = True
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 -- its descriptor is what counts
+            os.dup2(nowhere.fileno(), (sys.stderr if self.stderr else sys.stdout).fileno())
+
 
 stdout = SafeConsole(highlight=False, soft_wrap=True)
 stderr = SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document for programs, on one line."""
+    stdout.print(json.dumps(document, ensure_ascii=False, default=str), markup=False)
+
+
+class CreatorsBar:
+    """A progress bar that counts creators, with the pace and the time that is left."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def show(self, state: str, counts: Mapping[str, Any], pace: Pace | None) -> None:
+        """Show how far it has come; the figures that count most stay where the terminal is narrow."""
+        done = counts.get("creators_completed", 0) + counts.get("creators_failed", 0)
+        room = self._bar.console.width - (30 if self._bar.console.width >= WIDE else 0)
+        self._bar.update(
+            self._task,
+            total=counts.get("creators_total") or None,
+            completed=done,
+            line=visible(progress_text(state, counts, pace, room)),
+        )
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, markup=False)
+
+
 @contextmanager
-def creators_bar() -> Iterator[tuple[Progress, TaskID]]:
-    """Show a progress bar that counts creators."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("creators"),
-        TextColumn("[dim]{task.fields[more]}"),
-        TimeElapsedColumn(),
-        console=stderr,
-    ) as bar:
-        yield bar, bar.add_task("queued", total=None, more="")
-
-
-def images_line(counts: Mapping[str, Any]) -> str:
-    """Tell images in a few words, for beside a bar."""
-    failed = counts.get("images_failed", 0)
-    return f"{counts.get('images_processed', 0)} images" + (f", {failed} failed" if failed else "")
+def creators_bar(waiting: str = "queued") -> Iterator[CreatorsBar]:
+    """Show a progress bar that counts creators while the body runs."""
+    text = TextColumn("{task.fields[line]}", markup=False)
+    columns = (text, BarColumn(26)) if stderr.width >= WIDE else (text,)
+    with Progress(*columns, console=stderr) as bar:
+        yield CreatorsBar(bar, bar.add_task("", total=None, line=waiting))
 
 
 def source_line(source: Mapping[str, Any]) -> str:

@@ -1,0 +1,79 @@
+"""The log of batches: one item for each, under a key of its own and in the order of their starts, so that people find
+the newest without knowing an id, and without a look at every creator of the table.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import structlog
+
+from worker.aws.batch_records import read_record, record_key
+from worker.aws.table import Table, from_item, stamp, to_item
+from worker.errors import JobError
+from worker.keys import iso
+from worker.model import WHOLE, BatchRecord
+
+log = structlog.get_logger(__name__)
+
+LOG_KEY = " batches"
+"""The partition of the log: no creator's name begins with a space."""
+
+RECORDS_AT_A_TIME = 100
+"""Items that DynamoDB gives in one BatchGetItem."""
+
+
+class BatchLog(Table):
+    """Which batches there are."""
+
+    async def log_batch(self, record: BatchRecord) -> None:
+        """Note that there is this batch; however often, it is one item.
+
+        A failure is logged and ignored: the batch goes on and is found by its id, and its next taker notes it again.
+        """
+        now = self._clock()
+        item = {
+            "creator_name": LOG_KEY,
+            "processing_date": f"{iso(record.started_at)} {record.id}",
+            "updated_at": stamp(now),
+            "ttl": self.expiry(now),
+        }
+        try:
+            async with self._call(f"noting batch {record.id}", urgent=True) as call:
+                await call(self._client.put_item, TableName=self._table, Item=to_item(item))
+        except JobError as error:
+            log.warning("batch.log_failed", batch_id=record.id, error=str(error))
+
+    async def logged_ids(self, *, since: str = "") -> AsyncIterator[str]:
+        """Give the ids of all batches, the newest first; `since` is a start in ISO 8601, or a beginning of one."""
+        query: Any = {
+            "TableName": self._table,
+            "KeyConditionExpression": "creator_name = :log AND processing_date >= :since",
+            "ExpressionAttributeValues": to_item({":log": LOG_KEY, ":since": since or " "}),
+            "ProjectionExpression": "processing_date",
+            "ScanIndexForward": False,
+        }
+        while True:
+            async with self._call("reading the log of batches") as call:
+                page = await call(self._client.query, **query)
+            for item in page["Items"]:
+                yield from_item(item)["processing_date"].partition(" ")[2]
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    async def batches(self, ids: Sequence[str]) -> list[BatchRecord]:
+        """Return the records of batches, in the order of their ids; those that are forgotten are left out."""
+        found: dict[str, BatchRecord] = {}
+        for first in range(0, len(ids), RECORDS_AT_A_TIME):
+            keys = [record_key(batch_id, WHOLE) for batch_id in ids[first : first + RECORDS_AT_A_TIME]]
+            while keys:
+                async with self._call("reading the records of batches") as call:
+                    wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+                    page = await call(self._client.batch_get_item, RequestItems=wanted)
+                for item in map(from_item, page["Responses"].get(self._table, [])):
+                    batch_id = item["creator_name"].removeprefix(" batch ")
+                    if (record := read_record(batch_id, WHOLE, item)) is not None:
+                        found[batch_id] = record
+                left: Any = page.get("UnprocessedKeys", {})
+                keys = list(left.get(self._table, {}).get("Keys", []))
+        return [found[batch_id] for batch_id in ids if batch_id in found]
