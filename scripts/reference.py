@@ -87,7 +87,9 @@ def schema_page() -> str:
 def commands_page() -> str:
     """Return the page of commands, by their own help."""
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="collage"), name="collage")
+    context = typer.Context(command, info_name="collage", **command.context_settings)
+    text = get_docs_for_click(obj=command, ctx=context, name="collage")
+    text = re.sub(r"\x08\n(.*\n)((?:  .*\n)+)", r"\1\n```\n\2```\n", text)  # lines that stay as they are
     _, _, below = text.partition("\n")
     listed = r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n"  # cut short by typer, and each has its heading below
     return f"# Commands\n\n{FROM}{COMMANDS}{re.sub(listed, '', below).rstrip()}\n"

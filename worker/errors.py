@@ -119,6 +119,7 @@ class JobReason(StrEnum):
     RECORD_TOO_LARGE = "record_too_large"
     MESSAGE_LOST = "message_lost"
     DISK_FULL = "disk_full"
+    OUTPUT_UNWRITABLE = "output_unwritable"
     COLLAGE_KEYS_TAKEN = "collage_keys_taken"
     WORKER_CRASHED = "worker_crashed"
     DECODER_BROKEN = "decoder_broken"

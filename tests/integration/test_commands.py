@@ -143,14 +143,19 @@ def test_report_gives_a_page_whose_pictures_can_be_seen_from_here(place: Place, 
             assert answer.read(3) == b"\xff\xd8\xff"
 
 
-def test_a_batch_that_failed_before_is_followed_to_its_new_end(place: Place, tmp_path: Path) -> None:
+def test_a_batch_that_failed_is_told_so_and_again_begins_it_anew(place: Place, tmp_path: Path) -> None:
     bad = tmp_path / f"{token()}.csv"
     bad.write_text("who,what\n1,2\n", encoding="utf-8")
     with Worker(place.env()) as worker:
-        for times in (1, 2):
-            found = command("submit", str(bad), "--wait", env=place.env())
-            assert found.returncode == 1
-            assert len(worker.logged("batch.failed", source_csv=bad.name)) == times
+        first = command("submit", str(bad), "--wait", env=place.env())
+        told = command("submit", str(bad), "--wait", env=place.env())
+        assert len(worker.logged("batch.failed", source_csv=bad.name)) == 1
+        anew = command("submit", str(bad), "--wait", "--again", env=place.env())
+        assert len(worker.logged("batch.failed", source_csv=bad.name)) == 2
+    assert [each.returncode for each in (first, told, anew)] == [1, 1, 1]
+    assert "--again" in told.stderr
+    assert "manifest_columns" in told.stderr
+    assert first.stdout.split()[0] == told.stdout.split()[0] == anew.stdout.split()[0]
 
 
 def test_report_says_that_there_is_none_or_why_a_batch_failed(place: Place, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""The log of batches: one item for each, under a key of its own and in the order of their starts, so that people find
-the newest without knowing an id, and without a look at every creator of the table.
+"""The log of batches: people find the newest by it, without an id and without a look at every creator of the table.
+
+There is one item for each batch, all under one key, in the order of their starts.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,6 +1,7 @@
 """The creators' records: one item for each creator and batch, written under the fence of a lease."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -41,6 +42,21 @@ class Creators(Table):
         # Where the answer to our own write got lost, the second try meets what the first one wrote.
         if not put and old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
+
+    async def creator_record(self, batch_id: str, started_at: datetime, creator: str) -> CreatorRecord | None:
+        """Return a creator's record in a batch that began then; None where there is none."""
+        query: Any = {
+            "TableName": self._table,
+            "KeyConditionExpression": "creator_name = :creator AND begins_with(processing_date, :start)",
+            "FilterExpression": "batch_id = :batch",
+            "ExpressionAttributeValues": to_item(
+                {":creator": creator, ":start": f"{started_at:%Y-%m-%dT%H:%M:%S}", ":batch": batch_id}
+            ),
+            "ConsistentRead": True,
+        }
+        async with self._call(f"reading the record of {creator!r}") as call:
+            items = (await call(self._client.query, **query))["Items"]
+        return _creator_record(from_item(items[0])) if items else None
 
     async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:
         """Give every record that the batch has of a creator, by the index on batches."""

@@ -22,9 +22,7 @@ def list_(
     *,
     states: Annotated[
         list[BatchState] | None,
-        typer.Option(
-            "--status", metavar="|".join(BatchState), help="Only batches in this state; repeatable."
-        ),
+        typer.Option("--status", metavar="|".join(BatchState), help="Only batches in this state; repeatable."),
     ] = None,
     since: Annotated[
         str, typer.Option(metavar="AGE|DATE", help="Only batches that began since: 30m, 12h, 2d, or 2025-01-19.")

@@ -2,7 +2,7 @@
 
 from worker.aws.state_table import StateTable
 from worker.cli.terminal import stderr
-from worker.jobs.chunk_files import header_of
+from worker.jobs.chunk_files import spec_of
 from worker.keys import archive_key, safe_name, stem_of
 from worker.model import BatchRecord, S3Manifest
 
@@ -54,7 +54,7 @@ async def _of_manifest(table: StateTable, bucket: str, key: str) -> BatchRecord 
     for record in await table.batches(likely):
         if record.asked is None:
             continue
-        manifest = header_of(record).job.manifest
+        manifest = spec_of(record).job.manifest
         if isinstance(manifest, S3Manifest) and manifest.bucket == bucket and key in _places(manifest.key):
             return record
     return None
@@ -68,5 +68,5 @@ def manifest_told(record: BatchRecord) -> str:
     """Return where a batch's manifest is, or what came in its message, for people."""
     if record.asked is None:
         return record.source_csv or "a message that could not be understood"
-    manifest = header_of(record).job.manifest
+    manifest = spec_of(record).job.manifest
     return f"s3://{manifest.bucket}/{manifest.key}" if isinstance(manifest, S3Manifest) else "in its message"

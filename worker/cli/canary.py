@@ -1,6 +1,5 @@
 """Canaries: dead letters that are sent back alone, to see whether the others of their cause would fail again."""
 
-import asyncio
 import time
 from dataclasses import dataclass, replace
 from enum import StrEnum

@@ -1,13 +1,11 @@
 """`cancel`: stop a running batch, and tell what was done of it."""
 
-from worker.aws.stores import S3Manifests, S3Results
-from worker.cli.access import Access, open_access
+from worker.cli.access import open_access
 from worker.cli.batch_names import existing_batch
 from worker.cli.batch_told import status_told
+from worker.cli.finishing import finisher_of
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.errors import Dependency
-from worker.jobs.finish import Finisher
-from worker.jobs.leasing import Leases
 from worker.model import BatchState
 from worker.settings import Settings
 
@@ -33,21 +31,3 @@ async def cancel_batch(settings: Settings, name: str, *, as_json: bool) -> int:
         markup=False,
     )
     return 0
-
-
-def finisher_of(access: Access, owner: str) -> Finisher:
-    """Return what closes batches and tells what was done of them, in the name of a command."""
-    settings = access.settings
-    return Finisher(
-        manifests=S3Manifests(access.s3),
-        results=S3Results(
-            access.s3,
-            bucket=settings.output_bucket,
-            temp_bucket=settings.temp_bucket,
-            only_new=settings.collision_check_enabled,
-            debug=False,
-        ),
-        ledger=access.table,
-        leases=Leases(access.table, owner=owner, seconds=settings.visibility_timeout),
-        chunk_files=None,
-    )

@@ -19,7 +19,10 @@ async def delete(settings: Settings, wanted: Wanted, *, dry_run: bool, yes: bool
     if not (wanted.causes or wanted.batch or wanted.ids):
         stderr.print("say which: message ids, --cause CODE or --batch BATCH_ID; collage dlq list shows what is there")
         return 2
-    async with open_access(settings, Dependency.SQS) as access, held(await access.dead_letters(), wanted.limit) as found:
+    async with (
+        open_access(settings, Dependency.SQS) as access,
+        held(await access.dead_letters(), wanted.limit) as found,
+    ):
         letters = [letter for letter in found.letters() if wanted.fits(letter)]
         if not as_json:
             for letter in letters:

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
 from worker.cli.pace import pace
-from worker.cli.terminal import CreatorsBar, counts_table, creators_bar, source_line, stderr, stdout
+from worker.cli.terminal import CreatorsBar, counts_table, creators_bar, print_json, source_line, stderr, stdout
 from worker.errors import JobReason
 from worker.images.collage import compose
 from worker.jobs.advice import nothing_made
@@ -26,7 +26,14 @@ from worker.service.share import own_share
 from worker.settings import Settings
 
 
-async def process_file(settings: Settings, manifest: Path, output: Path, config: ProcessingConfig) -> int:
+async def process_file(
+    settings: Settings,
+    manifest: Path,
+    output: Path,
+    config: ProcessingConfig,
+    *,
+    as_json: bool = False,
+) -> int:
     """Do the job and tell the results; returns the exit code."""
     configure("warning" if settings.log_level == "info" else settings.log_level, settings.log_format)
     job = Job(S3Manifest("file", str(manifest)), "", config, from_event=False)
@@ -65,7 +72,7 @@ async def process_file(settings: Settings, manifest: Path, output: Path, config:
             stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
             return 1
         case Succeeded():
-            return _tell(output, progress.records, ledger)
+            return _tell(output, progress.records, ledger, as_json=as_json)
 
 
 def _forget_metric(_name: str, _value: float) -> None:
@@ -114,15 +121,23 @@ class Progressing:
         self._bar.show(self._name, self._tally.counts(), at)
 
 
-def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger) -> int:
-    for record in sorted(records, key=lambda record: record.creator):
-        for key in record.collage_keys:
-            stdout.print(str(output / key), markup=False)
-    stderr.print(counts_table(ledger.counts, ""))
+def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger, *, as_json: bool) -> int:
+    collages = [str(output / key) for record in sorted(records, key=_name) for key in record.collage_keys]
     summary = output / str(ledger.summary_key)
+    if as_json:
+        told = {"summary": str(summary), "report": str(summary.with_suffix(".html")), "collages": collages}
+        print_json({"counts": dict(ledger.counts), **told})
+        return 1 if nothing_made(ledger.counts) else 0
+    for path in collages:
+        stdout.print(path, markup=False)
+    stderr.print(counts_table(ledger.counts, ""))
     stderr.print(f"source   {source_line(json.loads(summary.read_bytes())['source'])}", markup=False)
     stderr.print(f"summary  {summary}\nreport   {summary.with_suffix('.html')}", markup=False)
     if nothing := nothing_made(ledger.counts):
         stderr.print(nothing, style="red", markup=False)
         return 1
     return 0
+
+
+def _name(record: CreatorRecord) -> str:
+    return record.creator

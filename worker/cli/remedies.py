@@ -20,8 +20,9 @@ def remedy_of(error: WorkerError, settings: Settings) -> str | None:
 
 
 _PLAIN: dict[StrEnum, str] = {
-    JobReason.AWS_FORBIDDEN: "these credentials lack a right (aws sts get-caller-identity shows whose they are); grant it",
+    JobReason.AWS_FORBIDDEN: "these credentials lack a right; aws sts get-caller-identity shows whose they are",
     JobReason.CLOCK_SKEW: "set the clock right: sudo timedatectl set-ntp true",
+    JobReason.OUTPUT_UNWRITABLE: "name another folder with -o, or make this one writable: chmod u+w DIR",
     JobReason.DISK_FULL: "make room (df -h shows where), then type the same command again: what is done is kept",
 }
 

@@ -108,6 +108,7 @@ JOBS = {
     JobReason.MESSAGE_LOST: "The message may be with another worker by now. Nothing is lost.",
     JobReason.COLLAGE_KEYS_TAKEN: "Other batches hold every key that a collage of this batch could have.",
     JobReason.DISK_FULL: "The disk under TMPDIR is full. The work waits, at the cost of no attempt.",
+    JobReason.OUTPUT_UNWRITABLE: "The folder of `process` or `download` cannot be written to; the text says why.",
     JobReason.DECODER_BROKEN: "No decoder process starts on this machine; the log tells why. The work waits.",
     JobReason.BAD_SETTINGS: "The environment cannot be used; the text names each bad variable.",
     JobReason.INTERNAL_ERROR: "Something unforeseen; the log has the details. Tried again, three times in all.",

@@ -1,0 +1,29 @@
+"""What commands need of the jobs to tell and close batches, on the ports of AWS."""
+
+from worker.aws.stores import S3Manifests, S3Results
+from worker.cli.access import Access
+from worker.jobs.finish import Finisher
+from worker.jobs.leasing import Leases
+
+
+def results_of(access: Access) -> S3Results:
+    """Return where the results of batches are."""
+    settings = access.settings
+    return S3Results(
+        access.s3,
+        bucket=settings.output_bucket,
+        temp_bucket=settings.temp_bucket,
+        only_new=settings.collision_check_enabled,
+        debug=False,
+    )
+
+
+def finisher_of(access: Access, owner: str) -> Finisher:
+    """Return what closes batches and tells what was done of them, in the name of a command."""
+    return Finisher(
+        manifests=S3Manifests(access.s3),
+        results=results_of(access),
+        ledger=access.table,
+        leases=Leases(access.table, owner=owner, seconds=access.settings.visibility_timeout),
+        chunk_files=None,
+    )
