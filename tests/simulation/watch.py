@@ -11,6 +11,7 @@ from tests.simulation.dynamodb import DynamoDb
 from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
 from tests.simulation.s3 import Buckets, Object
 from tests.simulation.sqs import Sqs, Stored
+from worker.aws.batch_log import LOG_KEY
 from worker.aws.table import from_item
 from worker.keys import archive_key, summary_key
 
@@ -56,7 +57,7 @@ class Watch:
         before, after = from_item(old or {}), from_item(new)
         if after["creator_name"].startswith(" batch "):
             self._lease_changed(life, before, after)
-        else:
+        elif after["creator_name"] != LOG_KEY:
             self._creator_changed(life, before, after)
 
     def _creator_changed(self, life: Life | None, before: Any, after: Any) -> None:
@@ -156,7 +157,7 @@ class Watch:
             name = item["creator_name"]
             if name.startswith(" batch "):
                 batches[name.removeprefix(" batch "), item["processing_date"]] = item
-            else:
+            elif name != LOG_KEY:
                 creators[item["batch_id"]].append(item)
         self.claim(not queue.messages, f"messages are left: {list(queue.messages.values())}")
         expected = list(orders)
