@@ -110,7 +110,7 @@ async def test_an_agent_that_stalls_is_given_up_on(monkeypatch: pytest.MonkeyPat
         began = time.monotonic()
         with capture_logs() as lines:
             assert await agent.protect(enabled=True) is Protection.UNKNOWN
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
     assert [line["event"] for line in lines] == ["protection.call_failed"]
 
 
