@@ -76,6 +76,19 @@ def test_a_zip_bomb_ends_at_the_size_that_is_allowed() -> None:
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
         (b"PAR1\x15\x04", "Parquet"),
+        (b"ARROW1\0\0\xff\xff\xff\xff", "Arrow"),
+        (b"\x89HDF\r\n\x1a\n\0", "HDF5"),
+        (b"\x93NUMPY\x01\0", "NumPy"),
+        (b"\x80\x04\x95\x10", "pickle"),
+        (b"bplist00", "property list"),
+        (b"ID;PWXL;N;E\r\n", "SYLK"),
+        (b"TABLE\r\n0,1\r\n", "DIF"),
+        (b"MIME-Version: 1.0\r\n", ".mht"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"\x1f\x9d\x90", "(.Z)"),
+        (b"a.csv".ljust(257, b"\0") + b"ustar", "tar"),
+        (b"creator,url\n\x8f\0\x9d\0\xff\xfe", "binary"),
         (b"<!doctype html><p>Access denied", "HTML"),
         (b"\xef\xbb\xbf \n <HTML>", "HTML"),
         ("<html>".encode("utf-16"), "HTML"),
@@ -91,6 +104,16 @@ def test_what_is_no_csv_is_told_by_name(raw: bytes, said: str) -> None:
     error = refusal(raw)
     assert error.reason is JobReason.MANIFEST_NOT_CSV
     assert said in str(error)
+
+
+@pytest.mark.parametrize("name", ["ID;PLATFORM", "BZhou", "GIF8", "MIME", "TABLE"])
+def test_a_header_that_begins_as_another_format_does_is_a_header(name: str) -> None:
+    delimiter = ";" if ";" in name else ","
+    header, row = (
+        delimiter.join([name, "creator", "url"]),
+        delimiter.join(["1", *["2"] * name.count(";"), "ann", "http://x"]),
+    )
+    assert read(f"{header}\n{row}\n")[0] == [Entry("ann", 2, "http://x")]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +148,11 @@ def test_a_replacement_character_that_was_written_so_is_kept() -> None:
 
 def test_half_a_utf16_character_at_the_end_does_not_stop_the_rest() -> None:
     assert read("creator,url\nann,http://x\n".encode("utf-16") + b"a")[0] == [Entry("ann", 2, "http://x")]
+
+
+def test_utf_16_without_a_mark_is_read_where_it_is_named() -> None:
+    raw = "creator,url\n王,http://x\n".encode("utf-16-le")
+    assert read(raw, encoding="utf-16-le")[0] == [Entry("王", 2, "http://x")]
 
 
 def test_an_inline_manifest_is_utf8_and_its_lone_surrogates_are_refused() -> None:

@@ -40,6 +40,7 @@ def test_a_url_s_name_in_the_list_wins_over_the_next_wherever_it_stands(better: 
         "Author Meta Name",
         "author-meta:name",
         '"AUTHORMETANAME"',
+        "ａｕｔｈｏｒＭｅｔａ．ｎａｍｅ",  # noqa: RUF001 -- as an input method for Chinese writes it
     ],
 )
 def test_names_are_compared_without_case_and_separators(name: str) -> None:
@@ -48,7 +49,16 @@ def test_names_are_compared_without_case_and_separators(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["video.cover.url_list", "video.cover.url_list.0", "video/cover/urlList/0", "video_cover_0", "cover_1", "cover 12"],
+    [
+        "video.cover.url_list",
+        "video.cover.url_list.0",
+        "video/cover/urlList/0",
+        "video_cover_0",
+        "cover_1",
+        "cover 12",
+        "cover[0]",
+        "cover (1)",
+    ],
 )
 def test_numbered_and_nested_names_count_as_their_column(name: str) -> None:
     assert found(f"creator,url,{name}") == ("creator", name)

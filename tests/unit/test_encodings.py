@@ -5,6 +5,7 @@
 import codecs
 import gzip
 import io
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ NAMES = {
     "cp1255": ["משה כהן שרה לוי אברהם מזרחי יעל פרץ"],
     "cp1256": ["محمد علي فاطمة الزهراء"],
     "cp1257": ["Rūta Kęstutis Šarūnas Žydrūnas", "Jānis Bērziņš Kristīne Ozoliņa"],
+    "cp1258": ["Nguyễn Trần Phượng Đặng", "Huỳnh Thắng Hằng Việt"],
     "cp874": ["สมชาย ใจดี มะลิ"],
     "gb18030": ["王小明 李娜 美食旅行日记", "张伟 达人穿搭 陈静"],
     "big5": ["陳雅婷 林志豪 台灣美食", "王美玲 張家豪 旅行日記"],
@@ -41,6 +43,22 @@ CODECS = {"big5": "big5hkscs", "shift-jis": "cp932", "euc-kr": "cp949"}
 
 def manifest(names: list[str]) -> str:
     return "creator,cover_url\n" + "".join(f"{name},https://h/{at}.jpg\n" for at, name in enumerate(names))
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """Encode text; in cp1258 a letter that it does not have is one of its letters with one of its marks."""
+    if codec != "cp1258":
+        return text.encode(codec)
+    marks = "\u0300\u0301\u0303\u0309\u0323"
+    found = b""
+    for char in text:
+        try:
+            found += char.encode(codec)
+        except UnicodeEncodeError:
+            parts = unicodedata.normalize("NFD", char)
+            letter = unicodedata.normalize("NFC", "".join(each for each in parts if each not in marks))
+            found += (letter + "".join(each for each in parts if each in marks)).encode(codec)
+    return found
 
 
 def told(raw: bytes, *, named: str | None = None) -> Encoding:
@@ -55,10 +73,10 @@ def text(raw: bytes, encoding: Encoding) -> str:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_names_of_a_language_tell_its_encoding(name: str, line: str, zipped: bool) -> None:
     written = manifest(line.split())
-    raw = written.encode(CODECS.get(name, name))
+    raw = encoded(written, CODECS.get(name, name))
     raw = gzip.compress(raw) if zipped else raw
     encoding = told(raw)
-    assert text(raw, encoding) == written
+    assert unicodedata.normalize("NFC", text(raw, encoding)) == written
     if not line.startswith("Jürgen"):  # German reads the same in several code pages
         assert encoding == Encoding(name, CODECS.get(name, name), damaged=False)
 
@@ -101,6 +119,11 @@ def test_a_line_that_is_broken_does_not_make_another_encoding_of_a_file_in_gb180
         "Анна\nИванова\nСергей\nПетров".encode("koi8-r"),
         "Анна\nИванова\nСергей\nПетров".encode("cp866"),
         "André\nJosé\nZoé\nChloé".encode("mac-roman"),
+        *("Анна Иванова".encode(codec) for codec in ("koi8-r", "iso8859-5", "mac-cyrillic", "cp866")),
+        "田中さくら\nカレー大好き".encode("euc_jp"),
+        "田中さくら\nカレー大好き".encode("iso2022_jp"),
+        "Jürgen\nMüller\nKäthe\nGrün".encode("mac-roman"),
+        "Jiří Dvořák\nVěra Šťastná\nTomáš Pešek".encode("iso8859-2"),
         "Čáp".encode("cp1250") + b"\n",
     ],
 )
@@ -137,13 +160,13 @@ def test_some_of_the_names_are_read_as_written_or_refused(known: tuple[str, list
     name, names = known
     some = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=4))
     written = manifest(some)
-    raw = written.encode(CODECS.get(name, name))
+    raw = encoded(written, CODECS.get(name, name))
     try:
         encoding = told(raw)
     except TerminalError as error:
         assert error.reason is JobReason.MANIFEST_ENCODING  # noqa: PT017
     else:
-        assert text(raw, encoding) == written
+        assert unicodedata.normalize("NFC", text(raw, encoding)) == written
 
 
 @settings(max_examples=200, deadline=None)

@@ -145,6 +145,22 @@ def test_an_object_around_the_rows_is_told_and_so_is_what_to_do() -> None:
     error = refusal(json.dumps({"status": "ok", "items": [GOOD, GOOD]}))
     assert error.reason is JobReason.MANIFEST_NOT_CSV
     assert "'items'" in str(error)
+    assert """jq -c '.["items"][]'""" in str(error)
+
+
+def test_a_list_of_rows_deep_in_an_object_is_found_as_well() -> None:
+    error = refusal(json.dumps({"status": {"code": 0}, "data": {"it's": 1, "videos": [GOOD]}}))
+    assert error.reason is JobReason.MANIFEST_NOT_CSV
+    assert """'data.videos' in it; save that list alone, for example with jq -c '.["data"]["videos"][]'""" in str(error)
+    assert """jq -c '.["…"][]'""" in str(refusal(json.dumps({"it's": [GOOD]})))
+
+
+def test_a_table_by_columns_is_told_and_so_is_what_to_do() -> None:
+    error = refusal(
+        json.dumps({"creator": {"0": "ann", "1": "bob"}, "cover_url": {"0": "https://h/1", "1": "https://h/2"}})
+    )
+    assert error.reason is JobReason.MANIFEST_NOT_CSV
+    assert "orient='records'" in str(error)
 
 
 @pytest.mark.parametrize("content", ["[{}]", "{}", '{"a": oops}', "[[]]", "[{]"])

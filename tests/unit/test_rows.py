@@ -79,6 +79,23 @@ def test_empty_fields_beyond_the_header_are_harmless_where_every_line_has_them()
     assert (rows, rejects) == ([("ann", LINK), ("cai", LINK)], [(3, RejectReason.EXTRA_FIELDS)])
 
 
+@pytest.mark.parametrize(
+    ("line", "is_row"),
+    [
+        ("https://h/a.jpg,5,", True),
+        ("https://h/a.jpg,nice one,,,", True),
+        ("https://h/a?x-signature=b,5,", True),
+        ("https://h/a.jpg,300.jpg,", False),
+        ("https://h/a?x=1,2&y=3,", False),
+        ("https://h/a,b,", False),
+        ("https://h/a,a caption,", True),
+    ],
+)
+def test_empty_fields_at_the_end_are_harmless_unless_the_url_may_have_been_cut(line: str, is_row: bool) -> None:
+    rows, rejects, _ = read(f"creator,cover_url,likes\nann,{LINK},5\nbob,{line}\n")
+    assert (len(rows), len(rejects)) == ((2, 0) if is_row else (1, 1))
+
+
 def test_lines_of_commas_and_blank_lines_are_no_rejects() -> None:
     rows, rejects, told = read(f"creator,cover_url,,\nann,{LINK},,\n,,,\n\n , ,\u200b,\n")
     assert (rows, rejects, told["skipped"]["empty_lines"]) == ([("ann", LINK)], [], 3)
@@ -88,7 +105,7 @@ def test_repairs_of_rejects_are_not_counted() -> None:
     assert read(f"creator,cover_url\nann,{LINK}\nnan,{LINK.replace('&', '&amp;')}\n")[2]["repairs"] == {}
 
 
-@pytest.mark.parametrize("name", ["null", "None", "NaN", "undefined", "nan ", "Null"])
+@pytest.mark.parametrize("name", ["NA", "null", "None", "NaN", "undefined", "nan ", "Null"])
 def test_a_placeholder_is_no_creator_even_where_it_looks_like_a_handle(name: str) -> None:
     rows, rejects, _ = read(f"creator,cover_url\nann,{LINK}\n{name},{LINK}\n")
     assert (rows, rejects) == ([("ann", LINK)], [(3, RejectReason.NO_CREATOR)])

@@ -32,14 +32,28 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x05\x06", "an empty zip; compress the CSV with gzip"),
     (b"\x89PNG", "a PNG image; a manifest lists the URLs of images"),
     (b"\xff\xd8\xff", "a JPEG image; a manifest lists the URLs of images"),
-    (b"GIF8", "a GIF image; a manifest lists the URLs of images"),
+    (b"GIF87a", "a GIF image; a manifest lists the URLs of images"),
+    (b"GIF89a", "a GIF image; a manifest lists the URLs of images"),
     (b"RIFF", "a RIFF file such as a WebP image; a manifest lists the URLs of images"),
     (b"PAR1", "a Parquet file; export it as CSV"),
     (b"Obj\x01", "an Avro file; export it as CSV"),
+    (b"ARROW1\0\0", "an Arrow or Feather file; export it as CSV"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file; export the table as CSV"),
+    (b"\x93NUMPY", "an array of NumPy; export it as CSV"),
+    (b"\x80\x04\x95", "a pickle of Python; export it as CSV"),
+    (b"\x80\x05\x95", "a pickle of Python; export it as CSV"),
+    (b"bplist00", "a property list; export the table as CSV"),
+    (b"ID;PWXL;", "a SYLK file (.slk); open it in a spreadsheet and save it as CSV"),
+    (b"TABLE\r\n0,1", "a DIF file; open it in a spreadsheet and save it as CSV"),
+    (b"MIME-Version:", "a web page that is saved as one file (.mht); save the table as CSV"),
     (b"SQLite format 3\x00", "an SQLite database; export the table as CSV"),
-    (b"BZh", "compressed with bzip2; use gzip, or none"),
+    (b"BZh91AY&SY", "compressed with bzip2; use gzip, or none"),
     (b"\xfd7zXZ", "compressed with xz; use gzip, or none"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; use gzip, or none"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4; use gzip, or none"),
+    (b"\x1f\x9d", "compressed with compress (.Z); use gzip, or none"),
+    (b"\x5d\0\0", "compressed with lzma; use gzip, or none"),
+    (b"\xff\x06\0\0sNaPpY", "compressed with Snappy; use gzip, or none"),
     (b"7z\xbc\xaf", "a 7z archive; compress the CSV with gzip, or not at all"),
     (b"Rar!", "a RAR archive; compress the CSV with gzip, or not at all"),
     (GZIP_MAGIC, "compressed with gzip twice; compress it once"),
@@ -105,17 +119,22 @@ def _read_piece(stream: BinaryIO | gzip.GzipFile) -> bytes:
         raise not_csv(f"a gzip file that is corrupt ({error}); upload it again") from error
 
 
-def refuse_other_formats(beginning: bytes) -> None:
-    """Look at the first bytes (gzip undone) for what is no manifest. Raises `TerminalError` (`manifest_not_csv`)."""
+def refuse_other_formats(beginning: bytes, *, encoding: str | None = None) -> None:
+    """Look at the first bytes (gzip undone) for what is no manifest, whose `encoding` may be known.
+
+    Raises `TerminalError` (`manifest_not_csv`).
+    """
     for magic, what in _MAGIC:
         if beginning.startswith(magic):
             raise not_csv(what)
     if beginning.startswith(_OFFICE_97):
         raise not_csv(next(what for name, what in _OFFICE_97_KINDS if name.encode("utf-16-le") in beginning))
+    if beginning[257:262] == b"ustar":
+        raise not_csv("a tar archive; take the table out of it, and compress it with gzip or not at all")
     text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = beginning[:1024].decode("utf-16", "replace").lstrip().encode()
-    elif 0 in beginning[:4]:
-        raise not_csv("UTF-16 text without a byte order mark, or binary; save it as UTF-8")
+    elif 0 in beginning[:4] and encoding is None:
+        raise not_csv("UTF-16 text without a byte order mark, or binary; save it as UTF-8, or name its encoding")
     if _MARKUP.match(text):
         raise not_csv("HTML or XML, perhaps an error page that was saved as a file; export the table as CSV")

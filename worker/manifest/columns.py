@@ -20,7 +20,7 @@ SHOWN_NAMES = 300
 LONGEST_LIST = 6_000
 """Columns that an error lists, and the characters they may take in all: real tables stay below both."""
 
-_SEPARATORS = dict.fromkeys(map(ord, " \t\r\n_-./:\"'"))
+_SEPARATORS = dict.fromkeys(map(ord, " \t\r\n_-./:\"'[]()#"))  # brackets stand around numbers: cover[0], cover (1)
 _DIGITS = "0123456789"
 _LINK = re.compile(r"https?:|https?\\|//", re.IGNORECASE)
 _CREATOR_LIKE = re.compile(r"creat|user|author|name|handle|account|channel|upload|profile|作者|账号|昵称|达人")
@@ -97,8 +97,9 @@ def likelier_url(header: Sequence[str], sample: Sequence[Sequence[str]], used: i
 
 
 def plain_name(name: str) -> str:
-    """Reduce a column's name to what is compared: no case, spaces, separators, quotes or invisible characters."""
+    """Reduce a column's name to what is compared: no case, spaces, separators, brackets, quotes, unseen signs."""
     if not name.isascii():
+        name = unicodedata.normalize("NFKC", name)
         name = "".join(char for char in name if unicodedata.category(char) not in {"Zs", "Cf", "Cc"})
     return name.translate(_SEPARATORS).casefold()
 

@@ -3,12 +3,14 @@
 import codecs
 import io
 import itertools
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from worker.errors import JobReason, TerminalError
-from worker.manifest.bytes import read_pieces
+from worker.manifest.bytes import not_csv, read_pieces
 from worker.manifest.plausibility import plausibility
 
 BAD = "\udcff"
@@ -16,6 +18,11 @@ BAD = "\udcff"
 
 _ON_ERROR = "worker.manifest.bad"
 codecs.register_error(_ON_ERROR, lambda error: (BAD, error.end))  # type: ignore[attr-defined]
+
+_SHIFT = b"\x1b$"
+"""What switches from ASCII to the characters of East Asia in the encodings of 7 bits (ISO 2022)."""
+
+_C1 = re.compile("[\x80-\x9f]")
 
 _BOMS: tuple[tuple[bytes, str, str], ...] = (
     (codecs.BOM_UTF8, "utf-8", "utf-8-sig"),
@@ -63,8 +70,24 @@ CANDIDATES = (
     Candidate("cp1255", "cp1255", "", -1.6),
     Candidate("cp874", "cp874", "", -1.6),
     Candidate("cp1257", "cp1257", "", -3.0),
+    Candidate("cp1258", "cp1258", "", -1.6),
 )
 """What a manifest may have that is not UTF-8: of two that read it alike, the first counts."""
+
+RIVALS = (
+    Candidate("koi8-r", "koi8-r", "", -3.0),
+    Candidate("koi8-u", "koi8-u", "", -3.0),
+    Candidate("iso8859-5", "iso8859-5", "", -3.0),
+    Candidate("cp866", "cp866", "", -3.0),
+    Candidate("mac-cyrillic", "mac-cyrillic", "", -3.0),
+    Candidate("mac-roman", "mac-roman", "", -3.0),
+    Candidate("cp850", "cp850", "", -3.0),
+    Candidate("cp852", "cp852", "", -3.0),
+    Candidate("iso8859-2", "iso8859-2", "", -3.0),
+    Candidate("iso8859-7", "iso8859-7", "", -3.0),
+    Candidate("euc-jp", "euc_jp", "ja", -3.0),
+)
+"""What a manifest is not taken for, but may be: where one of them reads it best, it is named in the error."""
 
 CERTAIN = 4.0
 """How much costlier the next best reading has to be: e to this power is how much likelier the best one is then."""
@@ -89,18 +112,24 @@ def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None)
 
     A file most of whose characters beyond ASCII are valid UTF-8 is UTF-8 with some damage. Reads the whole manifest, so
     broken gzip and size are told before anything is planned.
-    Raises `TerminalError` (`manifest_encoding`) where no candidate is plausible, or two are; and what `read_pieces`
-    raises.
+    Raises `TerminalError`: `manifest_encoding` where no candidate is plausible, or two are, `manifest_not_csv` for
+    what is no text; and what `read_pieces` raises.
     """
     beginning = next(read_pieces(file, max_bytes), b"")
     given = next(((name, codec) for bom, name, codec in _BOMS if beginning.startswith(bom)), None)
     if given is None and named is not None:
         given = (codecs.lookup(named).name, named)
     name, codec = given or ("utf-8", "utf-8")
+    if given is None and _SHIFT in beginning and beginning.isascii():
+        raise _undecided(
+            "it looks like iso2022_jp or another that shifts its letters, which are taken only where named"
+        )
     if _is_valid(file, codec, max_bytes):
         return Encoding(name, codec, damaged=False)
     if given is not None or _is_mostly_valid(file, max_bytes):
         return Encoding(name, codec, damaged=True)
+    if b"\0" in beginning:
+        raise not_csv("binary; export the table as CSV")
     chosen = most_plausible(_sample(file, max_bytes))
     return Encoding(chosen.name, chosen.codec, damaged=not _is_valid(file, chosen.codec, max_bytes))
 
@@ -111,7 +140,7 @@ def most_plausible(lines: Sequence[bytes]) -> Candidate:
     Raises `TerminalError` (`manifest_encoding`) where none is plausible, and where two are that read them differently.
     """
     readings: dict[tuple[str, ...], tuple[float, Candidate]] = {}
-    for candidate in CANDIDATES:
+    for candidate in CANDIDATES + RIVALS:
         texts = [text for text in (_decoded(line, candidate.codec) for line in lines) if text is not None]
         if len(texts) < len(lines) * (1 - BROKEN_SHARE):
             continue
@@ -121,9 +150,13 @@ def most_plausible(lines: Sequence[bytes]) -> Candidate:
     best = sorted(readings.values(), key=lambda reading: reading[0])
     if not best:
         raise _undecided("in none that is looked for does it look like what people write")
-    if len(best) > 1 and best[1][0] - best[0][0] < CERTAIN:
-        raise _undecided(f"it may be {best[0][1].name} as well as {best[1][1].name}")
-    return best[0][1]
+    chosen = best[0][1]
+    if chosen in RIVALS:
+        raise _undecided(f"it looks like {chosen.name}, which is taken only where it is named")
+    others = (cost for cost, candidate in best[1:] if candidate in CANDIDATES)
+    if next(others, math.inf) - best[0][0] < CERTAIN:
+        raise _undecided(f"it may be {chosen.name} as well as {best[1][1].name}")
+    return chosen
 
 
 def _undecided(why: str) -> TerminalError:
@@ -136,10 +169,12 @@ def _undecided(why: str) -> TerminalError:
 
 
 def _decoded(line: bytes, codec: str) -> str | None:
+    """Return a line as text; None where it has bytes that are no character, or control characters beyond ASCII."""
     try:
-        return line.decode(codec)
+        text = line.decode(codec)
     except UnicodeDecodeError:
         return None
+    return None if _C1.search(text) else text
 
 
 def _sample(file: BinaryIO, max_bytes: int) -> list[bytes]:

@@ -5,6 +5,7 @@ among them, the search goes on to the end, for keys that are known names.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,11 +97,33 @@ def open_json(text: Text, wanted: Wanted) -> JsonSource:
     if not header.objects:
         raise _empty(header.first_reject)
     source = JsonSource(text, "json" if array else "jsonl", read, wanted, header.paths, header.rows())
-    if header.objects == 1 and header.lists and wanted.find(source.header, source.sample) is None:
-        name = shown_name(header.lists[0])
-        way = "save that list alone, for example with jq -c '.[\"NAME\"][]' FILE"
-        raise not_csv(f"one JSON object, and the rows seem to be the list {name} in it; {way}")
+    if header.objects == 1 and header.is_by_columns:
+        way = "write a row for each: to_json(orient='records', lines=True)"
+        raise not_csv(f"one JSON object with a list of values for each column, as pandas writes it; {way}")
+    if header.objects == 1 and header.rows_within and wanted.find(source.header, source.sample) is None:
+        raise _rows_are_within(header.rows_within)
     return source
+
+
+def _is_by_columns(found: Mapping[str, Any]) -> bool:
+    """Say whether an object has the values of each column, by the number of the row."""
+    return bool(found) and all(isinstance(value, dict) and "0" in value for value in found.values())
+
+
+def _rows_are_within(way: tuple[str, ...]) -> TerminalError:
+    """Build the error for an object around the rows, which are the list at the end of this way."""
+    name = shown_name(".".join(way))
+    keys = "".join(f'["{key}"]' if re.fullmatch(r"[\w.-]{1,40}", key) else '["…"]' for key in way)
+    advice = f"save that list alone, for example with jq -c '.{keys}[]' FILE"
+    return not_csv(f"one JSON object, and the rows seem to be the list {name} in it; {advice}")
+
+
+def _lists_of_objects(found: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Give the ways to the lists of objects in an object, the outer ones first."""
+    within = [(key, value) for key, value in found.items() if type(value) is dict and len(way) < MAX_DEPTH]
+    yield from ((*way, key) for key, value in found.items() if type(value) is list and {dict} == {*map(type, value)})
+    for key, value in within:
+        yield from _lists_of_objects(value, (*way, key))
 
 
 def _lines(text: Text) -> Iterator[Numbered | Reject]:
@@ -134,7 +157,8 @@ class _Header:
     def __init__(self, wanted: Wanted) -> None:
         self.paths: dict[str, list[_Path]] = {}
         self.objects = 0
-        self.lists: list[str] = []
+        self.is_by_columns = False
+        self.rows_within: tuple[str, ...] | None = None
         self.first_reject: Reject | None = None
         self._sample: list[dict[str, str]] = []
         self._wanted = wanted
@@ -155,7 +179,8 @@ class _Header:
         """Add an object's keys; says whether the columns that are known now may be all that are needed."""
         self.objects += 1
         if self.objects == 1:
-            self.lists = [key for key, value in found.items() if type(value) is list and {dict} == {*map(type, value)}]
+            self.is_by_columns = _is_by_columns(found)
+            self.rows_within = next(_lists_of_objects(found), None)
         before = len(self.paths)
         record: dict[str, str] = {}
         for name, path, value in _columns_of(found, self._wanted):

@@ -24,6 +24,8 @@ class Latin(NamedTuple):
 
 _C = r"ç(?![aouàáâãóôõúû])"  # before other letters, a plain c has its sound
 _DOTS = r"(?<![aeiouy])[ëï](?![aeiouy])"  # two dots part two vowels
+_TONES = "àảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ"
+_ONE_TONE = rf"[{_TONES}]\w*[{_TONES}]"  # a word is one syllable
 
 LATIN = (
     Latin("German", 0.0, "üöäß", r"\bß|[äöü]{2}"),
@@ -46,10 +48,11 @@ LATIN = (
     Latin("Lithuanian", -2.0, "šėčžųūąįę", r"\b[ęų]"),
     Latin("Latvian", -2.0, "āīšēņķļūčžģ"),
     Latin("Estonian", -3.0, "äõüöšž", r"[äöõü]\b"),
+    Latin("Vietnamese", -0.7, "ạảấầễộịữươđăâêôơáàãéèíìóòúùýĩũưậẩẫắằặẳẵẹẻẽếềểệỉọỏõốồổỗớờởỡợụủứừửựỳỵỷỹ", _ONE_TONE),
 )
 """Languages by whose letters and habits Latin text is judged."""
 
-VOWELS = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýÿœąęėįųūāēīăőűůěı")
+VOWELS = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýÿœąęėįųūāēīăőűůěıơư" + _TONES)
 
 SYMBOLS = "…–—‘’“”«»€©®™·•°§¡¿№、。「」『』【】《》〈〉！？，：；（）～・ー々\u3000"
 """Signs that texts of many languages hold."""

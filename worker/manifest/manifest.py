@@ -106,7 +106,7 @@ def _open_source(
     beginning = next(read_pieces(file, max_bytes), b"")
     if beginning.startswith(MAGIC):
         return open_xlsx(file, wanted, is_stopped)
-    refuse_other_formats(beginning)
+    refuse_other_formats(beginning, encoding=encoding)
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):
         return open_json(text, wanted)

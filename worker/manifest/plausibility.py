@@ -6,6 +6,7 @@ other. They need not be exact: what counts is that a wrong reading costs far mor
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,6 +61,9 @@ _ASCII_LETTER = 2.9
 """What a letter costs that one reading takes for the second half of a character, and the others for itself."""
 
 _FREQUENT_IDEOGRAPH, _NEIGHBOUR_S, _KNOWN, _RARE = 5.5, 7.0, 8.5, 12.0
+_LAST_RANK = 12
+"""From this letter of a language on, all cost the same: Vietnamese has 67, most of them as frequent as one another."""
+
 _LANGUAGE = 3.0
 """What each further language costs that a text in Latin letters is in: lists of names are of few."""
 
@@ -84,20 +88,28 @@ class Plausibility:
 
 
 def plausibility(texts: Iterable[str], language: str) -> Plausibility:
-    """Look at the words of `texts` that are not ASCII, each once.
+    """Look at the words of `texts` that are not ASCII, each once; signs that nobody would write, each time.
 
     `language` says whose ideographs are expected: `zh-Hans`, `zh-Hant`, `ja`, `ko`, or "" where there are none.
     """
     found = Plausibility()
     latin: list[str] = []
-    words = {
-        word.strip("0123456789")[:LONGEST_WORD] for text in texts for word in _WORD.findall(text) if not word.isascii()
-    }
-    for word in sorted(words):
+    composed = (unicodedata.normalize("NFC", text) for text in texts)  # cp1258 has letters and marks
+    words = Counter(
+        word.strip("0123456789")[:LONGEST_WORD]
+        for text in composed
+        for word in _WORD.findall(text)
+        if not word.isascii()
+    )
+    for word, count in sorted(words.items()):
         scripts = [_script(char) for char in word]
         found.characters += sum(1 for char in word if not char.isascii())
         if len(word) == 1 and not word.isalpha():
-            found.add(*((6.0, 0.0) if word in _USUAL_SYMBOLS or _EMOJI.match(word) else (9.0, 1.0)))
+            if word in _USUAL_SYMBOLS or _EMOJI.match(word):
+                found.add(6.0, 0.0)
+            else:  # the sign of another character set comes each time that a letter does
+                found.characters += count - 1
+                found.add(9.0 * count, float(count))
         elif set(scripts) <= {"LATIN", "DIGIT", "OTHER"}:
             found.add(*_structure(word, scripts))
             latin.append(word.lower())
@@ -117,8 +129,8 @@ def _judge(word: str, scripts: list[str], language: str) -> tuple[float, float]:
     ends = sum(1 for char, next_ in pairwise(word) if char in _ONLY_AT_THE_END and next_.isalpha())
     rare = sum(1 for cost in costs if cost >= _RARE)
     odd = mixed + ends + rare + _odd_case(word) + scripts.count("OTHER") + len(_ODD_MARK.findall(word))
-    small = 1.0 if scripts[0] in {"CYRILLIC", "GREEK"} and word[0].islower() else 0.0  # names begin with capitals
-    return sum(costs) + 2.0 * beside_latin + small, odd
+    unusual = _unusual_case(word) if scripts[0] in {"CYRILLIC", "GREEK"} else 0.0
+    return sum(costs) + 2.0 * beside_latin + unusual, odd
 
 
 def _structure(word: str, scripts: list[str]) -> tuple[float, float]:
@@ -156,7 +168,7 @@ def _cost_in(word: str, language: Latin) -> float:
     ranks = [language.letters.find(char) for char in word if not char.isascii() and char not in "ªº"]
     if min(ranks, default=0) < 0 or re.search(language.never, word):
         return MISFIT + 4.0 * len(ranks)
-    return sum(2.0 + 0.3 * rank for rank in ranks)
+    return sum(2.0 + 0.3 * min(rank, _LAST_RANK) for rank in ranks)
 
 
 def _clusters(word: str) -> float:
@@ -171,6 +183,11 @@ def _clusters(word: str) -> float:
 def _odd_case(word: str) -> int:
     """Count the letters outside ASCII that are capitals after a small one."""
     return sum(1 for one, after in pairwise(word) if one.islower() and after.isupper() and after > "z")
+
+
+def _unusual_case(word: str) -> float:
+    """Return what it costs that a word does not begin with a capital, or goes on with capitals, as names seldom do."""
+    return (1.0 if word[0].islower() else 0.0) + 0.5 * sum(map(str.isupper, word[1:]))
 
 
 def _cost(char: str, script: str, language: str) -> float:

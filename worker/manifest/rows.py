@@ -15,7 +15,7 @@ from worker.errors import RejectReason
 from worker.manifest.columns import Columns, plain_name
 from worker.manifest.rules import MAX_CREATOR_BYTES, MAX_URL, judge_url, judged_creator
 from worker.manifest.source import Source
-from worker.manifest.values import EDGES, NO_VALUES, cover_url
+from worker.manifest.values import EDGES, cover_url, has_value
 from worker.model import Reject
 
 BLOCK = 2_048
@@ -26,6 +26,8 @@ SURE_OF_WIDTH = 3
 
 _ANY_ENCODING = MAX_CREATOR_BYTES // 4  # characters that fit whatever they are: UTF-8 has at most 4 bytes for each
 _ONE_URL = re.compile(r"https?://(?:(?!https?://)\S)+", re.IGNORECASE)
+_WHOLE_URL = re.compile(r"[^?#]*(?:\.(?:jpe?g|png|webp|gif|heic|avif|image)|\?.*=.*)", re.IGNORECASE)
+_REST_OF_URL = re.compile(r"[^\s/=&%?~.]*(?:[/=&%?~]\S*|\.[A-Za-z]\S*)")
 _SCHEMES = frozenset({"http://", "https:/"})
 
 
@@ -111,7 +113,7 @@ class Rows:
                         (creator.isidentifier() or creator.replace(".", "_").isidentifier())
                         and creator.isascii()
                         and len(creator) <= _ANY_ENCODING
-                        and (creator[0] not in "nNuU" or creator.lower() not in NO_VALUES)
+                        and (creator[0] not in "nNuU" or has_value(creator))
                     ):
                         add((creator, line, url))
                     else:
@@ -158,13 +160,17 @@ class Rows:
     def _has_too_many(self, fields: Sequence[str]) -> bool:
         """Say whether a line that is longer than the header holds more than the header names.
 
-        Empty fields at the end are no harm, unless they may come from a URL that was cut at its delimiters: where a
-        field follows the URL, and not every line is as long.
+        Empty fields at the end are no harm, unless they may come from a URL that was cut at its delimiters: where what
+        follows it looks like the rest of one, and not every line is as long.
         """
         if any(cell.strip(EDGES) for cell in fields[self._width :]):
             return True
-        cut = len(fields) > len(self._header) and bool(_field(fields, self._columns.url + 1).strip(EDGES))
-        return cut and len(fields) != self._usual_width
+        if len(fields) == len(self._header) or len(fields) == self._usual_width:
+            return False
+        url, follows = (_field(fields, at).strip(EDGES) for at in (self._columns.url, self._columns.url + 1))
+        if _WHOLE_URL.fullmatch(url):
+            return _REST_OF_URL.fullmatch(follows) is not None
+        return follows != "" and not any(map(str.isspace, follows))
 
     def _is_no_record(self, fields: Sequence[str]) -> bool:
         """Say whether a record is an empty line or the header once more, and count it as such."""

@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import unquote
 
 NO_VALUES = frozenset(
     {
@@ -16,6 +17,9 @@ NO_VALUES = frozenset(
     }
 )
 """What databases, programs and spreadsheets write where there is no value, in lower case."""
+
+NOT_AVAILABLE = "NA"
+"""What R and yt-dlp write where there is no value. No handle has capitals, so in small letters it may be one."""
 
 _WHITE = "".join(chr(code) for code in range(0x3100) if chr(code).isspace())
 _UNSEEN = (0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF, 0xFFFE)
@@ -29,12 +33,16 @@ _PAIRS = {
 _PROFILE = re.compile(
     r"(?:https?:)?(?://)?(?:[^/?#\s@]+/)?@([^/?#\s]+)(?:[/?#].*)?"  # any site whose profiles begin with @
     r"|(?:https?:)?(?://)?(?:www\.|m\.)?(?:instagram|facebook|twitter|x)\.com/([^/?#\s]+)/?(?:[?#].*)?"
-    r"|(?:https?:)?(?://)?(?:www\.)?douyin\.com/user/([^/?#\s]+)/?(?:[?#].*)?",
+    r"|(?:https?:)?(?://)?(?:www\.|m\.)?youtube\.com/(?:c|channel|user)/([^/?#\s]+)(?:[/?#].*)?"
+    r"|(?:https?:)?(?://)?(?:www\.)?(?:ies)?douyin\.com/(?:share/)?user/([^/?#\s]+)/?(?:[?#].*)?"
+    r"|(?:https?:)?(?://)?(?:www\.)?(?:kuaishou|xiaohongshu)\.com/(?:user/)?profile/([^/?#\s]+)/?(?:[?#].*)?"
+    r"|(?:https?:)?(?://)?space\.bilibili\.com/(\d+)(?:[/?#].*)?",
     re.IGNORECASE,
 )
 _HANDLES = ("uniqueid", "username", "handle", "login", "name", "nickname", "displayname")
 _QUOTED_HANDLE = re.compile(r"['\"](?:unique_?id|user_?name|handle)['\"]\s*:\s*['\"]([^'\"]+)['\"]", re.IGNORECASE)
-_ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d+)?E\+\d{1,3}", re.IGNORECASE)
+_QUOTED_TEXT = re.compile(r"\[\s*(?:'([^']*)'|\"([^\"]*)\").*\]", re.DOTALL)
+_ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d+)?E\+\d{1,3}|[+-]?\d[.,]\d{2,}E\d{2}", re.IGNORECASE)  # the latter is Java's
 
 _JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\([/,;|&?=:])")
 _HTML_ESCAPE = re.compile(r"&(?:amp|#(\d{2,3})|#x([0-9a-f]{2}));", re.IGNORECASE)
@@ -45,7 +53,7 @@ _NEXT_URL = re.compile(r"[\s,;|](?=https?://)", re.IGNORECASE)
 
 def has_value(text: str) -> bool:
     """Say whether a trimmed text is a value."""
-    return text != "" and text.lower() not in NO_VALUES
+    return text not in {"", NOT_AVAILABLE} and text.lower() not in NO_VALUES
 
 
 def trimmed(value: str) -> str:
@@ -73,13 +81,13 @@ def creator_name(value: str) -> str:
         name = _handle_in(name)
     if "@" in name or "/" in name:
         profile = _PROFILE.fullmatch(name)
-        name = next((each for each in profile.groups() if each), "") if profile else name
+        name = unquote(next((each for each in profile.groups() if each), "")) if profile else name
     return unicodedata.normalize("NFC", trimmed(name.lstrip("@\uff20")))
 
 
 def is_rounded(name: str) -> bool:
-    """Say whether a name is a number that a spreadsheet has rounded: `6.78518E+18`."""
-    return "+" in name and _ROUNDED.fullmatch(name) is not None
+    """Say whether a name is a number that a spreadsheet or a program has rounded: `6.78518E+18`."""
+    return _ROUNDED.fullmatch(name) is not None
 
 
 def creator_key(name: str) -> str:
@@ -103,7 +111,7 @@ def _first_url(text: str) -> str:
     """Return the first URL of a list, in brackets or between separators, or of an object."""
     if text[:1] in {"[", "{"}:
         found = _ONE_URL.search(text)
-        return found[0].rstrip("\\,;") if found else text
+        return found[0].rstrip("\\,;") if found else text.strip("[]{}\"'" + EDGES) and text
     return trimmed(_NEXT_URL.split(text, 1)[0].rstrip(",;|" + EDGES)) if "://" in text[8:] else text
 
 
@@ -154,8 +162,8 @@ def _handle_in(text: str) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        quoted = _QUOTED_HANDLE.search(text)  # a dict as Python writes it
-        return quoted[1] if quoted else text
+        quoted = _QUOTED_HANDLE.search(text) or _QUOTED_TEXT.fullmatch(text)  # a dict or a list as Python writes it
+        return next(filter(None, quoted.groups()), "") if quoted else text
     while isinstance(found, list):
         found = found[0] if found else ""
     if isinstance(found, str):
