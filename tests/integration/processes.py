@@ -27,14 +27,17 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONWARNINGS": "default", "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
-def command(*arguments: str, env: Mapping[str, str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def command(
+    *arguments: str, env: Mapping[str, str], timeout: float = 60, typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; `typed` is what it reads."""
     return subprocess.run(
         [sys.executable, "-m", "worker", *arguments],
         env=environment(env),
         cwd=ROOT,
         capture_output=True,
         text=True,
+        input=typed,
         timeout=timeout,
         check=False,
     )

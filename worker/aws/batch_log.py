@@ -3,24 +3,20 @@
 There is one item for each batch, all under one key, in the order of their starts.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
 
-from worker.aws.batch_records import read_record, record_key
 from worker.aws.table import Table, from_item, stamp, to_item
 from worker.errors import JobError
 from worker.keys import iso
-from worker.model import WHOLE, BatchRecord
+from worker.model import BatchRecord
 
 log = structlog.get_logger(__name__)
 
 LOG_KEY = " batches"
 """The partition of the log: no creator's name begins with a space."""
-
-RECORDS_AT_A_TIME = 100
-"""Items that DynamoDB gives in one BatchGetItem."""
 
 
 class BatchLog(Table):
@@ -61,20 +57,3 @@ class BatchLog(Table):
             if "LastEvaluatedKey" not in page:
                 return
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-    async def batches(self, ids: Sequence[str]) -> list[BatchRecord]:
-        """Return the records of batches, in the order of their ids; those that are forgotten are left out."""
-        found: dict[str, BatchRecord] = {}
-        for first in range(0, len(ids), RECORDS_AT_A_TIME):
-            keys = [record_key(batch_id, WHOLE) for batch_id in ids[first : first + RECORDS_AT_A_TIME]]
-            while keys:
-                async with self._call("reading the records of batches") as call:
-                    wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-                    page = await call(self._client.batch_get_item, RequestItems=wanted)
-                for item in map(from_item, page["Responses"].get(self._table, [])):
-                    batch_id = item["creator_name"].removeprefix(" batch ")
-                    if (record := read_record(batch_id, WHOLE, item)) is not None:
-                        found[batch_id] = record
-                left: Any = page.get("UnprocessedKeys", {})
-                keys = list(left.get(self._table, {}).get("Keys", []))
-        return [found[batch_id] for batch_id in ids if batch_id in found]

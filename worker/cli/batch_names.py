@@ -1,10 +1,16 @@
 """How people name a batch: by its id, by an unambiguous beginning of it, or by its manifest."""
 
+import asyncio
+from collections.abc import Sequence
+
 from worker.aws.state_table import StateTable
 from worker.cli.terminal import stderr
 from worker.jobs.chunk_files import spec_of
 from worker.keys import archive_key, safe_name, stem_of
 from worker.model import BatchRecord, S3Manifest
+
+READ_AT_ONCE = 20
+"""Records that are read at the same time."""
 
 SHOWN = 10
 """Batches that are listed where a beginning fits several."""
@@ -46,12 +52,20 @@ async def existing_batch(table: StateTable, name: str) -> BatchRecord | int:
     return record
 
 
+async def records_of(table: StateTable, ids: Sequence[str]) -> list[BatchRecord]:
+    """Return the records of batches, in the order of their ids; those that are forgotten are left out."""
+    found: list[BatchRecord | None] = []
+    for first in range(0, len(ids), READ_AT_ONCE):
+        found += await asyncio.gather(*map(table.batch, ids[first : first + READ_AT_ONCE]))
+    return [record for record in found if record is not None]
+
+
 async def _of_manifest(table: StateTable, bucket: str, key: str) -> BatchRecord | None:
     """Return the newest batch of a manifest, which may have been archived since."""
     name = key.rpartition("/")[2]
     beginning = f"s3_{safe_name(stem_of(name), 100)}-"
     likely = [each async for each in table.logged_ids() if each.startswith(beginning)]
-    for record in await table.batches(likely):
+    for record in await records_of(table, likely):
         if record.asked is None:
             continue
         manifest = spec_of(record).job.manifest

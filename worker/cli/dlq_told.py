@@ -21,7 +21,7 @@ def sum_up(causes: Mapping[str, int], what: str, found: Held, limit: int) -> Non
     stderr.print(f"{total} {what}{': ' if total else ''}{by_cause}", markup=False)
     if found.elsewhere:
         stderr.print(
-            f"{found.elsewhere} more are in flight elsewhere: another command looks at them, or one that was killed "
+            f"{found.elsewhere} more in flight elsewhere: another command looks at them, or one that was killed "
             f"did; they are seen again within {time_told(HELD_SECONDS)}",
             markup=False,
         )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.cli.access import Access, open_access
-from worker.cli.batch_names import manifest_told
+from worker.cli.batch_names import manifest_told, records_of
 from worker.cli.pace import time_told
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.errors import Dependency
@@ -62,11 +62,11 @@ async def _newest(
     async for batch_id in access.table.logged_ids(since=since):
         some.append(batch_id)
         if len(some) == READ_AT_A_TIME:
-            found += _wanted(await access.table.batches(some), states)
+            found += _wanted(await records_of(access.table, some), states)
             some = []
             if len(found) > limit:
                 break
-    found += _wanted(await access.table.batches(some), states)
+    found += _wanted(await records_of(access.table, some), states)
     return found[:limit], len(found) > limit
 
 
