@@ -57,6 +57,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp
 
+# The folder that it is started in is a person's (`docker run --workdir`): what lies there is no code of ours.
+ENV PYTHONSAFEPATH=1
+
 # The last chance to write bytecode: the root is read-only from here on.
 RUN --mount=type=bind,source=docker/warm.py,target=/tmp/warm.py python /tmp/warm.py
 ENV PYTHONDONTWRITEBYTECODE=1

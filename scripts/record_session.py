@@ -19,6 +19,8 @@ HERE = Path(__file__).resolve().parent.parent
 TARGET = HERE / "docs/images/session.svg"
 COMMANDS = (
     "samples/with-photos collage process samples/first.csv -o first-output --set cols=3",
+    "collage list",
+    "collage status s3_covers",
     "collage health",
 )
 COLUMNS = 104
