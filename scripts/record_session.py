@@ -21,9 +21,8 @@ COMMANDS = (
     "samples/with-photos collage process samples/first.csv -o first-output --set cols=3",
     "collage list",
     "collage status s3_covers",
-    "collage health",
 )
-COLUMNS = 104
+COLUMNS = 118
 
 
 def main() -> int:
