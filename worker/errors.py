@@ -62,6 +62,7 @@ class CreatorReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_CRASHED = "worker_crashed"
     WORK_LOST = "work_lost"
+    RECORD_TOO_LARGE = "record_too_large"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -108,6 +109,7 @@ class JobReason(StrEnum):
     INTERRUPTED = "interrupted"
     LAST_RECEIVE = "last_receive"
     CANCELLED = "cancelled"
+    INDEX_BEHIND = "index_behind"
     AWS_UNAVAILABLE = "aws_unavailable"
     AWS_THROTTLED = "aws_throttled"
     AWS_FORBIDDEN = "aws_forbidden"

@@ -45,6 +45,7 @@ FAULTS: dict[str, tuple[str, Breaks]] = {
         refuses(r"^dynamodb\.PutItem", json_error(400, "AccessDeniedException")),
     ),
     "SQS answers 500": ("sqs", refuses(r"^sqs\.", json_error(500, "InternalError"))),
+    "SQS throttles": ("sqs", refuses(r"^sqs\.", json_error(400, "RequestThrottled"))),
     "SQS denies": ("sqs", refuses(r"^sqs\.", json_error(400, "AccessDeniedException"))),
     "SQS denies deletes alone": ("sqs", refuses(r"^sqs\.DeleteMessage", json_error(400, "AccessDeniedException"))),
     "the network is gone": ("", Faulty.go_away),

@@ -76,7 +76,7 @@ class VirtualTask(asyncio.Task):  # type: ignore[type-arg]
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. `max_steps` ends a run that does not come to rest."""
 
-    def __init__(self, rng: random.Random, max_steps: int = 200_000) -> None:
+    def __init__(self, rng: random.Random, max_steps: int = 600_000) -> None:
         self.now = 0.0
         super().__init__()
         self._rng = rng

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
@@ -27,19 +28,35 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def client_error(code: str, status: int, operation: str = "", **more: Any) -> ClientError:
+def client_error(code: str, status: int, operation: str = "", *, message: str = "", **more: Any) -> ClientError:
     """Make what botocore raises for such an answer."""
-    answer: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
+    answer: Any = {
+        "Error": {"Code": code, "Message": message or code},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+        **more,
+    }
     return ClientError(answer, operation)
 
 
 class DynamoDb:
     """One table. Each public method is an operation of the API, done in one go."""
 
-    def __init__(self, changed: Callable[[Life | None, Item | None, Item], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        changed: Callable[[Life | None, Item | None, Item], None] = lambda *_: None,
+        *,
+        now: Callable[[], float] = lambda: 0.0,
+        index_lag: float = 0.0,
+    ) -> None:
         self.items: dict[tuple[str, str], Item] = {}
+        self.too_large: set[tuple[str, str]] = set()
+        """Creators and their batches, whose record with a collage is more than an item may hold."""
         self._changed = changed
         self._tokens: dict[str, str] = {}
+        self._now = now
+        self._lag = index_lag
+        self._indexed: dict[tuple[str, str], Item] = {}
+        self._unindexed: deque[tuple[float, Item]] = deque()
 
     def get_item(self, life: Life | None, *, Key: Item, **_: Any) -> Any:  # noqa: N803 -- as the API has it
         found = self.items.get(_key_of(Key))
@@ -47,14 +64,29 @@ class DynamoDb:
 
     def put_item(self, life: Life | None, *, Item: Item, **asked: Any) -> Any:  # noqa: N803
         old = self.items.get(_key_of(Item))
+        known_as = Item["creator_name"]["S"], Item.get("batch_id", {}).get("S", "")
+        if known_as in self.too_large and "collage_s3_key" in Item:
+            text = "Item size has exceeded the maximum allowed size"
+            raise client_error("ValidationException", 400, message=text)
         _check(old, asked)
         self._set(life, old, dict(Item))
         return {"Attributes": dict(old)} if old and asked.get("ReturnValues") == "ALL_OLD" else {}
 
     def query(self, life: Life | None, *, ExpressionAttributeValues: Item, **_: Any) -> Any:  # noqa: N803
-        """Ask the index on batches."""
+        """Ask the index on batches, which is a little behind the table."""
         (wanted,) = ExpressionAttributeValues.values()
-        return {"Items": [dict(item) for item in self.items.values() if item.get("batch_id") == wanted]}
+        while self._unindexed and self._unindexed[0][0] <= self._now():
+            _, item = self._unindexed.popleft()
+            self._indexed[_key_of(item)] = item
+        return {"Items": [dict(item) for item in self._indexed.values() if item.get("batch_id") == wanted]}
+
+    def expire(self, epoch: float) -> None:
+        """Forget the items whose time to live is over."""
+        gone = [key for key, item in self.items.items() if float(item["ttl"]["N"]) < epoch]
+        for key in gone:
+            del self.items[key]
+            self._indexed.pop(key, None)
+        self._unindexed = deque(one for one in self._unindexed if _key_of(one[1]) not in gone)
 
     def update_item(self, life: Life | None, **asked: Any) -> Any:
         old = self.items.get(_key_of(asked["Key"]))
@@ -86,6 +118,7 @@ class DynamoDb:
 
     def _set(self, life: Life | None, old: Item | None, new: Item) -> None:
         self.items[_key_of(new)] = new
+        self._unindexed.append((self._now() + self._lag, new))
         self._changed(life, old, new)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.simulation.s3 import Buckets
 from worker.jobs.messages import explicit_of
-from worker.keys import batch_id
+from worker.keys import MORE_HASH_DIGITS, batch_id
 from worker.model import InlineManifest, Job, ProcessingConfig, S3Manifest
 
 INPUT, OUTPUT, TEMP = "tiktok-image-input", "tiktok-image-output", "tiktok-image-temp"
@@ -32,7 +32,22 @@ class Order:
     lost: bool = False
     """A file of it was taken out of the temp bucket: it may fail for that."""
     rejects: int = 0
-    changes: set[str] = field(default_factory=set)
+    job: Job | None = None
+    """What is asked for, as the worker reads it."""
+    killers: set[str] = field(default_factory=set)
+    """Creators that end their worker each time."""
+    too_large: set[str] = field(default_factory=set)
+    """Creators whose record is more than an item may hold."""
+    replaced: bool = False
+    """A newer upload took the manifest's place, where the bucket keeps no versions: it may fail, or never be known."""
+    shares_links: bool = False
+    """Another batch asks for the same links."""
+
+    @property
+    def longer_id(self) -> str:
+        """The id that it has where another batch has taken the short one."""
+        assert self.job is not None
+        return batch_id(self.job, MORE_HASH_DIGITS)
 
 
 def draw(rng: random.Random, buckets: Buckets, *, versioned: bool, flaky: bool) -> list[Order]:
@@ -45,14 +60,14 @@ def draw(rng: random.Random, buckets: Buckets, *, versioned: bool, flaky: bool) 
 
 
 def _good(rng: random.Random, number: int, buckets: Buckets, *, versioned: bool, flaky: bool) -> Order:
-    text, creators, rejects = _manifest(rng, number, flaky=flaky)
+    text, creators, rejects = manifest_of(rng, number, flaky=flaky)
     times = rng.choice([1, 1, 1, 2, 3])
     kind = rng.choice(["event", "event", "job", "inline"])
     if kind == "inline":
         message = {"processing_type": "csv_inline", "csv_data": text, "output_prefix": f"in{number}/"}
         prefix = f"in{number}/"
         job = Job(InlineManifest(text), prefix, CONFIG, from_event=False, explicit=explicit_of(prefix, None))
-        return Order(batch_id(job), "", creators, [json.dumps(message)] * times, rejects=rejects)
+        return Order(batch_id(job), "", creators, [json.dumps(message)] * times, rejects=rejects, job=job)
     order = _of_file(number, text.encode(), kind == "event", times, buckets, versioned=versioned)
     order.creators, order.rejects = creators, rejects
     return order
@@ -67,21 +82,26 @@ def _without_columns(rng: random.Random, number: int, buckets: Buckets, *, versi
 def _missing(rng: random.Random, number: int, buckets: Buckets, *, versioned: bool, flaky: bool) -> Order:
     key = f"manual-uploads/missing_{number}.csv"
     job = Job(S3Manifest(INPUT, key), "", CONFIG, from_event=False)
-    return Order(batch_id(job), key, {}, [_job_message(key)], fails="manifest_missing")
+    return Order(batch_id(job), key, {}, [_job_message(key)], fails="manifest_missing", job=job)
 
 
 def _of_file(number: int, body: bytes, from_event: bool, times: int, buckets: Buckets, *, versioned: bool) -> Order:
     key = f"{'csv-files' if from_event else 'manual-uploads'}/covers_{number}.csv"
+    return uploaded(key, body, from_event, times, buckets, versioned=versioned)
+
+
+def uploaded(key: str, body: bytes, from_event: bool, times: int, buckets: Buckets, *, versioned: bool) -> Order:
+    """Put a manifest where it belongs, and return what is asked for with it."""
     buckets.put_object(None, Bucket=INPUT, Key=key, Body=body)
     there = buckets.newest(INPUT, key)
     assert there is not None
     version, etag = there.version if versioned else None, there.etag.strip('"')
     job = Job(S3Manifest(INPUT, key, version, etag), "", CONFIG, from_event)
-    message = _event(key, version, etag) if from_event else _job_message(key)
-    return Order(batch_id(job), key, {}, [message] * times, from_event, body)
+    message = event_of(key, version, etag) if from_event else _job_message(key)
+    return Order(batch_id(job), key, {}, [message] * times, from_event, body, job=job)
 
 
-def _manifest(rng: random.Random, number: int, *, flaky: bool) -> tuple[str, dict[str, int | None], int]:
+def manifest_of(rng: random.Random, number: int, *, flaky: bool) -> tuple[str, dict[str, int | None], int]:
     """Write a manifest. A URL's last word says what comes of it."""
     lines, usable = [], dict[str, int | None]()
     names = rng.sample(NAMES, rng.choice([1, 2, 3, 4, 7, 10, 14]))
@@ -103,7 +123,7 @@ def _job_message(key: str) -> str:
     return json.dumps({"processing_type": "csv_s3", "s3_bucket": INPUT, "s3_key": key})
 
 
-def _event(key: str, version: str | None, etag: str) -> str:
+def event_of(key: str, version: str | None, etag: str) -> str:
     found: dict[str, Any] = {"key": key, "eTag": etag, **({"versionId": version} if version else {})}
     record = {
         "eventSource": "aws:s3",

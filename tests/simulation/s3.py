@@ -54,6 +54,10 @@ class Buckets:
         changed: Callable[[Life | None, str, str, Object | None, Object], None] = lambda *_: None,
     ) -> None:
         self.objects: dict[tuple[str, str], list[Object]] = {}
+        self.archived: set[str] = set()
+        """Keys of objects in Glacier."""
+        self.forbidden: set[str] = set()
+        """Keys of objects that the worker alone may not read."""
         self._versioned = versioned
         self._changed = changed
         self._count = 0
@@ -78,8 +82,12 @@ class Buckets:
         VersionId: str | None = None,  # noqa: N803
     ) -> Any:
         found = self._find(Bucket, Key, VersionId)
+        if Key in self.forbidden:
+            raise client_error("403", 403)
         if found is None:
             raise client_error("404", 404)
+        if Key in self.archived:
+            return {"StorageClass": "GLACIER", "Metadata": {}}
         told = {"ETag": found.etag, "ContentLength": len(found.body), "Metadata": dict(found.metadata)}
         return told | ({"VersionId": found.version} if Bucket in self._versioned else {})
 
@@ -94,8 +102,12 @@ class Buckets:
         **_: Any,
     ) -> Any:
         found = self._find(Bucket, Key, VersionId)
+        if Key in self.forbidden:
+            raise client_error("AccessDenied", 403)
         if found is None:
             raise client_error("NoSuchKey", 404)
+        if Key in self.archived:
+            raise client_error("InvalidObjectState", 403)
         if IfMatch not in {None, found.etag}:
             raise client_error("PreconditionFailed", 412)
         return {"Body": Body(found.body), "ETag": found.etag}
@@ -115,14 +127,16 @@ class Buckets:
         Key: str,  # noqa: N803
         CopySource: Any,  # noqa: N803
         CopySourceIfMatch: str | None = None,  # noqa: N803
-        **_: Any,
+        **asked: Any,
     ) -> Any:
+        if CopySource["Key"] in self.archived | self.forbidden:
+            raise client_error("InvalidObjectState" if CopySource["Key"] in self.archived else "AccessDenied", 403)
         found = self._find(CopySource["Bucket"], CopySource["Key"], CopySource.get("VersionId"))
         if found is None:
             raise client_error("NoSuchVersion" if "VersionId" in CopySource else "NoSuchKey", 404)
         if CopySourceIfMatch not in {None, found.etag}:
             raise client_error("PreconditionFailed", 412)
-        self._put(life, Bucket, Key, found.body, found.metadata)
+        self._put(life, Bucket, Key, found.body, asked.get("Metadata", found.metadata))
         return {}
 
     def delete_object(self, life: Life | None, *, Bucket: str, Key: str, VersionId: str | None = None) -> Any:  # noqa: N803

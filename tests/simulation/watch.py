@@ -1,6 +1,7 @@
 """What must hold: some of it at every write, the rest when everything is quiet."""
 
 import gzip
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -13,11 +14,15 @@ from tests.simulation.s3 import Buckets, Object
 from tests.simulation.sqs import Sqs, Stored
 from worker.aws.batch_log import LOG_KEY
 from worker.aws.table import from_item
-from worker.keys import archive_key, summary_key
+from worker.keys import archive_key, batch_hash, summary_key
 
 TERMINAL = {"completed", "failed"}
 CLOCKS_APART = 3.5
 """Seconds that two workers' clocks may differ here."""
+
+STRIKES = 3
+MOST_DEATHS = 3
+"""Workers that one creator may end."""
 
 SHARED = ("n_", "e_")
 """Counters of a batch: those who do its chunks add to them without its lease."""
@@ -39,11 +44,20 @@ class Watch:
         self.stale_documents: Counter[str] = Counter()
         self.redrives = 0
         self.replaced_reasons = 0
+        self.deaths: Counter[tuple[str, str]] = Counter()
+        """Workers that each killer ended."""
+        self.given_up = 0
+        """Creators that were given up although they end no worker: they were there each time when one was killed."""
+        self.may_come: set[str] = set()
+        """Batches that a forged message may lead to."""
+        self.creator_done: Callable[[Life | None], None] = lambda _life: None
         self.lost: set[str] = set()
         """Batches of which files were lost: the lease on a chunk without its file runs out by itself."""
         self._holders: dict[tuple[str, str], Life | None] = {}
         self._closed: set[str] = set()
         self._writes = 0
+        self.kills: Callable[[], int] = lambda: 0
+        self.is_undisturbed: Callable[[], bool] = lambda: False
         self.now: Callable[[], float] = lambda: 0.0
 
     def claim(self, holds: object, otherwise: str) -> None:
@@ -75,6 +89,7 @@ class Watch:
             else:
                 self.claim((life, batch) in self.opened, f"{life} ended {what} without having begun it")
             self.done_at[batch, name] = self._writes
+            self.creator_done(life)
 
     def _lease_changed(self, life: Life | None, before: Any, after: Any) -> None:
         batch, part = after["creator_name"].removeprefix(" batch "), after["processing_date"]
@@ -118,7 +133,7 @@ class Watch:
             return
         if bucket == OUTPUT and "/by-creator/" in key:
             self.claim(holds=False, otherwise=f"{life} overwrote {key} with other bytes")
-        elif bucket == INPUT and not key.endswith(".error.json"):
+        elif bucket == INPUT and key.startswith("archived/"):
             self.claim(holds=False, otherwise=f"{life} overwrote s3://{bucket}/{key} with other bytes")
         elif bucket == TEMP and "/chunks/" in key:
             self.claim(_groups(old.body) == _groups(new.body), f"{life} wrote other creators into {key}")
@@ -164,25 +179,28 @@ class Watch:
         for order in expected:
             record = batches.get((order.id, "batch"))
             if record is None:
-                self.claim(holds=False, otherwise=f"nobody knows of {order.id}")
+                self.claim(order.replaced, f"nobody knows of {order.id}")
             elif record["state"] == "cancelled":
                 self.claim(order.cancelled, f"{order.id} is cancelled, and nobody cancelled it")
                 self._records_hold(order, creators[order.id], buckets, whole=False)
-            elif order.fails or (order.lost and record["state"] == "failed"):
+            elif order.fails or ((order.lost or order.replaced) and record["state"] == "failed"):
                 self._failed(order, record, buckets)
                 self._records_hold(order, creators[order.id], buckets, whole=False)
             else:
                 self._completed(order, record, creators[order.id], buckets)
-        known = {order.id for order in expected}
+        known = {order.id for order in expected} | self.may_come
         unknown = {batch for batch, _ in batches} | set(creators)
         for batch in unknown - known:
             self.claim("message-" in batch, f"nobody asked for {batch}")
-        may_fail = {order.id for order in expected if order.fails or order.lost}
+        may_fail = self.may_come | {order.id for order in expected if order.fails or order.lost or order.replaced}
         failed = {batch for (batch, part), item in batches.items() if part == "batch" and item["state"] == "failed"}
         letters = {stored.attributes.get("batch_id", "") for stored in queue.dead}
         self.claim(failed & known <= letters, f"there is no dead letter of {failed - letters}")
-        for batch in letters - may_fail:
-            self.claim("message-" in batch, f"a dead letter too many: {batch}")
+        for stored in queue.dead:
+            batch, code = stored.attributes.get("batch_id", ""), stored.attributes.get("error_code")
+            is_forged = "batch_chunk" in stored.body and code in {"bad_value", "batch_unknown"}
+            known_to = batch in may_fail or "message-" in batch or is_forged
+            self.claim(known_to, f"a dead letter too many: {batch}, {code}: {stored.attributes}")
 
     def _failed(self, order: Order, record: Any, buckets: Buckets) -> None:
         self.claim(record["state"] == "failed", f"{order.id} is {record['state']}, and had to fail")
@@ -190,13 +208,22 @@ class Watch:
         # the manifest archived under its hands. A known weakness; see docs/simulation.md.
         replaced = order.from_event and record.get("error_code") == "manifest_missing"
         self.replaced_reasons += replaced
-        reason = order.fails or "chunk_missing"
-        self.claim(replaced or record.get("error_code") == reason, f"{order.id} failed with {record.get('error_code')}")
+        reasons = {order.fails or "chunk_missing"} | (
+            {"manifest_changed", "manifest_missing"} if order.replaced else set()
+        )
+        self.claim(
+            replaced or record.get("error_code") in reasons, f"{order.id} failed with {record.get('error_code')}"
+        )
         if order.from_event:
-            archived = archive_key(order.key, failed=True)
-            there = buckets.newest(INPUT, archived)
-            self.claim(there is not None and there.body == order.body, f"{order.key} is not archived as failed")
-            self.claim(buckets.newest(INPUT, archived + ".error.json"), f"nothing tells why {order.key} failed")
+            known = [archive_key(order.key, failed=True, suffix=suffix) for suffix in ("", batch_hash(order.id))]
+            told = [buckets.newest(INPUT, key + ".error.json") for key in known]
+            ours = [each for each in told if each is not None and each.metadata.get("batch-id") == order.id]
+            self.claim(ours, f"nothing tells why {order.key} failed")
+            if order.fails in {"manifest_archived", "manifest_forbidden"} or order.replaced:
+                return  # it cannot be moved
+            there = [buckets.newest(INPUT, key) for key in known]
+            is_moved = any(each is not None and each.body == order.body for each in there)
+            self.claim(is_moved, f"{order.key} is not archived as failed")
             self.claim(buckets.newest(INPUT, order.key) is None, f"{order.key} is still there")
 
     def _completed(self, order: Order, record: Any, creators: list[Any], buckets: Buckets) -> None:
@@ -208,9 +235,11 @@ class Watch:
         self._records_hold(order, creators, buckets, whole=True)
         self._summary_holds(order, record, creators, buckets)
         if order.body:
-            archived = buckets.newest(INPUT, archive_key(order.key, failed=False))
+            keys = [archive_key(order.key, failed=False, suffix=suffix) for suffix in ("", batch_hash(order.id))]
+            there = [buckets.newest(INPUT, key) for key in keys]
             if order.from_event:
-                self.claim(archived is not None and archived.body == order.body, f"{order.key} is not archived")
+                is_moved = any(each is not None and each.body == order.body for each in there)
+                self.claim(is_moved or order.replaced, f"{order.key} is not archived")
             here = buckets.newest(INPUT, order.key) is not None
             self.claim(here is not order.from_event, f"{order.key} is {'still' if here else 'no longer'} there")
 
@@ -218,31 +247,77 @@ class Watch:
         found = Counter(item["creator_name"] for item in creators)
         self.claim(max(found.values(), default=1) == 1, f"{order.id} has creators twice: {found}")
         self.claim(set(found) <= set(order.creators), f"{order.id} has creators that nobody asked for: {found}")
-        if whole:
+        if whole and not (order.lost and not order.key):  # where an inline manifest's chunks are gone, so are names
             self.claim(set(found) == set(order.creators), f"{order.id} lost {set(order.creators) - set(found)}")
         shown = set()
+        self._deaths_hold(order)
         for item in creators:
             what, usable = f"{item['creator_name']} of {order.id}", order.creators.get(item["creator_name"])
             keys = item.get("collage_s3_keys", [item["collage_s3_key"]] if "collage_s3_key" in item else [])
             shown |= set(keys)
-            if whole:
+            if whole and not (order.lost and not order.key):
                 self.claim(item["status"] in TERMINAL, f"{what} is {item['status']}")
             for key in keys:
                 there = buckets.newest(OUTPUT, key)
                 self.claim(there is not None, f"{what} has no {key}")
                 if there is not None:
                     self.claim(there.metadata["batch-id"] == order.id, f"{key} of {what} is another batch's")
+            if item["status"] in TERMINAL:
+                self._objects_hold(order, item, keys, buckets)
+            if self._is_given_up(order, item):
+                continue
             if usable is not None and item["status"] in TERMINAL:
                 self.claim(item["status"] == ("completed" if usable else "failed"), f"{what} is {item['status']}")
                 self.claim(item["images_processed"] == usable, f"{what} has {item['images_processed']} of {usable}")
                 self.claim(len(keys) == -(-usable // 2), f"{what} has the pages {keys}")
-        if whole and None not in order.creators.values():
+        if (
+            whole
+            and None not in order.creators.values()
+            and not self._gave_up(order, creators)
+            and len(found) == len(order.creators)
+        ):
             written = {
                 key
                 for key in buckets.keys(OUTPUT)
                 if "/by-creator/" in key and buckets.objects[OUTPUT, key][-1].metadata["batch-id"] == order.id
             }
             self.claim(written == shown, f"{order.id} has collages that no record tells of: {written ^ shown}")
+
+    def _deaths_hold(self, order: Order) -> None:
+        most = MOST_DEATHS if self.is_undisturbed() else 2 * MOST_DEATHS
+        for name in order.killers:
+            self.claim(self.deaths[order.id, name] <= most, f"{name} ended {self.deaths[order.id, name]} workers")
+
+    def _is_given_up(self, order: Order, item: Any) -> bool:
+        """Say whether a creator was rightly recorded as failed without a look at its pictures."""
+        name, errors = item["creator_name"], item["errors"]
+        if item["status"] != "failed" or len(errors) != 1 or item["error_count"] != 1:
+            return False
+        if name in order.killers:
+            return bool(errors == {"worker_crashed": 1})
+        if name in order.too_large:
+            return bool(errors == {"record_too_large": 1})
+        if errors == {"worker_crashed": 1} and self.kills() >= STRIKES:
+            self.given_up += 1
+            return True
+        return bool(errors == {"work_lost": 1} and order.lost)
+
+    def _gave_up(self, order: Order, creators: list[Any]) -> bool:
+        return any(self._is_given_up(order, item) for item in creators)
+
+    def _objects_hold(self, order: Order, item: Any, keys: list[str], buckets: Buckets) -> None:
+        """Hold a record against the objects that it tells of: how many pictures they show, and their bytes' hash."""
+        pages = [buckets.newest(OUTPUT, key) for key in keys]
+        if None in order.creators.values() or not pages or None in pages:
+            return
+        what = f"{item['creator_name']} of {order.id}"
+        images = sum(int(page.metadata["images"]) for page in pages if page is not None)
+        self.claim(
+            images == item["images_processed"], f"{what} tells of {item['images_processed']} images, not {images}"
+        )
+        hashes = [hashlib.sha256(page.body).hexdigest() for page in pages if page is not None]
+        told = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        self.claim(item["content_hash"] == told, f"{what} has a hash that no object has")
 
     def _summary_holds(self, order: Order, record: Any, creators: list[Any], buckets: Buckets) -> None:
         prefix = record.get("summary_key", "").partition("results/")[0]
@@ -253,6 +328,9 @@ class Watch:
         if there is None:
             return
         summary = json.loads(there.body)
+        if order.lost and not order.key:  # the names of a lost chunk's creators stood in its file alone
+            self.claim(summary["counts"]["creators_total"] == len(order.creators), f"{order.id} does not count all")
+            return
         told = {line["creator"]: (line["status"], line["images_processed"]) for line in summary["creators"]}
         real = {item["creator_name"]: (item["status"], item["images_processed"]) for item in creators}
         self.claim(told == real and len(summary["creators"]) == len(told), f"the summary of {order.id} tells {told}")

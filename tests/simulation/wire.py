@@ -13,14 +13,18 @@ from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from tests.simulation.clock import WORLD, Life, State, VirtualLoop
-from tests.simulation.dynamodb import client_error
+from tests.simulation.refusals import Refusal, error_of, refused
 
-KINDS = ("throttled", "lost", "repeated", "slow", "echoed", "conflict")
-"""throttled: refused, nothing happened. lost: it took effect, the answer never came. repeated: the SDK sent it again
-because the answer was lost, and the second answer came. slow: it arrives after 1 to 90 s. echoed: it arrives again 1 to
-200 s later. conflict: refused because of another one at the same time."""
+KINDS = ("throttled", "lost", "repeated", "slow", "echoed", "conflict", "corrupted")
+"""throttled: refused, nothing happened. lost: it took effect, the answer never came. corrupted: it took effect, and the
+answer cannot be read. repeated: the SDK sent it again because the answer was lost, and the second answer came. slow: it
+arrives after 1 to 90 s. echoed: it arrives again 1 to 200 s later. conflict: refused because of another one at the same
+time."""
+
+WRITES = frozenset({"transact_write_items", "update_item", "put_item"})
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Wire:
         self.trouble = trouble
         self.trace: list[tuple[float, str, str, str]] = []
         self.under_way = 0
+        self.refusals: list[Refusal] = []
         self.seen: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
 
@@ -89,10 +94,11 @@ class Wire:
         draw = self.rng.random()
         for kind, chance in self.trouble.chances.items():
             if draw < chance:
-                if kind == "conflict" and operation != "transact_write_items" and "IfNoneMatch" not in asked:
+                if kind == "conflict" and operation not in WRITES and "IfNoneMatch" not in asked:
                     return ""
                 life.troubled_at = self.loop.now
                 life.unhurt &= kind == "repeated"
+                self.hits[kind] += 1
                 return kind
             draw -= chance
         return ""
@@ -147,13 +153,16 @@ class Wire:
     def _arrive(
         self, life: Life | None, what: str, effect: Callable[[], Any], kind: str, answer: Any, hit: str
     ) -> None:
-        if kind == "throttled":
-            self._answer(life, what, _throttled(what), kind, answer)
+        if (error := self._refusal(life, what, effect)) is not None:
+            self._answer(life, what, error, "refused", answer)
             return
-        if kind == "conflict":
-            self._answer(life, what, _conflict(what), "conflict", answer)
+        if kind in {"throttled", "conflict"}:
+            self._answer(life, what, error_of(kind, what), kind, answer)
             return
         came = _outcome(effect)
+        if kind == "corrupted":
+            self._answer(life, what, error_of("garbled", what), kind, answer)
+            return
         if kind == "repeated":
             self.note(life, what, f"{_shown(came)}, the answer got lost")
             self._under_way(
@@ -175,6 +184,21 @@ class Wire:
         if hit.endswith("after"):
             self.strike(life, hit, what)
 
+    def _refusal(self, life: Life | None, what: str, effect: Callable[[], Any]) -> Exception | None:
+        """Return what a call meets while its service refuses, None where it is let through.
+
+        Whatever it costs the work, it is no excuse for a message that is given up.
+        """
+        error = None if life is None else refused(self.refusals, what, self.loop.now)
+        if error is None or life is None:
+            return None
+        self.hits["refused"] += 1
+        life.unhurt = False  # it may not get through to give a lease back
+        if isinstance(error, ResponseParserError):
+            _outcome(effect)  # the answer is damaged, and not the request
+            life.troubled_at = self.loop.now
+        return error
+
     def _poll(self, life: Life | None, what: str, effect: Callable[[], Any], kind: str, answer: Any) -> None:
         """Begin a long poll; its answer comes when there are messages. Only its answer can get lost."""
 
@@ -188,8 +212,10 @@ class Wire:
                 life.troubled_at = self.loop.now
             self._answer(life, what, came, "", answer, quiet=not came)
 
-        if kind == "throttled":
-            self._answer(life, what, _throttled(what), "throttled", answer)
+        if (error := self._refusal(life, what, lambda: None)) is not None:
+            self._answer(life, what, error, "refused", answer)
+        elif kind == "throttled":
+            self._answer(life, what, error_of(kind, what), kind, answer)
         else:
             effect().add_done_callback(found, context=WORLD)
 
@@ -224,17 +250,6 @@ def _resolve(answer: "asyncio.Future[Any]", came: Any) -> None:
         answer.set_exception(came)
     else:
         answer.set_result(came)
-
-
-def _throttled(what: str) -> ClientError:
-    return client_error("SlowDown", 503) if what.startswith("s3") else client_error("ThrottlingException", 400)
-
-
-def _conflict(what: str) -> ClientError:
-    if what.startswith("s3"):
-        return client_error("ConditionalRequestConflict", 409)
-    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
-    return client_error("TransactionCanceledException", 400, CancellationReasons=reasons)
 
 
 def _shown(came: Any) -> str:

@@ -15,15 +15,19 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+from tests.simulation import misfortunes as misfortune
 from tests.simulation import orders as order_book
+from tests.simulation import strangers
 from tests.simulation.clock import LIFE, WORLD, Life, NothingLeft, State, VirtualLoop, time_of
 from tests.simulation.dynamodb import DynamoDb
+from tests.simulation.misfortunes import Misfortunes
 from tests.simulation.orders import INPUT, OUTPUT, TEMP, Order
 from tests.simulation.s3 import Buckets
 from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Trouble, Wire
 from worker.aws import calls
+from worker.aws.calls import Patience
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
 from worker.aws.state_table import StateTable
@@ -36,11 +40,13 @@ from worker.jobs.creator import ImageRules
 from worker.jobs.gate import CREATORS_PER_JOB, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ports
+from worker.keys import batch_digest
 from worker.service import breaker, fate, heartbeat, receive
 from worker.service.assembly import Shape, assembled
 from worker.service.breaker import Breakers
 from worker.service.receive import Receiver, ReceiverTimes
 
+OWN_BUCKETS = {INPUT: "INPUT_BUCKET", OUTPUT: "OUTPUT_BUCKET", TEMP: "TEMP_BUCKET"}
 SLOTS = 2
 CREATORS_PER_CHUNK = 3
 RULES = ImageRules(min_side=1, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
@@ -74,8 +80,10 @@ class Ran:
 class World:
     """The servers, the workers that come and go, and who makes trouble for them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, misfortunes: Misfortunes | None = None) -> None:
         self.seed = seed
+        self.chance = random.Random(f"{seed} misfortunes")
+        self.misfortunes = misfortune.drawn(self.chance) if misfortunes is None else misfortunes
         self.rng = random.Random(seed)
         self.loop = VirtualLoop(self.rng)
         self.watch = Watch()
@@ -87,9 +95,11 @@ class World:
         if self.calm:
             self.trouble = Trouble()
         self.wire = Wire(self.loop, self.rng, self.trouble)
+        self.wire.refusals = self.misfortunes.refusals
+        self.troubled_for = max(self.troubled_for, self.misfortunes.until)
         versioned = self.rng.random() < 0.5
         self.buckets = Buckets(frozenset({INPUT} if versioned else ()), self.watch.object_changed)
-        self.table = DynamoDb(self.watch.item_changed)
+        self.table = DynamoDb(self.watch.item_changed, now=self.loop.time, index_lag=self.misfortunes.index_lag)
         self.queue = Sqs(self.loop, self.rng)
         self.queue.duplicates = self.rng.choice([0.0, 0.0, 0.05, 0.3])
         self.flaky = self.rng.random() < 0.15
@@ -97,15 +107,47 @@ class World:
         self.skewed = self.rng.random() < 0.3
         self.pace = self.rng.choice([0.05, 0.5, 5.0])
         self.orders = order_book.draw(self.rng, self.buckets, versioned=versioned, flaky=self.flaky)
+        self._draw_more(versioned=versioned)
         self.workers: list[Life] = []
         self.ends: dict[Life, asyncio.Task[None]] = {}
         self.stops: dict[Life, tuple[asyncio.Event, asyncio.Event]] = {}
         self.wanted = self.rng.randint(1, 8)
+        self.kills_left = self.misfortunes.kills_on_progress
+        self.watch.creator_done = self._creator_done
+        self.watch.is_undisturbed = lambda: self.wire.hits.keys() <= {"kill by a creator"}
+        self.watch.kills = lambda: sum(count for name, count in self.wire.hits.items() if name.startswith("kill"))
+
+    def _draw_more(self, *, versioned: bool) -> None:
+        """Draw what misfortunes ask for besides, and who is a killer."""
+        chance, told = self.chance, self.misfortunes
+        self.messages: list[tuple[float, str]] = []
+        self.uploads: list[tuple[float, Order]] = []
+        for order in list(self.orders):
+            if told.new_uploads and chance.random() < 0.3:
+                if order.from_event and not order.fails:
+                    self.uploads.append((chance.uniform(0, 30), order))
+                elif order.key and not order.fails:
+                    self.orders.append(strangers.other_settings(chance, order))
+        if told.new_uploads and chance.random() < 0.3:
+            self.orders += strangers.twins(chance, len(self.orders))
+        if told.new_uploads and chance.random() < 0.3:
+            number = len(self.orders)
+            self.orders.append(strangers.out_of_reach(chance, number, self.buckets, versioned=versioned))
+        for order in self.orders:
+            if order.fails:
+                continue
+            order.killers = {name for name in order.creators if chance.random() < told.killers}
+            order.too_large = {name for name in order.creators if chance.random() < told.too_large} - order.killers
+            self.table.too_large |= {(name, order.id) for name in order.too_large}
+        texts, self.watch.may_come = strangers.forgeries(chance, self.orders, told.forged)
+        self.messages += [(chance.uniform(0, 60), text) for text in texts]
+        self.versioned = versioned
 
     # --- from start to end ------------------------------------------------------------------------------------------
 
     def run(self) -> Ran:
-        with replaced(self.watch, self.seed), time_of(self.loop):
+        disk = misfortune.disk_of(self.misfortunes, self.loop.time)
+        with replaced(self.watch, self.seed), time_of(self.loop), disk:
             main = WORLD.run(self.loop.create_task, self._main())
             try:
                 self.loop.run_until_complete(main)
@@ -130,10 +172,16 @@ class World:
         return ran
 
     async def _main(self) -> None:
+        self.away = asyncio.Event()
         everybody = asyncio.create_task(self._keep_up_numbers())
+        self.away.set()
         side = [asyncio.create_task(coroutine) for coroutine in self._troubles()]
         for order in self.orders:
             side += [asyncio.create_task(self._send(message)) for message in order.messages]
+        side += [asyncio.create_task(self._send_at(at, text)) for at, text in self.messages]
+        side += [asyncio.create_task(self._upload_at(at, order)) for at, order in self.uploads]
+        if self.misfortunes.absence_at is not None:
+            side.append(asyncio.create_task(self._go_away(self.misfortunes.absence_at)))
         if self.rng.random() < 0.2:
             side.append(asyncio.create_task(self._send(self.rng.choice(["{", '{"processing_type": "x"}']))))
         await asyncio.sleep(self.troubled_for)
@@ -142,12 +190,54 @@ class World:
         await self._rest()
         everybody.cancel()
         await self._stop_all()
+        for order in self.orders:
+            order.id = self.id_of(order)
         self.watch.look_around(self.orders, self.table, self.buckets, self.queue)
 
     async def _send(self, body: str) -> None:
         await asyncio.sleep(self.rng.choice([0.0, 0.0, self.rng.uniform(0, 40)]))
         self.wire.note("user", "sends", body[:160])
         self.queue.send_message(None, QueueUrl=QUEUE, MessageBody=body)
+
+    async def _send_at(self, at: float, body: str) -> None:
+        await asyncio.sleep(at)
+        self.wire.note("stranger", "sends", body[:160])
+        self.queue.send_message(None, QueueUrl=QUEUE, MessageBody=body)
+
+    async def _upload_at(self, at: float, old: Order) -> None:
+        """Put a newer manifest in the place of one; its event comes, and that of the old one once more."""
+        await asyncio.sleep(at)
+        number = len(self.orders)
+        order = strangers.new_upload(self.chance, old, number, self.buckets, versioned=self.versioned)
+        self.orders.append(order)
+        self.wire.note("user", "uploads anew", old.key)
+        for body in order.messages:
+            await self._send(body)
+        await self._send_at(self.chance.uniform(0, 100), old.messages[0])
+
+    async def _go_away(self, at: float) -> None:
+        """End all workers for longer than the temp bucket keeps files."""
+        await asyncio.sleep(at)
+        self.away = asyncio.Event()
+        for life in self.workers:
+            self.wire.thaw(life)
+            self.wire.strike(life, "kill", "the long absence")
+        await asyncio.sleep(misfortune.ABSENCE_SECONDS)
+        for key in self.buckets.keys(TEMP, "processing/"):
+            self.buckets.delete_object(None, Bucket=TEMP, Key=key)
+        for order in self.orders:
+            order.lost = True
+            self.watch.lost.add(order.id)
+        self.wire.hits["long absence"] += 1
+        self.away.set()
+
+    def _creator_done(self, life: Life | None) -> None:
+        """Kill a worker soon after it has finished a creator."""
+        if self.kills_left and life is not None:
+            self.kills_left -= 1
+            self.loop.call_later(
+                self.chance.uniform(0.05, 3), self.wire.strike, life, "kill", "after progress", context=WORLD
+            )
 
     async def _rest(self) -> None:
         """Wait until nothing is left to do; messages that were given up too often are sent again."""
@@ -169,6 +259,8 @@ class World:
         self.wire.note("-", "THE TROUBLE ENDS", "")
         self.trouble.chances.clear()
         self.trouble.hits_left = 0
+        self.kills_left = 0
+        self.wire.refusals = []
         self.queue.duplicates = 0.0
         for life in self.workers:
             life.die_at = None
@@ -199,16 +291,29 @@ class World:
                 break
         self.loop.close()
 
+    def id_of(self, order: Order) -> str:
+        """Return the id that a batch has: a longer one where another with the same digits came first."""
+        found = self.table.items.get((f" batch {order.id}", "batch"))
+        is_other = found is not None and order.job is not None and found["digest"]["S"] != batch_digest(order.job)
+        return order.longer_id if is_other else order.id
+
     # --- workers ----------------------------------------------------------------------------------------------------
 
     async def _keep_up_numbers(self) -> None:
         while True:
+            await self.away.wait()
             alive = sum(
                 life.state in {State.RUNNING, State.FROZEN} and not self.ends[life].done() for life in self.workers
             )
             for _ in range(self.wanted - alive):
                 self._start_worker()
             await asyncio.sleep(self.rng.uniform(1, 10))
+
+    def chunk_creators(self) -> int:
+        """Return how many creators make a chunk for a worker that starts now; 0: batches are not split."""
+        if not self.misfortunes.settings_change:
+            return CREATORS_PER_CHUNK if self.split else 0
+        return self.chance.choice([0, 2, 3, 5])
 
     def _start_worker(self) -> None:
         life = Life(f"w{len(self.workers) + 1}", self.rng.uniform(-1.5, 1.5) if self.skewed else 0.0)
@@ -287,23 +392,24 @@ class World:
     async def _cancel(self, order: Order) -> None:
         await asyncio.sleep(self.rng.uniform(0.1, min(20, self.troubled_for)))
         table = StateTable(self.wire.client(None, self.table, "dynamodb"), "state", ttl_days=30)
-        record = await table.cancel(order.id)
+        record = await table.cancel(self.id_of(order))
         order.cancelled = record is not None
-        self.wire.note("user", f"cancels {order.id}", str(record and record.state))
+        self.wire.note("user", f"cancels {self.id_of(order)}", str(record and record.state))
 
 
 def put_together(world: World, life: Life) -> Receiver:
     """Put a worker together as the service does, on the world's servers."""
     client = partial(world.wire.client, life)
-    queue = Queue(client(world.queue, "sqs"), QUEUE, DEAD_LETTERS)
-    s3 = S3(client(world.buckets, "s3"))
+    patience = Patience.within(world.lease)
+    queue = Queue(client(world.queue, "sqs"), QUEUE, DEAD_LETTERS, patience=patience)
+    s3 = S3(client(world.buckets, "s3"), settings=OWN_BUCKETS, patience=patience)
     origin = Origin(world, life)
     ports = Ports(
         manifests=S3Manifests(s3),
         results=S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False),
-        ledger=StateTable(client(world.table, "dynamodb"), "state", ttl_days=30, clock=_wall),
-        temp=TempObjects(s3, TEMP) if world.split else None,
-        queue=queue if world.split else None,
+        ledger=StateTable(client(world.table, "dynamodb"), "state", ttl_days=30, clock=_wall, patience=patience),
+        temp=TempObjects(s3, TEMP),
+        queue=queue,
         fetcher=origin,
         decoder=origin,
         composer=None,
@@ -318,7 +424,7 @@ def put_together(world: World, life: Life) -> Receiver:
         rules=RULES,
         thresholds=THRESHOLDS,
         creators_in_flight=SLOTS * CREATORS_PER_JOB,
-        chunk_creators=CREATORS_PER_CHUNK,
+        chunk_creators=world.chunk_creators(),
         chunks_at_a_time=2,  # the batches are small here: so are the steps in which their chunks are sent
     )
     return Receiver(
@@ -333,6 +439,7 @@ def put_together(world: World, life: Life) -> Receiver:
                 Dependency.S3: partial(s3.probe, (INPUT, OUTPUT, TEMP)),
                 Dependency.SQS: queue.probe,
                 Dependency.DYNAMODB: ports.ledger.probe,
+                Dependency.DISK: breaker.probe_disk,
             }
         ),
     )
@@ -348,8 +455,14 @@ class Origin:
     async def fetch(self, url: str, *, timeout: float, max_retries: int, slots: Any) -> Fetched:  # noqa: ASYNC109 -- the port has it
         world = self._world
         _, _, _, number, name, _, kind = url.split("/")
+        order = world.orders[int(number)]
         async with slots:
-            world.watch.fetched(self._life, world.orders[int(number)].id, name)
+            if not order.shares_links:
+                world.watch.fetched(self._life, world.id_of(order), name)
+            if name in order.killers:
+                world.watch.deaths[world.id_of(order), name] += 1
+                world.wire.strike(self._life, "kill by a creator", name)
+                await world.loop.create_future()
             await asyncio.sleep(world.rng.expovariate(1 / world.pace))
         if kind == "flaky":
             kind = world.rng.choice(["good", "gone"])
@@ -425,6 +538,6 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
         gc.collect(1)
 
 
-def simulate(seed: int) -> Ran:
-    """Run one seed."""
-    return World(seed).run()
+def simulate(seed: int, misfortunes: Misfortunes | None = None) -> Ran:
+    """Run one seed, with the misfortunes that it draws or with these."""
+    return World(seed, misfortunes).run()

@@ -107,6 +107,10 @@ class FakeLedger:
         self.batches: dict[str, BatchRecord] = {}
         self.creators: dict[tuple[str, str], tuple[CreatorRecord, int]] = {}
         self.finished: Counter[str] = Counter()
+        self.too_large: set[str] = set()
+        """Creators whose record with a collage is more than an item may hold."""
+        self.not_indexed: set[str] = set()
+        """Creators that the index does not show yet."""
 
     async def take(
         self,
@@ -214,7 +218,8 @@ class FakeLedger:
         told = {"error_code": str(failure.reason), "error_message": str(failure)} if failure else {}
         self._held("complete_chunk", lease, state=BatchState.COMPLETED, lease_expires=0.0, **told)
         whole = self.batches[lease.id]
-        self.batches[lease.id] = replace(whole, chunks_done=whole.chunks_done + 1)
+        sums = {name: whole.counts.get(name, 0) + count for name, count in counts.items()}
+        self.batches[lease.id] = replace(whole, chunks_done=whole.chunks_done + 1, counts={**whole.counts, **sums})
 
     async def fail(self, lease: Lease, *, code: str, message: str) -> None:
         self._held(
@@ -243,11 +248,13 @@ class FakeLedger:
 
     async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:
         for (batch, _), (record, _) in sorted(self.creators.items()):
-            if batch == batch_id:
+            if batch == batch_id and record.creator not in self.not_indexed:
                 yield record
 
     async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
         self.journal.before("finish_creator")
+        if record.creator in self.too_large and record.collage_keys:
+            raise TerminalError(JobReason.RECORD_TOO_LARGE, "Item size has exceeded the maximum allowed size")
         old, fence = self.creators.get((batch.id, record.creator), (None, batch.fence))
         if (old is not None and old.status is not CreatorStatus.PROCESSING) or fence != batch.fence:
             raise LeaseLost(JobReason.LEASE_LOST, "taken over")
@@ -275,9 +282,13 @@ class FakeManifests:
         self.journal = journal or Journal()
         self.objects: dict[str, bytes] = {}
         self.metadata: dict[str, str] = {}
+        self.refusal: TerminalError | None = None
+        """What a look at a manifest meets."""
 
     async def head(self, manifest: S3Manifest) -> ManifestHead | None:
         self.journal.before("head")
+        if self.refusal is not None:
+            raise self.refusal
         body = self.objects.get(manifest.key)
         if body is None:
             return None

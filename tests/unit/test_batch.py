@@ -1,8 +1,10 @@
 """One batch, from its manifest to its summary: what its message comes to, and that it converges after any end."""
 
 import asyncio
+import errno
 import hashlib
 import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -729,3 +731,59 @@ def test_a_message_with_several_batches_is_retried_if_any_must_be_and_else_faile
     assert combined([good, good]) == good
     assert combined([good, bad, good]) == bad
     assert combined([bad, again, good]) == again
+
+
+# --- faults of the world, and single creators' ----------------------------------------------------------------------
+
+
+async def test_a_record_that_is_too_large_fails_its_creator_and_no_other() -> None:
+    shop = Shop()
+    shop.ledger.too_large.add("ann")
+    assert await shop.run() == Succeeded()
+    told = {line["creator"]: (line["status"], line["errors"]) for line in shop.summary()["creators"]}
+    assert told["ann"] == ("failed", {"record_too_large": 1})
+    assert told["bob"] == ("completed", {})
+    assert shop.record.state is BatchState.COMPLETED
+
+
+@pytest.mark.parametrize("from_event", [True, False])
+async def test_a_manifest_that_may_not_be_looked_at_has_a_record_that_says_why(from_event: bool) -> None:
+    shop = Shop()
+    shop.manifests.refusal = TerminalError(JobReason.MANIFEST_ARCHIVED, "it is in Glacier")
+    outcome = await shop.run(job(KEY, from_event=from_event))
+    assert outcome == Terminal(JobReason.MANIFEST_ARCHIVED, "it is in Glacier", shop.batch_id)
+    assert (shop.record.state, shop.record.error_code) == (BatchState.FAILED, "manifest_archived")
+    assert (f"{FAILED}.error.json" in shop.manifests.objects) is from_event
+
+
+async def test_an_outage_while_a_failure_is_written_costs_no_attempt_and_hides_no_reason() -> None:
+    shop = Shop(b"this,that\n1,2\n")
+    for _ in range(4):
+        shop.keep_journal(Journal(failing=("put_error",)))
+        outcome = await shop.run()
+        assert isinstance(outcome, Retryable)
+        assert not outcome.costs_attempt
+        assert (shop.record.lease_expires, shop.record.attempts) == (0.0, 0)
+    outcome = await shop.run()
+    assert isinstance(outcome, Terminal)
+    assert outcome.reason is JobReason.MANIFEST_COLUMNS
+
+
+async def test_a_disk_that_is_full_when_the_summary_is_written_costs_no_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop()
+    real = tempfile.TemporaryFile
+
+    def full(*, prefix: str) -> Any:
+        if prefix.startswith("summary"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(prefix=prefix)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "TemporaryFile", full)
+        outcome = await shop.run()
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt, outcome.refused_by) == ("disk_full", False, Dependency.DISK)
+    assert shop.record.attempts == 0
+    assert await shop.run() == Succeeded()

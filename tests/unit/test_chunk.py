@@ -231,3 +231,42 @@ async def test_a_second_plan_cuts_like_the_first_whatever_the_setting_says_by_th
     await town.worker(creators=2).run(ChunkJob(town.id, 3), Delivery("c3", town.clock()), asyncio.Event())
     assert {key: body for key, body in town.store.objects.items() if "/chunks/" in key} == files
     assert len(gzip.decompress(files[chunk_key(town.id, 3)]).splitlines()) == 1
+
+
+async def test_a_worker_that_does_not_split_batches_does_the_chunks_of_those_that_do() -> None:
+    town = Town()
+    await town.plan()
+    for number in (1, 2, 3):
+        outcome = await town.worker(creators=0).run(
+            ChunkJob(town.id, number), Delivery(f"c{number}", town.clock()), asyncio.Event()
+        )
+        assert outcome == Succeeded()
+    assert town.ledger.batches[town.id].state is BatchState.COMPLETED
+
+
+async def test_the_end_waits_for_the_index_where_the_chunks_results_have_expired() -> None:
+    town = Town()
+    await town.plan()
+    await town.chunk(1)
+    await town.chunk(2)
+    for key in [key for key in town.store.objects if "/results/" in key]:
+        del town.store.objects[key]
+    town.ledger.not_indexed.add("ann")
+    outcome = await town.chunk(3)
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.costs_attempt) == ("index_behind", False)
+    town.ledger.not_indexed.clear()
+    assert await town.chunk(3) == Succeeded()
+    assert {line["creator"] for line in town.summary()["creators"]} == set(NAMES)
+
+
+async def test_creators_whose_names_nobody_knows_any_more_are_counted_as_lost() -> None:
+    town = Town()
+    await town.plan()
+    town.store.objects.pop(chunk_key(town.id, 2))
+    town.manifests.objects.clear()
+    for number in (1, 2, 3):
+        await town.chunk(number)
+    summary = town.summary()
+    assert (summary["counts"]["creators_failed"], summary["failures_by_reason"]) == (1, {"work_lost": 1})
+    assert any("1 creators are not named" in text for text in summary["warnings"])

@@ -99,10 +99,12 @@ class BatchWork:
         if isinstance(job, ChunkJob):
             return await self._run_chunk(job, delivery, stop)
         with structlog.contextvars.bound_contextvars(source_csv=manifest_name(job)):
+            named = job
             try:
-                named = job
                 job, head = await self._identified(job)
                 await self._close_replaced(named, head)
+            except TerminalError as error:
+                return await self._close_unread(named, delivery, error)
             except JobError as error:
                 return outcome_of(error, None)
             identifier = batch_id(job)
@@ -139,6 +141,18 @@ class BatchWork:
         if head is None:
             return job, None
         return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
+
+    async def _close_unread(self, job: Job, delivery: Delivery, error: TerminalError) -> Outcome:
+        """Close the batch of a manifest that may not be looked at, so that `status` and the archive can tell why."""
+        with structlog.contextvars.bound_contextvars(batch_id=batch_id(job)):
+            try:
+                record, lease = await self._taken(job, delivery)
+                if lease is None:
+                    return await self._answered(job, None, record)
+                await self._finisher.fail(lease, error, job.dropped, None)
+            except JobError as failure:
+                return outcome_of(failure, batch_id(job))
+            return outcome_of(error, lease.id)
 
     async def _close_replaced(self, named: Job, head: ManifestHead | None) -> None:
         """Close the batch of an upload that a newer one has replaced before it was planned: nobody can plan it now.

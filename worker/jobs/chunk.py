@@ -117,7 +117,8 @@ class ChunkWork:
                     failpoint("chunk.worked")
                     await self._close(chunk, batch, done)
         except TerminalError as error:
-            await self._lose(chunk, batch, groups, error)
+            async with self._leases.given_back(batch.lease), self._leases.kept(batch.lease, dict):
+                await self._lose(chunk, batch, groups, error)
             return outcome_of(error, batch.id)
         log.info("chunk.completed", **done.tally.counts())
         return None

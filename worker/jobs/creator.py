@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from worker.download.fetch import Fetched
-from worker.errors import CreatorReason, ImageError, ImageReason, JobError, Unavailable
+from worker.errors import CreatorReason, ImageError, ImageReason, JobError, JobReason, TerminalError, Unavailable
 from worker.failpoints import failpoint
 from worker.images.cell import CellSpec
 from worker.images.collage import parse_background
@@ -90,8 +90,14 @@ class CreatorWork:
                 record = await self._in_a_mode_that_fits(batch, group, mode, slots)
                 showing.cancel()
         record = replace(record, duration=time.monotonic() - started)
-        await self._ledger.finish_creator(batch, record)
-        failpoint("creator.recorded")
+        try:
+            await self._ledger.finish_creator(batch, record)
+            failpoint("creator.recorded")
+        except TerminalError as error:
+            if error.reason is not JobReason.RECORD_TOO_LARGE:
+                raise
+            log.error("creator.record_too_large", creator=group.name, error=str(error))  # noqa: TRY400 -- the text says it all
+            return await self.give_up(batch, group, CreatorReason.RECORD_TOO_LARGE)
         self._report(record)
         return record
 

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from worker.errors import JobReason, TerminalError
+from worker.errors import CreatorReason, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk_files import ChunkFiles, Plan, spec_of
 from worker.jobs.creator_loop import Done
+from worker.jobs.disk import room_on_disk
 from worker.jobs.leasing import Leases
 from worker.jobs.ports import Ledger, Manifests, Results
 from worker.jobs.report import SHOWN, report
@@ -40,6 +41,9 @@ NEVER = 0.0
 
 RESULTS_AT_A_TIME = 16
 """Chunks' results that are read ahead."""
+
+INDEX_DELAY = 5.0
+"""Seconds until the index is looked at again where it is behind the table."""
 
 RECORDS_AT_A_TIME = 500
 """Creators' records that are held while a summary is written from them."""
@@ -121,11 +125,12 @@ class Finisher:
         `dropped` is the manifest where an event started the batch, and `there` its head where it has not gone yet.
         """
         log.error("batch.failed", reason=error.reason, error=str(error))
-        if dropped is not None:
-            await self._put_error(lease.id, error, dropped)
-        # Before the manifest moves: whoever finds it gone has to find the reason in the record.
-        await self._ledger.fail(lease, code=error.reason, message=str(error))
-        failpoint("finish.failure_noted")
+        async with self._leases.given_back(lease), self._leases.kept(lease, dict):
+            if dropped is not None:
+                await self._put_error(lease.id, error, dropped)
+            # Before the manifest moves: whoever finds it gone has to find the reason in the record.
+            await self._ledger.fail(lease, code=error.reason, message=str(error))
+            failpoint("finish.failure_noted")
         record = await self._ledger.batch(lease.id)
         failpoint("finish.failure_known")
         if record is not None and record.asked is not None:
@@ -195,7 +200,7 @@ class Finisher:
             await self._sum_up(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
         except _ResultGone:
             log.warning("finish.results_expired")
-            records = self._recorded(batch.id)
+            records = self._all_recorded(record)
             await self._sum_up(batch, _tally_of(record, plan), plan.rejects, records, self._since(batch))
 
     async def _results_of(
@@ -208,6 +213,17 @@ class Finisher:
                 if records is None:
                     raise _ResultGone
                 yield records
+
+    async def _all_recorded(self, record: BatchRecord) -> AsyncIterator[list[CreatorRecord]]:
+        """Give the creators' records. Raises `Postponed` where the index does not show all that the chunks counted."""
+        counted = record.counts.get("creators_completed", 0) + record.counts.get("creators_failed", 0)
+        found = 0
+        async for some in self._recorded(record.id):
+            found += len(some)
+            yield some
+        if found < counted:
+            told = f"the index shows {found} of {counted} creators of batch {record.id} so far"
+            raise Postponed(JobReason.INDEX_BEHIND, told, delay=INDEX_DELAY)
 
     async def _recorded(self, batch_id: str) -> AsyncIterator[list[CreatorRecord]]:
         some: list[CreatorRecord] = []
@@ -248,10 +264,16 @@ class Finisher:
         The tally counts the records then. `why` stands first among the warnings.
         """
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-        with tempfile.TemporaryFile(prefix="creators-") as lines, tempfile.TemporaryFile(prefix="summary-") as whole:
+        with (
+            room_on_disk("writing the summary"),
+            tempfile.TemporaryFile(prefix="creators-") as lines,
+            tempfile.TemporaryFile(prefix="summary-") as whole,
+        ):
             async for some in records:
                 _gather(some, tally, lines, shown)
             failpoint("finish.creators_gathered")
+            if state is BatchState.COMPLETED:
+                why = [*why, *_count_lost(tally)]
             top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=state)
             top["warnings"] = [*why, *top["warnings"]]
             key = summary_key(batch.job.output_prefix, batch.id)
@@ -295,6 +317,16 @@ def _why_it_ended(record: BatchRecord) -> list[str]:
     if record.state is BatchState.CANCELLED:
         return ["The batch was cancelled; this is what was done by then. Drop its manifest again to begin it anew."]
     return [f"The batch failed: {record.error_code}: {record.error_message}"]
+
+
+def _count_lost(tally: Tally) -> list[str]:
+    """Count the creators whose names nobody knows any more; returns what is told of them."""
+    lost = tally.creators_total - tally.creators_completed - tally.creators_failed
+    if lost <= 0:
+        return []
+    tally.creators_failed += lost
+    tally.errors[CreatorReason.WORK_LOST] = tally.errors.get(CreatorReason.WORK_LOST, 0) + lost
+    return [f"{lost} creators are not named here: their chunk's file and the manifest were gone before they were done."]
 
 
 def _tally_of(record: BatchRecord, plan: Plan | None = None) -> Tally:

@@ -79,17 +79,10 @@ class Leases:
         comes out as `RetryableError(internal_error)`, or as `TerminalError` where the attempts are used up.
         """
         try:
-            check_attempts(record)
-            yield
-        except (LeaseLost, TerminalError):
-            raise
-        except Postponed as error:
-            if isinstance(error, Unavailable):
-                self._outage_at = self._clock()
-            await self._release(lease)
-            raise
-        except asyncio.CancelledError:
-            await self._release_soon(lease)
+            async with self.given_back(lease):
+                check_attempts(record)
+                yield
+        except (Postponed, TerminalError):
             raise
         except RetryableError as error:
             await self._count_attempt(lease, error)
@@ -99,6 +92,22 @@ class Leases:
             failure = RetryableError(JobReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
             await self._count_attempt(lease, failure)
             raise failure from error
+
+    @asynccontextmanager
+    async def given_back(self, lease: Lease) -> AsyncIterator[None]:
+        """Give the lease back where the world is in the way of the body, or it is cancelled: neither is an attempt."""
+        try:
+            yield
+        except LeaseLost:
+            raise
+        except Postponed as error:
+            if isinstance(error, Unavailable):
+                self._outage_at = self._clock()
+            await self._release(lease)
+            raise
+        except asyncio.CancelledError:
+            await self._release_soon(lease)
+            raise
 
     @asynccontextmanager
     async def kept(self, lease: Lease, counts: Callable[[], Mapping[str, Any]]) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from worker.errors import Dependency, JobReason, TerminalError, Unavailable
 from worker.failpoints import failpoint
+from worker.jobs.disk import room_on_disk
 from worker.jobs.ports import Manifests
 from worker.keys import manifest_stem
 from worker.manifest.bytes import inline_bytes
@@ -40,7 +41,8 @@ class Planner:
         Raises `TerminalError` for a manifest that cannot be used, `Unavailable(disk)` where there is no room for it.
         """
         with tempfile.TemporaryFile(prefix="manifest-") as file, Grouping() as grouping:
-            await self._fetch(job, head, file)
+            with room_on_disk("keeping the manifest"):
+                await self._fetch(job, head, file)
             yield grouping, *await _filled(grouping, file, job)
 
     async def _fetch(self, job: Job, head: ManifestHead | None, file: BinaryIO) -> None:

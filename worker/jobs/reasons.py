@@ -53,6 +53,7 @@ CREATORS = {
     CreatorReason.OUT_OF_MEMORY: "There was not enough memory for this creator, even one image at a time.",
     CreatorReason.WORKER_CRASHED: "This creator ended its worker three times. Its images are not tried again.",
     CreatorReason.WORK_LOST: "The chunk that this creator was in could not be done; its dead letter says why.",
+    CreatorReason.RECORD_TOO_LARGE: "Its collages' keys are more than a record holds. Ask for more cells on a page.",
     CreatorReason.INTERNAL_ERROR: "Something unforeseen went wrong; the worker's log has the details.",
 }
 
@@ -94,6 +95,7 @@ JOBS = {
     JobReason.LEASE_LOST: "Another worker has taken the batch over. Nothing is lost.",
     JobReason.INTERRUPTED: "The worker was stopped. The rest is handed to the next, at the cost of no attempt.",
     JobReason.CANCELLED: "Somebody cancelled the batch. Drop its manifest again to begin it anew.",
+    JobReason.INDEX_BEHIND: "DynamoDB's index does not show every record yet. The batch's end is tried again at once.",
     JobReason.LAST_RECEIVE: "The queue was about to give the message up. A fresh copy took its place.",
     JobReason.WORKER_CRASHED: "Three workers in a row ended at this work before it made any progress.",
     JobReason.AWS_UNAVAILABLE: "S3, SQS or DynamoDB fails or does not answer. The work waits, at no cost.",

@@ -39,7 +39,8 @@ class Shape:
     """What a worker is told besides its ports.
 
     `owner` names it in leases, each of `lease_seconds`. `creators_in_flight` is the most of all its jobs together. A
-    batch of more than `chunk_creators` is split where the ports have a queue; `chunks_at_a_time` are sent together.
+    batch of more than `chunk_creators` is split where the ports have a queue (0: it never is, but the chunks of others
+    are done all the same); `chunks_at_a_time` are sent together.
     """
 
     owner: str
@@ -133,7 +134,7 @@ def shape_of(settings: Settings, owner: str) -> Shape:
         ),
         thresholds=Thresholds(settings.memory_warning_threshold, settings.memory_critical_threshold),
         creators_in_flight=settings.max_concurrent_jobs * CREATORS_PER_JOB,
-        chunk_creators=settings.chunk_creators,
+        chunk_creators=settings.chunk_creators if settings.batch_coordination_enabled else 0,
     )
 
 
@@ -148,7 +149,6 @@ def aws_ports(
 ) -> Ports:
     """Return the ports of a worker on AWS."""
     s3 = S3(clients.s3, settings=settings.own_buckets, patience=Patience.within(settings.visibility_timeout))
-    is_split = settings.batch_coordination_enabled
     return Ports(
         manifests=S3Manifests(s3),
         results=S3Results(
@@ -159,8 +159,8 @@ def aws_ports(
             debug=settings.debug_capture,
         ),
         ledger=open_table(settings, clients),
-        temp=TempObjects(s3, settings.temp_bucket) if is_split else None,
-        queue=queue if is_split else None,
+        temp=TempObjects(s3, settings.temp_bucket),
+        queue=queue,
         fetcher=images.fetcher,
         decoder=images.decoder,
         composer=images.composer,
