@@ -56,7 +56,8 @@ class Watch:
         self._holders: dict[tuple[str, str], Life | None] = {}
         self._closed: set[str] = set()
         self._writes = 0
-        self.kills: Callable[[], int] = lambda: 0
+        self.ends: Callable[[], int] = lambda: 0
+        self.is_refused: Callable[[], bool] = lambda: False
         self.is_undisturbed: Callable[[], bool] = lambda: False
         self.now: Callable[[], float] = lambda: 0.0
 
@@ -183,7 +184,7 @@ class Watch:
             elif record["state"] == "cancelled":
                 self.claim(order.cancelled, f"{order.id} is cancelled, and nobody cancelled it")
                 self._records_hold(order, creators[order.id], buckets, whole=False)
-            elif order.fails or ((order.lost or order.replaced) and record["state"] == "failed"):
+            elif order.fails or (record["state"] == "failed" and self._may_fail(order, record)):
                 self._failed(order, record, buckets)
                 self._records_hold(order, creators[order.id], buckets, whole=False)
             else:
@@ -199,8 +200,16 @@ class Watch:
         for stored in queue.dead:
             batch, code = stored.attributes.get("batch_id", ""), stored.attributes.get("error_code")
             is_forged = "batch_chunk" in stored.body and code in {"bad_value", "batch_unknown"}
-            known_to = batch in may_fail or "message-" in batch or is_forged
+            is_ended = code == "worker_crashed" and (self.ends() >= STRIKES or self.is_refused())
+            known_to = batch in may_fail or "message-" in batch or is_forged or is_ended
             self.claim(known_to, f"a dead letter too many: {batch}, {code}: {stored.attributes}")
+
+    def _may_fail(self, order: Order, record: Any) -> bool:
+        """Say whether a batch with nothing wrong about it may have failed: three workers ended before any progress."""
+        is_ended = record.get("error_code") == "worker_crashed" and self.ends() >= STRIKES
+        is_ended |= record.get("error_code") == "worker_crashed" and self.is_refused()  # see docs/simulation.md
+        self.given_up += is_ended
+        return order.lost or order.replaced or is_ended
 
     def _failed(self, order: Order, record: Any, buckets: Buckets) -> None:
         self.claim(record["state"] == "failed", f"{order.id} is {record['state']}, and had to fail")
@@ -208,7 +217,7 @@ class Watch:
         # the manifest archived under its hands. A known weakness; see docs/simulation.md.
         replaced = order.from_event and record.get("error_code") == "manifest_missing"
         self.replaced_reasons += replaced
-        reasons = {order.fails or "chunk_missing"} | (
+        reasons = {order.fails or "chunk_missing", "worker_crashed"} | (
             {"manifest_changed", "manifest_missing"} if order.replaced else set()
         )
         self.claim(
@@ -297,7 +306,7 @@ class Watch:
             return bool(errors == {"worker_crashed": 1})
         if name in order.too_large:
             return bool(errors == {"record_too_large": 1})
-        if errors == {"worker_crashed": 1} and self.kills() >= STRIKES:
+        if errors in ({"worker_crashed": 1}, {"work_lost": 1}) and (self.ends() >= STRIKES or self.is_refused()):
             self.given_up += 1
             return True
         return bool(errors == {"work_lost": 1} and order.lost)

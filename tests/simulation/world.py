@@ -26,7 +26,7 @@ from tests.simulation.s3 import Buckets
 from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Trouble, Wire
-from worker.aws import calls
+from worker.aws import batch_log, calls
 from worker.aws.calls import Patience
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
@@ -114,8 +114,14 @@ class World:
         self.wanted = self.rng.randint(1, 8)
         self.kills_left = self.misfortunes.kills_on_progress
         self.watch.creator_done = self._creator_done
+        self.watch.is_refused = lambda: self.ends() > 0 and self.wire.hits["refused"] > 0
         self.watch.is_undisturbed = lambda: self.wire.hits.keys() <= {"kill by a creator"}
-        self.watch.kills = lambda: sum(count for name, count in self.wire.hits.items() if name.startswith("kill"))
+        self.watch.ends = self.ends
+
+    def ends(self) -> int:
+        """Return how many workers ended or were frozen, so that their leases ran out."""
+        frozen = sum(count for name, count in self.wire.hits.items() if name.startswith("freeze"))
+        return frozen + sum(life.state is State.DEAD for life in self.workers)
 
     def _draw_more(self, *, versioned: bool) -> None:
         """Draw what misfortunes ask for besides, and who is a killer."""
@@ -227,7 +233,7 @@ class World:
             self.buckets.delete_object(None, Bucket=TEMP, Key=key)
         for order in self.orders:
             order.lost = True
-            self.watch.lost.add(order.id)
+            self.watch.lost.add(self.id_of(order))
         self.wire.hits["long absence"] += 1
         self.away.set()
 
@@ -378,12 +384,14 @@ class World:
     async def _lose_files(self, order: Order, chance: random.Random) -> None:
         """Take a batch's files out of the temp bucket as soon as there is one of a kind, as their expiry would."""
         kind = chance.choice(["/chunks/", "/results/", "plan.json", ""])
-        while not (found := [key for key in self.buckets.keys(TEMP, f"processing/{order.id}/") if kind in key]):
+        while not (
+            found := [key for key in self.buckets.keys(TEMP, f"processing/{self.id_of(order)}/") if kind in key]
+        ):
             if self.loop.now >= self.troubled_for:
                 return
             await asyncio.sleep(chance.uniform(0.1, 5))
         order.lost = True
-        self.watch.lost.add(order.id)
+        self.watch.lost.add(self.id_of(order))
         self.wire.hits["files lost"] += 1
         for key in found if kind in {"", "/chunks/"} else [chance.choice(found)]:
             self.wire.note("user", "loses", key)
@@ -521,7 +529,7 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
     """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
     ear, state = Ear(watch), random.getstate()
     modules = [batch, breaker, calls, chunk, creator, creator_loop, suspects, fate, finish, gate, heartbeat, leasing]
-    modules += [receive]
+    modules += [receive, batch_log]
     random.seed(seed)
     collecting = gc.isenabled()
     gc.disable()

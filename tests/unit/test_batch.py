@@ -281,8 +281,14 @@ async def test_a_batch_whose_manifest_was_replaced_before_it_was_planned_does_no
     asked = replace(job(KEY), manifest=replace(job(KEY).manifest, etag=old))
     await shop.ledger.take(batch_id(asked), owner="dead", source_csv="covers.csv", lease_seconds=LEASE)
     shop.lease_runs_out()
-    shop.manifests.objects[KEY] = MANIFEST + b"dan,https://h/d1\n"
-    assert await shop.run(asked) == Succeeded()
+    newer = MANIFEST + b"dan,https://h/d1\n"
+    shop.manifests.objects[KEY] = newer
+    outcome = await shop.run(asked)
+    assert isinstance(outcome, Terminal)
+    assert (outcome.reason, outcome.batch_id) == ("manifest_changed", batch_id(asked))
+    assert await shop.run(asked) == outcome, "its dead letter may not have got away the first time"
+    etag = hashlib.sha256(newer).hexdigest()
+    assert await shop.run(replace(asked, manifest=replace(asked.manifest, etag=etag))) == Succeeded()
     gone, done = shop.ledger.batches.values()
     assert (gone.id, gone.state, gone.error_code) == (batch_id(asked), BatchState.FAILED, "manifest_changed")
     assert done.state is BatchState.COMPLETED

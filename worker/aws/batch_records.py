@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.aws.table import Item, to_item
 from worker.errors import Dependency, JobReason, Unavailable
-from worker.model import Asked, BatchRecord, BatchState
+from worker.model import Asked, BatchRecord, BatchState, Lease
 
 COUNT, ERROR = "n_", "e_"
 """What the names of a batch's counters begin with. They are attributes of their own: DynamoDB adds to no others."""
@@ -27,6 +27,20 @@ def needed(record: BatchRecord | None, batch_id: str, unit: str) -> BatchRecord:
         told = f"{unit} of batch {batch_id} is being taken by another worker"
         raise Unavailable(Dependency.DYNAMODB, JobReason.AWS_UNAVAILABLE, told)
     return record
+
+
+HELD = "lease_owner = :me AND fence = :fence AND #state = :running"
+"""The condition that a lease is still its owner's."""
+
+
+def held_values(lease: Lease) -> dict[str, Any]:
+    """Return the values that `HELD` names."""
+    return {":me": lease.owner, ":fence": lease.fence, ":running": BatchState.RUNNING}
+
+
+def is_held(record: BatchRecord, lease: Lease) -> bool:
+    """Say whether a record fulfils `HELD`."""
+    return (record.owner, record.fence, record.state) == (lease.owner, lease.fence, BatchState.RUNNING)
 
 
 TAKE = (

@@ -13,9 +13,12 @@ from botocore.exceptions import ClientError
 from worker.aws.batch_records import (
     COUNT,
     ERROR,
+    HELD,
     TAKE,
     TAKE_VALUES,
     first_values,
+    held_values,
+    is_held,
     may_be_taken_over,
     needed,
     read_record,
@@ -143,12 +146,19 @@ class Batches(Table):
         )
 
     async def note_written(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
-        """Note how many chunks' files are written. Raises `LeaseLost`."""
-        await self._held(
-            lease,
+        """Note how many chunks' files are written. Raises `LeaseLost`.
+
+        A request that arrives once more, late, lowers nothing: a chunk beyond the number would count as forged.
+        """
+        record, done = await self._update(
+            lease.id,
+            lease.unit,
             "SET chunks_written = :chunks, counts = :counts, updated_at = :stamp, #ttl = :ttl",
-            {":chunks": chunks, ":counts": dict(counts)},
+            condition=f"{HELD} AND (attribute_not_exists(chunks_written) OR chunks_written < :chunks)",
+            values={":chunks": chunks, ":counts": dict(counts)} | held_values(lease),
         )
+        if not done and not (record is not None and is_held(record, lease) and record.chunks_written >= chunks):
+            raise LeaseLost(JobReason.LEASE_LOST, f"{lease.unit} of {lease.id} was taken over, or cancelled")
 
     async def note_sent(self, lease: Lease, *, chunks: int) -> None:
         """Note how many chunks' messages have been sent, which is progress. Raises `LeaseLost`."""
@@ -251,13 +261,11 @@ class Batches(Table):
             lease.unit,
             "SET #state = :done, lease_expires = :zero, updated_at = :stamp, #ttl = :ttl"
             + (", error_code = :code, error_message = :message" if failure else ""),
-            "lease_owner = :me AND fence = :fence AND #state = :running",
+            HELD,
             {
                 ":done": BatchState.COMPLETED,
                 ":zero": 0,
-                ":me": lease.owner,
-                ":fence": lease.fence,
-                ":running": BatchState.RUNNING,
+                **held_values(lease),
                 ":stamp": stamp(now),
                 ":ttl": self.expiry(now),
             }
@@ -291,8 +299,8 @@ class Batches(Table):
             lease.id,
             lease.unit,
             update,
-            condition="lease_owner = :me AND fence = :fence AND #state = :running",
-            values={**values, ":me": lease.owner, ":fence": lease.fence, ":running": BatchState.RUNNING},
+            condition=HELD,
+            values={**values, **held_values(lease)},
         )
         if not done:
             raise LeaseLost(JobReason.LEASE_LOST, f"{lease.unit} of {lease.id} was taken over, or cancelled")

@@ -102,11 +102,14 @@ class BatchWork:
             named = job
             try:
                 job, head = await self._identified(job)
-                await self._close_replaced(named, head)
             except TerminalError as error:
                 return await self._close_unread(named, delivery, error)
             except JobError as error:
                 return outcome_of(error, None)
+            try:
+                await self._close_replaced(named, head)
+            except JobError as error:
+                return outcome_of(error, batch_id(named))
             identifier = batch_id(job)
             with structlog.contextvars.bound_contextvars(batch_id=identifier):
                 try:
@@ -157,7 +160,8 @@ class BatchWork:
     async def _close_replaced(self, named: Job, head: ManifestHead | None) -> None:
         """Close the batch of an upload that a newer one has replaced before it was planned: nobody can plan it now.
 
-        Raises `LeaseHeld` while a worker is at it, which has read it in time.
+        Raises `LeaseHeld` while a worker is at it, which has read it in time, and `TerminalError` once it is closed:
+        its message ends with it, and the newer upload has a message of its own.
         """
         manifest = named.manifest
         if head is None or not isinstance(manifest, S3Manifest) or manifest.version is not None:
@@ -166,13 +170,17 @@ class BatchWork:
             return
         known = await self._ledger.batch(batch_id(named))
         failpoint("batch.replaced_known")
+        told = f"s3://{manifest.bucket}/{manifest.key} was replaced by a newer upload, which is a batch of its own"
+        error = TerminalError(JobReason.MANIFEST_CHANGED, told)
+        if known is not None and known.error_code == error.reason:
+            raise error  # its dead letter may not have got away the first time
         if known is None or known.state is not BatchState.RUNNING or known.chunks_total is not None:
             return
         _, lease = await self._leases.take(known.id, source_csv=known.source_csv, as_of=NEVER)
         failpoint("batch.replaced_taken")
         if lease is not None:
-            told = f"s3://{manifest.bucket}/{manifest.key} was replaced by a newer upload, which is a batch of its own"
-            await self._finisher.fail(lease, TerminalError(JobReason.MANIFEST_CHANGED, told), named.dropped, None)
+            await self._finisher.fail(lease, error, named.dropped, None)
+            raise error
 
     async def _run_identified(
         self, job: Job, head: ManifestHead | None, delivery: Delivery, stop: asyncio.Event
