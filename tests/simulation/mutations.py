@@ -57,8 +57,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "a chunk is counted whoever closes it": (
         "worker/aws/batches.py",
-        r'"lease_owner = :me AND fence = :fence AND #state = :running",\n(\s+)\{',
-        r'"(lease_owner = :me AND fence = :fence) OR attribute_exists(fence) OR #state = :running",\n\1{',
+        r'HELD,\n(\s+\{\n\s+":done": BatchState.COMPLETED,\n\s+":zero": 0,\n\s+\*\*held_values)',
+        r'f"({HELD}) OR attribute_exists(fence)",\n\1',
     ),
     "the messages are noted as sent before they are": (
         "worker/jobs/batch.py",
