@@ -110,10 +110,12 @@ def _save(picture: Image.Image, number: int, folder: Path) -> None:
 
 
 _ENCODERS = {
-    "avif": ("avifenc", "-q", "60", "-s", "6", "-j", "1"),
+    "avif": ("avifenc", "--min", "20", "--max", "30", "-y", "420", "-s", "6", "-j", "1"),
     "heic": ("heif-enc", "-q", "60"),
 }
-"""What makes files that Pillow-SIMD does not write; Debian's packages libavif-bin and libheif-examples have them."""
+"""What makes files that Pillow-SIMD does not write; Debian's packages libavif-bin and libheif-examples have them.
+
+The older avifenc of Debian 12 has no `-q`, and makes 4:4:4 of a PNG where nobody asks for 4:2:0."""
 
 
 def _encode(folder: Path) -> None:

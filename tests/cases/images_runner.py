@@ -58,7 +58,7 @@ def judged(folder: Path, name: str, expected: Mapping[str, Any]) -> Result:
 
 def cell_of(body: bytes, headers: Mapping[str, str]) -> Cell:
     """Make the cell of a response. Raises `ImageError`."""
-    return make_cell(_decoded(body, headers), SPEC)
+    return make_cell(unpacked(body, headers), SPEC)
 
 
 def mean_difference(pixels: bytes, reference: Image.Image) -> float:
@@ -67,7 +67,7 @@ def mean_difference(pixels: bytes, reference: Image.Image) -> float:
     return float(np.abs(np.frombuffer(pixels, np.uint8).reshape(wanted.shape) - wanted).mean())
 
 
-def _decoded(body: bytes, headers: Mapping[str, str]) -> bytes:
+def unpacked(body: bytes, headers: Mapping[str, str]) -> bytes:
     """Undo the content coding, as the worker's download does."""
     codings: dict[str | None, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
     return codings.get(headers.get("Content-Encoding"), bytes)(body)

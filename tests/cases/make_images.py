@@ -17,7 +17,16 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from tests.unit import heifs
-from tests.unit.pictures import encoded, exif_with_orientation, photo, png_16_bit, raw_png, wide_gamut_profile
+from tests.unit.jpegs import jpeg
+from tests.unit.pictures import (
+    encoded,
+    exif_with_orientation,
+    photo,
+    png_16_bit,
+    press_profile,
+    raw_png,
+    wide_gamut_profile,
+)
 from worker.images.icc import grey_profile
 
 FOLDER = Path(__file__).parent / "images"
@@ -205,6 +214,16 @@ def jpeg_cases() -> dict[str, Case]:
         "jpeg-progressive.jpg": Case(progressive, PICTURE),
         "jpeg-restart-markers.jpg": Case(encoded(PICTURE, "JPEG", quality=90, restart_marker_rows=1), PICTURE),
         "jpeg-cmyk-without-profile.jpg": Case(encoded(PICTURE.convert("CMYK"), "JPEG", quality=90), PICTURE),
+        "jpeg-cmyk-profile.jpg": Case(
+            encoded(PICTURE.convert("CMYK"), "JPEG", quality=95, subsampling=0, icc_profile=press_profile()),
+            in_srgb(PICTURE.convert("CMYK"), press_profile()),
+        ),
+        "jpeg-cmyk-profile-cut.jpg": Case(
+            encoded(PICTURE.convert("CMYK"), "JPEG", quality=90, icc_profile=press_profile()[:300]), PICTURE
+        ),
+        "jpeg-rgb.jpg": Case(encoded(PICTURE, "JPEG", quality=90, keep_rgb=True), PICTURE),
+        "jpeg-4-1-1.jpg": Case(jpeg(PICTURE, ((4, 1), (1, 1), (1, 1))), PICTURE),
+        "jpeg-chroma-larger-than-luma.jpg": Case(jpeg(PICTURE, ((1, 1), (2, 2), (2, 2))), PICTURE, most=8.0),
         "jpeg-without-end-marker.jpg": Case(plain[:-2], PICTURE),
         "jpeg-progressive-without-end-marker.jpg": Case(progressive[:-2], PICTURE),
         "jpeg-trailing-bytes.jpg": Case(plain + b"<html>" + bytes(500), PICTURE),
@@ -256,7 +275,8 @@ XMP = (
 
 def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     """Return the picture as littlecms brings it to sRGB."""
-    found = ImageCms.profileToProfile(picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"))
+    srgb = ImageCms.createProfile("sRGB")
+    found = ImageCms.profileToProfile(picture, io.BytesIO(profile), srgb, outputMode="RGB")
     assert found is not None
     return found
 
@@ -298,7 +318,9 @@ def png_cases() -> dict[str, Case]:
         at = file.index(kind) + 4 + len(content)
         return file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
 
-    two_bits = np.asarray(grey) >> 6
+    two_bits, few = np.asarray(grey) >> 6, PICTURE.quantize(32)
+    inside = Image.new("RGB", PICTURE.size, "white")
+    inside.paste(PICTURE.crop((0, 0, 60, 80)), (20, 30))
     return {
         "png.png": Case(plain, PICTURE),
         "png-bad-checksum-of-text.png": Case(broken(b"tEXt", b"Comment\0hello"), PICTURE),
@@ -327,6 +349,14 @@ def png_cases() -> dict[str, Case]:
             with_chunks((b"gAMA", struct.pack(">I", 100_000))),
             PICTURE.point([round(255 * srgb_level(level / 255)) for level in range(256)] * 3),
         ),
+        "png-gamma-of-1-grey.png": Case(
+            _with_chunk(encoded(grey, "PNG"), b"gAMA", struct.pack(">I", 100_000)),
+            grey.point([round(255 * srgb_level(level / 255)) for level in range(256)]),
+        ),
+        "png-gamma-of-1-palette.png": Case(
+            _with_chunk(encoded(few, "PNG"), b"gAMA", struct.pack(">I", 100_000)),
+            few.convert("RGB").point([round(255 * srgb_level(level / 255)) for level in range(256)] * 3),
+        ),
         "png-gamma-beside-srgb.png": Case(
             with_chunks((b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))), PICTURE
         ),
@@ -336,6 +366,15 @@ def png_cases() -> dict[str, Case]:
         "png-grey-2-bit-transparent.png": Case(
             _packed(two_bits, 2, 1), over_white(_keyed(Image.fromarray((two_bits * 85).astype(np.uint8)), 85))
         ),
+        "png-grey-1-bit-transparent.png": Case(
+            _packed(np.asarray(grey) >> 7, 1, 1),
+            over_white(_keyed(Image.fromarray(((np.asarray(grey) >> 7) * 255).astype(np.uint8)), 255)),
+        ),
+        "png-rgb-transparent.png": Case(
+            with_chunks((b"tRNS", struct.pack(">3H", 255, 0, 0))), over_white(_keyed_colour(PICTURE, (255, 0, 0)))
+        ),
+        "png-rgb-16-bit.png": Case(png_16_bit(np.asarray(PICTURE).astype(np.uint16) * 257, 2), PICTURE),
+        "png-interlaced.png": Case(_interlaced(PICTURE), PICTURE),
         "png-grey-4-bit-transparent.png": Case(
             _packed(np.asarray(grey) >> 4, 4, 5),
             over_white(_keyed(Image.fromarray(((np.asarray(grey) >> 4) * 17).astype(np.uint8)), 85)),
@@ -353,6 +392,7 @@ def png_cases() -> dict[str, Case]:
         ),
         "png-animated.png": Case(animated, PICTURE),
         "png-animated-hidden-default-image.png": Case(hidden, PICTURE),
+        "png-animated-hidden-default-image-frame-inside.png": Case(_framed(hidden, (20, 30, 80, 110)), inside),
         "png-without-its-end.png": Case(plain[:-12], PICTURE),
         "png-trailing-bytes.png": Case(plain + b"<html>" + bytes(500), PICTURE),
         "png-cut-below-the-shown-part.png": Case(long[: len(long) * 9 // 10], tall),
@@ -364,6 +404,41 @@ def _keyed(grey: Image.Image, key: int) -> Image.Image:
     turned = grey.convert("RGBA")
     turned.putalpha(grey.point([255 * (level != key) for level in range(256)]))
     return turned
+
+
+def _keyed_colour(picture: Image.Image, key: tuple[int, int, int]) -> Image.Image:
+    turned = picture.convert("RGBA")
+    shown = (np.asarray(picture) != key).any(axis=2)
+    turned.putalpha(Image.fromarray((shown * 255).astype(np.uint8)))
+    return turned
+
+
+def _interlaced(picture: Image.Image) -> bytes:
+    """Return an RGB PNG in seven passes (Adam7); PNG, third edition, 8.1."""
+    samples = np.asarray(picture)
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = b"".join(
+        b"\0" + row.tobytes() for left, top, across, down in passes for row in samples[top::down, left::across]
+    )
+    file = bytearray(raw_png(*picture.size, 8, 2, rows))
+    file[28] = 1
+    file[29:33] = struct.pack(">I", zlib.crc32(bytes(file[12:29])))
+    return bytes(file)
+
+
+def _framed(animation: bytes, box: tuple[int, int, int, int]) -> bytes:
+    """Have the first frame of an animation show the upper left corner of the picture, at a place of its own."""
+    left, top, right, bottom = box
+    rows = b"".join(b"\0" + bytes(row) for row in np.asarray(PICTURE)[: bottom - top, : right - left].reshape(80, -1))
+    control, data = animation.index(b"fcTL"), animation.index(b"fdAT")
+    place = struct.pack(">IIII", right - left, bottom - top, left, top)
+    parts = [(b"fcTL", animation[control + 4 : control + 8] + place + animation[control + 24 : control + 30])]
+    parts.append((b"fdAT", animation[data + 4 : data + 8] + zlib.compress(rows)))
+    made = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    after = data + 8 + int.from_bytes(animation[data - 4 : data])
+    return animation[: control - 4] + made + animation[after:]
 
 
 def _keyed_palette(picture: Image.Image, key: int) -> Image.Image:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.unit.pictures import encoded, exif_with_orientation, photo, raw_png, wide_gamut_profile
+from tests.unit.pictures import encoded, exif_with_orientation, photo, press_profile, raw_png, wide_gamut_profile
 from worker.errors import ImageReason
 
 CELL = "cell"
@@ -135,6 +135,16 @@ def kinds() -> Iterator[tuple[str, Case]]:
     """Rare but honest kinds of image, and sizes at the edge."""
     yield "cmyk jpeg", (encoded(PLAIN.convert("CMYK"), "JPEG"), {CELL})
     yield "ycck jpeg", (ycck(), {CELL})
+    press = press_profile()
+    for name, profile in (
+        ("press", press),
+        ("press, cut", press[: len(press) // 2]),
+        ("press, of noise", press[:400] + bytes(range(256)) * 16),
+        ("press, a table that is none", press.replace(b"mft2", b"mAB ")),
+        ("press, 255 points each way", press.replace(bytes((4, 3, 5, 0)), bytes((4, 3, 255, 0)))),
+        ("press, 16 MB", press.ljust(16_000_000, b"\0")),
+    ):
+        yield f"cmyk jpeg: {name}", (encoded(PLAIN.convert("CMYK"), "JPEG", icc_profile=profile), {CELL})
     yield "progressive jpeg", (encoded(PLAIN, "JPEG", progressive=True), {CELL})
     yield "grey 16-bit png", (raw_png(64, 64, 16, 0, b"\0" * 129 * 64), {CELL})
     yield "colour 16-bit png with alpha", (raw_png(64, 64, 16, 6, b"\0" * 513 * 64), {CELL})

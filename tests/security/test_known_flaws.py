@@ -24,7 +24,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from tests.security import corpus
 from tests.security.attacks import MARK
-from tests.unit.pictures import encoded, exif_with_orientation, photo, wide_gamut_profile, with_alpha
+from tests.unit.pictures import encoded, exif_with_orientation, photo, press_profile, wide_gamut_profile, with_alpha
 from worker import __version__
 from worker.decode import pool
 from worker.decode.pool import DecodePool
@@ -129,11 +129,12 @@ def test_cve_2026_59205_a_colour_transform_is_given_the_mode_that_it_was_made_fo
     monkeypatch.setattr(ImageCms, "profileToProfile", lambda *_, **__: pytest.fail("not used"))
     for picture in (photo(40, 30), with_alpha(photo(40, 30)), photo(40, 30).convert("L"), photo(40, 30).convert("P")):
         make_cell(encoded(picture, "PNG", icc_profile=wide_gamut_profile()), SPEC)
-    make_cell(encoded(photo(40, 30).convert("CMYK"), "JPEG", icc_profile=wide_gamut_profile()), SPEC)
+    for profile in (wide_gamut_profile(), press_profile()):
+        make_cell(encoded(photo(40, 30).convert("CMYK"), "JPEG", icc_profile=profile), SPEC)
     for data in everything():
         with _whatever():
             make_cell(data, SPEC)
-    assert set(seen) == {("RGB", "RGB", "RGB", True)}
+    assert set(seen) == {("RGB", "RGB", "RGB", True), ("CMYK", "CMYK", "RGB", True)}
 
 
 def test_cve_2026_96643_headers_of_exif_are_taken_off_at_once() -> None:

@@ -1,6 +1,7 @@
 """Pictures for the tests: a photograph-like one, and files of every kind that an image may come as."""
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
@@ -85,3 +86,52 @@ def wide_gamut_profile(*, space: bytes = b"RGB ", device: bytes = b"mntr") -> by
     header += struct.pack(">6H4s", 2025, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
     header += struct.pack(">3i", round(0.9642 * 65536), 65536, round(0.8249 * 65536)) + bytes(48)
     return header + table + body
+
+
+def press_profile(*, grid: int = 5, device: bytes = b"prtr") -> bytes:
+    """Return a CMYK profile whose inks are those of a press, duller than the screen's; a table as ICC.1:2022, 10.10."""
+    steps = [step / (grid - 1) for step in range(grid)]
+    table = b"".join(
+        struct.pack(">3H", round(light * 652.8), round((a + 128) * 256), round((b + 128) * 256))
+        for light, a, b in map(_lab_of_inks, itertools.product(steps, repeat=4))
+    )
+    line = struct.pack(">2H", 0, 65535)
+    matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    a_to_b = (
+        b"mft2" + bytes(4) + bytes((4, 3, grid, 0)) + matrix + struct.pack(">HH", 2, 2) + line * 4 + table + line * 3
+    )
+    white = struct.pack(">3i", round(0.9642 * 65536), 65536, round(0.8249 * 65536))
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, b"A2B0": a_to_b}
+    offset, index, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        index += name + struct.pack(">II", offset + len(body), len(content))
+        body += content.ljust(-(-len(content) // 4) * 4, b"\0")
+    header = struct.pack(">I4sI4s4s4s", offset + len(body), b"lcms", 0x02400000, device, b"CMYK", b"Lab ")
+    header += struct.pack(">6H4s", 2025, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + white + bytes(48)
+    return header + index + body
+
+
+_LAB_OF_OVERPRINTS = {
+    (0, 0, 0): (100, 0, 0),
+    (1, 0, 0): (55, -37, -50),
+    (0, 1, 0): (48, 74, -3),
+    (0, 0, 1): (89, -5, 93),
+    (1, 1, 0): (24, 22, -46),
+    (1, 0, 1): (50, -65, 27),
+    (0, 1, 1): (47, 68, 48),
+    (1, 1, 1): (23, 0, 0),
+}
+"""Full cyan, magenta and yellow over each other, on paper, as presses print them."""
+
+
+def _lab_of_inks(inks: tuple[float, ...]) -> tuple[float, float, float]:
+    """Return the colour of so much cyan, magenta, yellow and black: the overprints by the paper that each covers."""
+    *colours, black = inks
+    found = [0.0, 0.0, 0.0]
+    for full, lab in _LAB_OF_OVERPRINTS.items():
+        share = 1.0
+        for ink, is_full in zip(colours, full, strict=True):
+            share *= ink if is_full else 1 - ink
+        found = [total + share * value for total, value in zip(found, lab, strict=True)]
+    light, a, b = (value * (1 - 0.9 * black) for value in found)
+    return light, a, b

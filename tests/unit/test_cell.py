@@ -21,6 +21,7 @@ from tests.unit.pictures import (
     exif_with_orientation,
     photo,
     png_16_bit,
+    press_profile,
     raw_png,
     wide_gamut_profile,
     with_alpha,
@@ -153,6 +154,36 @@ def test_a_cmyk_jpeg_is_not_shown_inverted() -> None:
     assert opened(data).mode == "CMYK"
     assert_looks_like(data, opened(data).convert("RGB"))
     assert_looks_like(data, WIDE, most=40)
+
+
+def test_the_inks_of_a_cmyk_jpeg_are_those_of_its_profile() -> None:
+    data = encoded(WIDE.convert("CMYK"), "JPEG", quality=95, subsampling=0, icc_profile=press_profile())
+    expected = ImageCms.profileToProfile(
+        opened(data), io.BytesIO(press_profile()), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    assert np.abs(np.asarray(expected).astype(int) - np.asarray(WIDE).astype(int)).mean() > 20
+    cell = np.frombuffer(make_cell(data, SPEC).pixels, np.uint8).astype(float)
+    assert np.abs(cell - np.asarray(golden(expected, 40)).astype(float).ravel()).mean() < 2
+    assert_looks_like(data, expected, replace(SPEC, size=WIDE.height), most=3)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        press_profile()[:200],
+        press_profile(device=b"link"),
+        press_profile().replace(b"mft2", b"none"),
+        press_profile().ljust(profiles.MAX_CMYK_PROFILE_BYTES + 1, b"\0"),
+        wide_gamut_profile(space=b"CMYK"),
+    ],
+    ids=["cut", "device link", "without a table", "too large", "without inks"],
+)
+def test_a_cmyk_profile_that_cannot_be_used_changes_nothing_that_is_seen(profile: bytes) -> None:
+    picture = WIDE.convert("CMYK")
+    odd = make_cell(encoded(picture, "JPEG", icc_profile=profile), SPEC)
+    plain = make_cell(encoded(picture, "JPEG"), SPEC)
+    difference = np.frombuffer(odd.pixels, np.uint8).astype(int) - np.frombuffer(plain.pixels, np.uint8).astype(int)
+    assert np.abs(difference).mean() < 1
 
 
 def test_a_grey_jpeg_is_grey() -> None:
@@ -292,10 +323,11 @@ def test_an_srgb_profile_costs_no_transform() -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L"])
-def test_an_rgb_profile_on_a_picture_of_other_colours_is_never_applied(mode: str) -> None:
+def test_a_profile_on_a_picture_of_other_colours_is_never_applied(mode: str) -> None:
     picture = WIDE.convert(mode)
-    odd = encoded(picture, "JPEG", icc_profile=wide_gamut_profile())
-    assert make_cell(odd, SPEC).pixels == make_cell(encoded(picture, "JPEG"), SPEC).pixels
+    for profile in (wide_gamut_profile(), *([press_profile()] if mode == "L" else [])):
+        odd = encoded(picture, "JPEG", icc_profile=profile)
+        assert make_cell(odd, SPEC).pixels == make_cell(encoded(picture, "JPEG"), SPEC).pixels
 
 
 @pytest.mark.parametrize("size", [(50, 5000), (5000, 50), (10, 900)])

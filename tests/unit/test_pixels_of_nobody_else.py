@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.jpegs import PROGRESSION, PROGRESSION_OF_GREY, Sampling, jpeg
-from tests.unit.pictures import encoded, photo, raw_png, with_alpha
+from tests.unit.pictures import encoded, photo, press_profile, raw_png, with_alpha
 
 ROOT = Path(__file__).resolve().parents[2]
+CASES = ROOT / "tests" / "cases"
 SIZES = ((64, 113), (113, 64), (250, 444), (401, 222))
 CELLS = ("7", "16", "25", "40", "90")
 
@@ -45,13 +46,25 @@ def files() -> dict[str, bytes]:
         named = f"{size[0]}x{size[1]}"
         for sampling in samplings():
             words = "-".join(f"{h}x{v}" for h, v in sampling)
+            scans = PROGRESSION if len(sampling) > 1 else PROGRESSION_OF_GREY
             found[f"{named} {words}.jpg"] = jpeg(picture, sampling)
-            if size == SIZES[0]:
-                scans = PROGRESSION if len(sampling) > 1 else PROGRESSION_OF_GREY
-                found[f"{named} {words} progressive.jpg"] = jpeg(picture, sampling, scans=scans)
+            found[f"{named} {words} progressive.jpg"] = jpeg(picture, sampling, scans=scans)
         for mode in ("L", "CMYK"):
             found[f"{named} {mode}.jpg"] = encoded(picture.convert(mode), "JPEG")
+        inks = encoded(picture.convert("CMYK"), "JPEG", icc_profile=press_profile())
+        found[f"{named} CMYK with a profile.jpg"] = inks
         found |= {f"{named} {name}": data for name, data in others(picture).items()}
+    return found | as_met()
+
+
+def as_met() -> dict[str, bytes]:
+    """Return every file of tests/cases, whole and cut: HEIC and AVIF among them, for which there is no encoder here."""
+    found = {}
+    for path in sorted(path for folder in ("images", "reported") for path in (CASES / folder).iterdir()):
+        data = path.read_bytes()
+        found |= {
+            f"{path.parent.name} {share}% {path.name}": data[: len(data) * share // 100] for share in (50, 97, 100)
+        }
     return found
 
 

@@ -7,6 +7,7 @@ from worker.images import geometry, jpeg, jpeg_header, lanczos
 from worker.images.cell_spec import Cell, CellSpec, refuse_missing_rows
 from worker.images.cutting import DRAFT_RESERVE, Cut, cut_for, cut_from_kept, resized
 from worker.images.pillow import exif_orientation, finished, opened, resizable
+from worker.images.profiles import is_cmyk_profile
 
 _END = b"\xff\xd9"
 
@@ -18,14 +19,15 @@ def make_jpeg_cell(data: bytes, image_format: str, spec: CellSpec) -> Cell:
         orientation = exif_orientation(picture.info.get("exif"))
         cut = cut_for(picture.size, orientation, spec.size, scales=True)
         keeps = spec.size <= spec.keep_side
+        profile = picture.info.get("icc_profile")
+        stays_cmyk = picture.mode == "CMYK" and is_cmyk_profile(profile)
         cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
             data = _completed(data, picture.size, cut)
             cell = _cut_by_c(data, picture.size, orientation, spec) if keeps else None
         if cell is None:
-            cell = _cut_by_pillow(data, image_format, orientation, spec)
-        profile = picture.info.get("icc_profile") if picture.mode in ("L", "RGB") else None
-        cell = finished(cell, orientation, profile)
+            cell = _cut_by_pillow(data, image_format, orientation, spec, stays_cmyk=stays_cmyk)
+        cell = finished(cell, orientation, profile if stays_cmyk or picture.mode in ("L", "RGB") else None)
         width, height = geometry.shown_size(picture.size, orientation)
         return Cell(cell.tobytes("raw", "RGB"), width, height, image_format)
 
@@ -70,8 +72,10 @@ def _completed(data: bytes, stored: geometry.Size, cut: Cut) -> bytes:
     return data + _END
 
 
-def _cut_by_pillow(data: bytes, image_format: str, orientation: int, spec: CellSpec) -> Image.Image:
-    """Decode the whole."""
+def _cut_by_pillow(
+    data: bytes, image_format: str, orientation: int, spec: CellSpec, *, stays_cmyk: bool
+) -> Image.Image:
+    """Decode the whole. A picture in CMYK becomes RGB before it is resized, unless it `stays_cmyk` for its profile."""
     with opened(data, image_format, spec) as picture:
         stored, keeps = picture.size, spec.size <= spec.keep_side
         cut = cut_for(stored, orientation, spec.size, scales=True)
@@ -79,7 +83,7 @@ def _cut_by_pillow(data: bytes, image_format: str, orientation: int, spec: CellS
         divisor = cut.divisor if keeps else geometry.draft_scale(stored, kept, DRAFT_RESERVE)
         if divisor > 1:
             picture.draft(None, (stored[0] // divisor, stored[1] // divisor))
-        whole = resizable(picture)
+        whole = picture if stays_cmyk else resizable(picture)
         if keeps:
             return resized(whole, cut.box, spec.size)
         return cut_from_kept(whole, stored, divisor, orientation, (spec.size, spec.keep_side))

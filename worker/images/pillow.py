@@ -119,6 +119,6 @@ def resizable(picture: Image.Image) -> Image.Image:
 
 
 def finished(cell: Image.Image, orientation: int, profile: object) -> Image.Image:
-    """Return a cell (L, RGB or RGBX) as RGB or RGBX, its colours brought to sRGB, upright."""
+    """Return a cell (L, RGB, RGBX or CMYK) as RGB or RGBX, its colours brought to sRGB, upright."""
     cell = profiles.in_srgb(cell, profile)
     return upright(cell if cell.mode == "RGBX" else cell.convert("RGB"), orientation)

@@ -1,12 +1,13 @@
-"""Embedded colour profiles, applied to RGB and to grey pictures.
+"""Embedded colour profiles, applied to RGB, CMYK and grey pictures.
 
-RGB goes through littlecms, in that one combination of modes only: Pillow-SIMD lacks fixes for others. What a grey
-profile does to 256 levels is a table that is made from its curve.
+RGB and CMYK go through littlecms, each to RGB and in no other combination of modes: Pillow-SIMD lacks fixes for others.
+What a grey profile does to 256 levels is a table that is made from its curve.
 """
 
 import itertools
 from functools import lru_cache
 from io import BytesIO
+from typing import TypeGuard
 
 from PIL import Image, ImageChops, ImageCms
 
@@ -14,15 +15,21 @@ from worker.images.icc import grey_curve
 
 MAX_PROFILE_BYTES = 1 << 20
 
+MAX_CMYK_PROFILE_BYTES = 4 << 20
+"""Those of presses hold large tables: 0.5 MB is usual, 1.8 MB not rare."""
+
 TOLERANCE = 2
 """A profile that moves no colour by more than this many levels of 255 is taken for sRGB and left alone."""
 
 
 def in_srgb(picture: Image.Image, profile: object) -> Image.Image:
-    """Return an L, RGB or RGBA picture with its colours brought to sRGB.
+    """Return an L, RGB, RGBA or CMYK picture with its colours brought to sRGB; what was CMYK is RGB.
 
     It is unchanged if the profile is none, broken, sRGB, or one for other pictures.
     """
+    if picture.mode == "CMYK":
+        transform = _cmyk_transform(profile) if is_cmyk_profile(profile) else None
+        return picture.convert("RGB") if transform is None else transform.apply(picture)
     if not isinstance(profile, bytes) or len(profile) > MAX_PROFILE_BYTES:
         return picture
     if picture.mode in ("L", "LA"):
@@ -66,6 +73,26 @@ def is_rgb_profile(profile: bytes) -> bool:
         and profile[16:20] == b"RGB "
         and profile[36:40] == b"acsp"
     )
+
+
+def is_cmyk_profile(profile: object) -> TypeGuard[bytes]:
+    """Tell whether the header is one of a CMYK printer, scanner, monitor or colour space; ICC.1:2022, 7.2."""
+    return (
+        isinstance(profile, bytes)
+        and len(profile) <= MAX_CMYK_PROFILE_BYTES
+        and profile[12:16] in (b"prtr", b"scnr", b"mntr", b"spac")
+        and profile[16:20] == b"CMYK"
+        and profile[36:40] == b"acsp"
+    )
+
+
+@lru_cache(maxsize=2)  # they are large, and those of one source are alike
+def _cmyk_transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    """Return what brings the profile's colours to sRGB, or None where it cannot be read."""
+    try:
+        return ImageCms.buildTransform(BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=16)
