@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     mysql_url: MySqlUrl | None = None
     """Where `export-mysql` reads: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, percent-encoded."""
 
+    mysql_ca: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
+    """Whose certificates MySQL's has to come from: a file, or the certificates themselves (PEM). Unset: the system's."""
+
     # the defaults of a job
     default_rows: Rows = 5
     """Rows of one page, where a job does not say."""

@@ -2,12 +2,15 @@
 
 import gzip
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import pymysql
 import pytest
 
+from tests.unit.certificates import self_signed
+from tests.unit.mysql_server import mysql_server
 from worker.cli import export
 from worker.cli.export import export_mysql
 from worker.errors import TerminalError
@@ -128,3 +131,92 @@ def test_a_folder_is_no_target(serve: Any, tmp_path: Path, capsys: Any) -> None:
     serve()
     assert export_mysql(SETTINGS, "SELECT 1", str(tmp_path)) == 1
     assert "it is no file" in capsys.readouterr().err
+
+
+# --- who may listen -------------------------------------------------------------------------------------------------
+
+ELSEWHERE = "127.1"
+"""It leads to this machine as any host's name leads to a host, and is no address that counts as loopback."""
+
+SECRET = "p4ssw0rd-in-clear"  # noqa: S105 -- of nobody
+
+
+def exported(host: str, port: int, target: Path, authority: str | None = None) -> int:
+    settings = Settings(mysql_url=f"mysql://reader:{SECRET}@{host}:{port}/covers", mysql_ca=authority)
+    return export_mysql(settings, "SELECT 1", str(target))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    now = datetime.now(UTC)
+    return self_signed(tmp_path, ELSEWHERE, now - timedelta(days=1), now + timedelta(days=1))
+
+
+def authority_of(certificate: Path) -> str:
+    """Return the certificate alone, without its key."""
+    return "-----BEGIN CERTIFICATE-----" + certificate.read_text().partition("-----BEGIN CERTIFICATE-----")[2]
+
+
+def test_a_server_without_tls_is_told_nothing_at_all(tmp_path: Path, capsys: Any) -> None:
+    with mysql_server() as server:
+        assert exported(ELSEWHERE, server.port, tmp_path / "out.csv") == 1
+    assert server.plain == b""
+    told = capsys.readouterr().err
+    assert f"MySQL at {ELSEWHERE}" in told
+    assert "TLS" in told
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_learns_neither_name_nor_password(
+    tmp_path: Path, certificate: Path, capsys: Any
+) -> None:
+    with mysql_server(certificate=certificate) as server:
+        assert exported(ELSEWHERE, server.port, tmp_path / "out.csv") == 1
+    assert (b"reader" in server.plain, server.sealed) == (False, b"")
+    assert "MYSQL_CA" in capsys.readouterr().err
+
+
+def test_a_certificate_of_another_host_is_refused(tmp_path: Path, capsys: Any) -> None:
+    now = datetime.now(UTC)
+    other = self_signed(tmp_path, "db.example", now - timedelta(days=1), now + timedelta(days=1))
+    with mysql_server(certificate=other) as server:
+        assert exported(ELSEWHERE, server.port, tmp_path / "out.csv", authority_of(other)) == 1
+    assert server.sealed == b""
+    assert "MYSQL_CA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_with_an_authority_of_ones_own_the_introduction_is_sealed(
+    tmp_path: Path, certificate: Path, capsys: Any, as_file: bool
+) -> None:
+    authority = str(certificate) if as_file else authority_of(certificate)
+    with mysql_server(certificate=certificate) as server:
+        assert exported(ELSEWHERE, server.port, tmp_path / "out.csv", authority) == 1
+    assert b"reader" not in server.plain
+    assert b"reader" in server.sealed
+    assert "Access denied" in capsys.readouterr().err
+
+
+def test_a_server_on_this_machine_needs_no_tls(tmp_path: Path, capsys: Any) -> None:
+    with mysql_server() as server:
+        assert exported("127.0.0.1", server.port, tmp_path / "out.csv") == 1
+    assert b"reader" in server.plain
+    assert SECRET.encode() not in server.plain
+    assert "Access denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", [b"mysql_clear_password", b"dialog"])
+@pytest.mark.parametrize("host", ["127.0.0.1", ELSEWHERE])
+def test_the_password_never_goes_as_it_is_whoever_asks(
+    tmp_path: Path, certificate: Path, capsys: Any, host: str, way: bytes
+) -> None:
+    sealed = certificate if host == ELSEWHERE else None
+    with mysql_server(certificate=sealed, asks_for=way) as server:
+        assert exported(host, server.port, tmp_path / "out.csv", authority_of(certificate)) == 1
+    assert SECRET.encode() not in server.plain + server.sealed
+    assert "clear text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("authority", ["/nowhere/ca.pem", "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----"])
+def test_an_authority_that_cannot_be_read_is_told_by_its_setting(tmp_path: Path, capsys: Any, authority: str) -> None:
+    assert exported(ELSEWHERE, 1, tmp_path / "out.csv", authority) == 1
+    assert "MYSQL_CA: got " in capsys.readouterr().err

@@ -85,6 +85,7 @@ def bootstrap(settings: "Settings") -> Iterator[str]:
         )
         yield f"queue {queue[0]}"
         yield f"table {settings.dynamodb_table_name}: {_make_table(dynamodb, settings.dynamodb_table_name)}"
+        _admit(sqs, queue, settings.input_bucket)
         _notify(s3, settings.input_bucket, queue[1])
         yield f"notifications of {settings.input_bucket}/{PREFIX} to {queue[0].rpartition('/')[2]}"
     finally:
@@ -143,6 +144,21 @@ def _make_table(dynamodb: "DynamoDBClient", name: str) -> str:
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"})
     return "made"
+
+
+def _admit(sqs: "SQSClient", queue: tuple[str, str], bucket: str) -> None:
+    """Let S3 send to the queue for this bucket: S3 looks for the right before it takes the notification."""
+    url, arn = queue
+    statement = {
+        "Sid": "ManifestsOfTheInputBucket",
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
 
 
 def _notify(s3: "S3Client", bucket: str, queue_arn: str) -> None:

@@ -4,14 +4,17 @@ import asyncio
 import csv
 import gzip
 import io
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import pymysql
+from pymysql.constants import CR
 from pymysql.cursors import SSCursor
 
 from worker.aws.clients import open_clients
@@ -22,6 +25,9 @@ from worker.settings import Settings
 
 ROWS_AT_A_TIME = 2_000
 CONNECT_SECONDS = 10
+
+CLEARTEXT = ("mysql_clear_password", "dialog")
+"""MySQL's ways to prove who we are that send the password as it is."""
 
 _Row = tuple[object, ...]
 
@@ -108,9 +114,12 @@ def _write(settings: Settings, query: str, file: BinaryIO, *, zipped: bool) -> i
 def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterator[_Row]]]:
     """Give the names of the query's columns and its rows, which the server holds until they are read."""
     url = urlsplit(str(settings.mysql_url))
+    host = url.hostname or ""
+    # On this machine TLS is taken where the server has it; PyMySQL falls back to none by itself, so elsewhere it may not.
+    tls: Any = {} if _is_loopback(host) else {"ssl": _verifying(settings.mysql_ca)}
     try:
         with pymysql.connect(
-            host=url.hostname,
+            host=host,
             port=url.port or 3306,
             user=unquote(url.username or ""),
             password=unquote(url.password or "").encode(),  # PyMySQL would make Latin-1 of a text
@@ -118,6 +127,8 @@ def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterato
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
             cursorclass=SSCursor,
+            auth_plugin_map=dict.fromkeys(CLEARTEXT, _Refused),
+            **tls,
         ) as connection:
             cursor = connection.cursor()
             try:
@@ -129,9 +140,57 @@ def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterato
             finally:
                 _abandon(cursor)
     except pymysql.MySQLError as error:
-        raise ExportError(f"MySQL at {url.hostname}: {error.args[-1]}") from error
+        raise ExportError(f"MySQL at {host}: {error.args[-1]}{_advice(error)}") from error
     except RuntimeError as error:  # an authentication that needs TLS or a library that is not there
-        raise ExportError(f"MySQL at {url.hostname}: {error}") from error
+        raise ExportError(f"MySQL at {host}: {error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether nobody is between us and a host: what goes there does not leave this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _verifying(authority: str | None) -> ssl.SSLContext:
+    """Return a context that takes only a certificate of the host's own name, from `authority` or the system's.
+
+    `authority` is a file of certificates, or the certificates themselves (PEM). Raises `ExportError`.
+    """
+    text = authority if authority and authority.lstrip().startswith("-----BEGIN") else None
+    try:
+        context = ssl.create_default_context(cafile=None if text else authority, cadata=text)
+    except OSError as error:  # an SSLError as well
+        raise ExportError(f"MYSQL_CA: got {_shortened(authority)}, which holds no certificates: {error}") from error
+    # Python 3.13's strictness refuses certificates that lack extensions; MySQL's own authorities lack them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _shortened(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= 80 else text[:77] + "...")
+
+
+class _Refused:
+    """In place of a way to prove who we are that gives the password itself away, whatever carries it."""
+
+    def __init__(self, connection: object) -> None: ...
+
+    def authenticate(self, packet: object) -> NoReturn:
+        raise pymysql.OperationalError(
+            CR.CR_AUTH_PLUGIN_ERR,
+            "the server asks for the password in clear text, and does not get it; give the account "
+            "caching_sha2_password or mysql_native_password",
+        )
+
+
+def _advice(error: pymysql.MySQLError) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "; MYSQL_CA names the authority whose certificates count (a file, or PEM), MYSQL_URL the host as they do"
+    return "; passwords and rows go over TLS alone: switch it on there" if "SSL is required" in str(error) else ""
 
 
 def _abandon(cursor: Any) -> None:
