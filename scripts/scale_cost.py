@@ -11,7 +11,7 @@ PRICES: dict[str, float] = {
 }
 MILLION = 1_000_000
 GIB = 1 << 30
-ALARM_METRICS = 40
+ALARM_METRICS = 41
 """Metrics that alarms look at, those of target tracking's own two alarms included: each is billed."""
 
 
@@ -45,7 +45,7 @@ class Counts:
     record_days: int = 30
     cpu: float = 1.0
     memory_gib: float = 2.0
-    own_metrics: int = 11
+    own_metrics: int = 12
     insights_metrics: int = 29
 
 

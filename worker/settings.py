@@ -26,6 +26,7 @@ from worker.model import (
 )
 
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+KmsKey = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
 HostPattern = Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$")]
 
 
@@ -56,6 +57,10 @@ class Settings(BaseSettings):
     """Collages, summaries, reports and results."""
     temp_bucket: Bucket = "tiktok-image-temp"
     """What may be thrown away."""
+    expected_bucket_owner: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
+    """The account (12 digits) that the three buckets have to belong to: S3 refuses where they are another's."""
+    s3_kms_key: KmsKey | None = None
+    """ARN of the KMS key that objects are encrypted with, as their buckets are. Empty: S3's own (AES256)."""
     allowed_input_buckets: Annotated[tuple[Bucket, ...], NoDecode] = ()
     """Buckets that a job may name besides the input bucket, with commas."""
     sqs_queue_url: Url | None = None
@@ -75,7 +80,7 @@ class Settings(BaseSettings):
     """Where `export-mysql` reads: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, percent-encoded."""
 
     mysql_ca: Annotated[str, Field(min_length=1, max_length=65_536)] | None = None
-    """Whose certificates MySQL's has to come from: a file, or the certificates themselves (PEM). Unset: the system's."""
+    """Whose certificates MySQL's has to come from: a file, or the certificates as PEM. Empty: the system's."""
 
     # the defaults of a job
     default_rows: Rows = 5

@@ -1,5 +1,5 @@
 resource "aws_s3_bucket" "input" {
-  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256), as the worker's contract says; see keys.tf
+  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256) unless bucket_encryption says otherwise; see keys.tf
   #checkov:skip=CKV_AWS_144:manifests are exports of a database that its owners keep; a second region would double them
   #checkov:skip=CKV_AWS_18:access logs are written where access_log_bucket is set; by default they would cost as much as the requests
   bucket        = local.names.input
@@ -11,7 +11,7 @@ resource "aws_s3_bucket" "input" {
 }
 
 resource "aws_s3_bucket" "output" {
-  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256), as the worker's contract says; see keys.tf
+  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256) unless bucket_encryption says otherwise; see keys.tf
   #checkov:skip=CKV_AWS_144:a collage can be made again from its manifest; replication would double the storage bill
   #checkov:skip=CKV_AWS_18:access logs are written where access_log_bucket is set; by default they would cost as much as the requests
   #checkov:skip=CKV2_AWS_62:nothing waits for collages; whoever does can subscribe to the bucket's EventBridge events
@@ -24,7 +24,7 @@ resource "aws_s3_bucket" "output" {
 }
 
 resource "aws_s3_bucket" "temp" {
-  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256), as the worker's contract says; see keys.tf
+  #checkov:skip=CKV_AWS_145:encrypted with SSE-S3 (AES256) unless bucket_encryption says otherwise; see keys.tf
   #checkov:skip=CKV_AWS_144:everything here is scratch that a worker can write again
   #checkov:skip=CKV_AWS_18:scratch space that only the worker's role may touch
   #checkov:skip=CKV_AWS_21:versions of scratch files would outlive the seven days they are kept
@@ -43,6 +43,8 @@ locals {
     output = aws_s3_bucket.output
     temp   = aws_s3_bucket.temp
   }
+
+  bucket_key_arn = var.bucket_encryption == "aws:kms" ? aws_kms_key.main.arn : null
 }
 
 # The input bucket's versions are what a batch is named after, and let a newer upload survive the archiving of an older
@@ -64,8 +66,12 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "all" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.bucket_encryption
+      kms_master_key_id = local.bucket_key_arn
     }
+
+    # S3 then asks KMS once for many objects, and not once for each of millions.
+    bucket_key_enabled = local.bucket_key_arn != null
   }
 }
 

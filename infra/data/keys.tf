@@ -1,6 +1,6 @@
 # One key for the table, the registry, the logs and the alarm topic: $1 a month. Buckets and queues are encrypted by
-# S3 and SQS themselves (SSE-S3, SSE-SQS): the worker asks for AES256 by contract, and a key request for each of the
-# millions of objects would cost more than it protects.
+# S3 and SQS themselves (SSE-S3, SSE-SQS). With bucket_encryption = "aws:kms" this key is the buckets' as well: whoever
+# reads a collage then needs a right to it, too.
 resource "aws_kms_key" "main" {
   description             = "Collage worker, ${var.environment}: table, image registry, logs and alarms"
   enable_key_rotation     = true

@@ -20,15 +20,16 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
 
-  commands_environment = {
-    AWS_REGION          = var.region
-    INPUT_BUCKET        = aws_s3_bucket.input.bucket
-    OUTPUT_BUCKET       = aws_s3_bucket.output.bucket
-    TEMP_BUCKET         = aws_s3_bucket.temp.bucket
-    SQS_QUEUE_URL       = aws_sqs_queue.jobs.url
-    SQS_DLQ_URL         = aws_sqs_queue.dead_letters.url
-    DYNAMODB_TABLE_NAME = aws_dynamodb_table.state.name
-  }
+  commands_environment = merge({
+    AWS_REGION            = var.region
+    INPUT_BUCKET          = aws_s3_bucket.input.bucket
+    OUTPUT_BUCKET         = aws_s3_bucket.output.bucket
+    TEMP_BUCKET           = aws_s3_bucket.temp.bucket
+    EXPECTED_BUCKET_OWNER = local.account
+    SQS_QUEUE_URL         = aws_sqs_queue.jobs.url
+    SQS_DLQ_URL           = aws_sqs_queue.dead_letters.url
+    DYNAMODB_TABLE_NAME   = aws_dynamodb_table.state.name
+  }, local.bucket_key_arn == null ? {} : { S3_KMS_KEY = local.bucket_key_arn })
 
   tags = merge({
     application = "collage-worker"

@@ -17,6 +17,7 @@ output "for_service" {
     repository_url = aws_ecr_repository.worker.repository_url
     repository_arn = aws_ecr_repository.worker.arn
     key_arn        = aws_kms_key.main.arn
+    bucket_key_arn = local.bucket_key_arn
   }
 
   precondition {

@@ -25,6 +25,17 @@ variable "buckets" {
   }
 }
 
+variable "bucket_encryption" {
+  description = "How the buckets and the worker encrypt objects: AES256 (S3's own key) or aws:kms (the deployment's key, with bucket keys). With aws:kms other accounts and people need kms:Decrypt on the key to read collages, and whoever drops manifests kms:GenerateDataKey."
+  type        = string
+  default     = "AES256"
+
+  validation {
+    condition     = contains(["AES256", "aws:kms"], var.bucket_encryption)
+    error_message = "bucket_encryption must be AES256 or aws:kms."
+  }
+}
+
 variable "old_version_days" {
   description = "Days that overwritten or deleted objects of the input and output buckets can still be brought back."
   type        = number

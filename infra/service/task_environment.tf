@@ -21,17 +21,21 @@ locals {
     SQS_DLQ_URL         = var.data_half.dlq_url
     DYNAMODB_TABLE_NAME = var.data_half.table_name
     AWS_REGION          = local.region
-    METRICS_NAMESPACE   = local.metrics_namespace
-    SERVICE_NAME        = local.name
-    STOP_GRACE_SECONDS  = "100" # of the 120 that ECS gives
-    LOG_FORMAT          = "json"
-    REQUIRE_SANDBOX     = "true" # Fargate has seccomp; a worker without it does not start
-    HEALTH_PORT         = "8080"
-    TMPDIR              = "/tmp"
-    ALLOWED_PORTS       = join(",", sort([for port in var.egress_ports : tostring(port)])) # what the security group lets out
+    # S3 refuses where a bucket of this name is another account's.
+    EXPECTED_BUCKET_OWNER = local.account
+    METRICS_NAMESPACE     = local.metrics_namespace
+    SERVICE_NAME          = local.name
+    STOP_GRACE_SECONDS    = "100" # of the 120 that ECS gives
+    LOG_FORMAT            = "json"
+    REQUIRE_SANDBOX       = "true" # Fargate has seccomp; a worker without it does not start
+    HEALTH_PORT           = "8080"
+    TMPDIR                = "/tmp"
+    ALLOWED_PORTS         = join(",", sort([for port in var.egress_ports : tostring(port)])) # what the security group lets out
     # A deployment's smoke batch reads its covers from the temp bucket, whatever hosts are allowed besides.
     }, lookup(var.settings, "ALLOWED_IMAGE_HOSTS", "") == "" ? {} : {
     ALLOWED_IMAGE_HOSTS = "${var.settings["ALLOWED_IMAGE_HOSTS"]},${var.data_half.temp_bucket}.s3.${local.region}.${local.dns_suffix}"
+    }, var.data_half.bucket_key_arn == null ? {} : {
+    S3_KMS_KEY = var.data_half.bucket_key_arn
     # As soon as one bucket is named here, the worker takes no other for granted.
     }, length(var.allowed_input_buckets) == 0 ? {} : {
     ALLOWED_INPUT_BUCKETS = join(",", concat([var.data_half.input_bucket], sort(var.allowed_input_buckets)))

@@ -10,7 +10,20 @@ locals {
     [for name in sort(var.allowed_input_buckets) : "arn:${local.partition}:s3:::${name}"],
   )
 
-  task_statements = concat(local.storage_statements, local.state_statements, var.execute_command ? local.shell_statements : [])
+  task_statements = concat(
+    local.storage_statements, local.state_statements,
+    var.data_half.bucket_key_arn == null ? [] : local.bucket_key_statements,
+    var.execute_command ? local.shell_statements : [],
+  )
+
+  # S3 asks for the key in the name of whoever reads or writes an object; parts of an upload are decrypted as well.
+  bucket_key_statements = [{
+    Sid       = "KeyOfTheBuckets"
+    Effect    = "Allow"
+    Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource  = var.data_half.bucket_key_arn
+    Condition = { StringEquals = { "kms:ViaService" = local.via["s3"] } }
+  }]
 
   # ECS Exec: the agent in the task speaks to Systems Manager, which knows no resources for it.
   shell_statements = [{
@@ -19,6 +32,9 @@ locals {
     Action   = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
     Resource = "*"
   }]
+
+  # How KMS names the service that asks; in China it is not said everywhere whether with .cn, so both count there.
+  via = { for name in ["dynamodb", "s3"] : name => distinct(["${name}.${local.region}.amazonaws.com", "${name}.${local.region}.${local.dns_suffix}"]) }
 
   storage_statements = [
     {
@@ -85,12 +101,19 @@ locals {
       Resource = var.data_half.table_arn
     },
     {
+      # The records of a batch, where a chunk's result has expired.
+      Sid      = "FindRecordsOfABatch"
+      Effect   = "Allow"
+      Action   = "dynamodb:Query"
+      Resource = "${var.data_half.table_arn}/index/batch-id-index"
+    },
+    {
       # DynamoDB uses the table's key in the name of whoever reads or writes the table.
       Sid       = "KeyOfTheTable"
       Effect    = "Allow"
       Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
       Resource  = var.data_half.key_arn
-      Condition = { StringEquals = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com" } }
+      Condition = { StringEquals = { "kms:ViaService" = local.via["dynamodb"] } }
     },
     {
       # A task asks the ECS agent for it, which acts with the task's role.

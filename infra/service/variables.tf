@@ -17,6 +17,7 @@ variable "data_half" {
     repository_url = string
     repository_arn = string
     key_arn        = string
+    bucket_key_arn = optional(string) # null where S3's own key encrypts
   })
 
   validation {

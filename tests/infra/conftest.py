@@ -3,12 +3,22 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.infra.emulator import NAMES, TERRAFORM_NAMES, client, moto
 from tests.infra.terraform import Half, Rendered, applied_half, rendered
+
+PATIENCE = 1_200
+"""Seconds for one of these tests, with what it applies first: two minutes on a quiet machine, more on a busy one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ class Half:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=600,
         )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,9 @@ def half(deployed: tuple[Half, str], monkeypatch: pytest.MonkeyPatch) -> deploy_
         monkeypatch.setenv(name, value)
     working = there.folder / ".terraform"
     if not (working / "staging").exists():
-        (working / "staging").mkdir()
-        for path in [path for path in working.iterdir() if path.name != "staging"]:
-            path.rename(working / "staging" / path.name)
+        # A copy: other tests go on with what Terraform keeps in its usual place.
+        shutil.copytree(working, there.folder / "staging.copied", symlinks=True)
+        (there.folder / "staging.copied").rename(working / "staging")
     return deploy_terraform.Half("data", "staging", variables_text=f'queue_name = "{NEW_NAME}"\n')
 
 

@@ -17,9 +17,11 @@ NOT_IN_AWS = {
     "AWS_ENDPOINT_URL",
     "ALLOW_PRIVATE_ADDRESSES",
     "MYSQL_URL",
+    "MYSQL_CA",
     "FAILPOINTS",
 }
 ALSO_SET = {"TMPDIR"}
+SET_WHERE_ASKED_FOR = {"ALLOWED_INPUT_BUCKETS", "S3_KMS_KEY"}
 
 
 def container(service: Rendered) -> Any:
@@ -37,7 +39,7 @@ def free_settings() -> set[str]:
 
 def test_every_setting_of_the_worker_is_set_here_or_may_be_set(service: Rendered) -> None:
     known = {name.upper() for name in Settings.model_fields}
-    settled = free_settings() | set(environment(service)) | NOT_IN_AWS | {"ALLOWED_INPUT_BUCKETS"}
+    settled = free_settings() | set(environment(service)) | NOT_IN_AWS | SET_WHERE_ASKED_FOR
     assert known - settled == set(), "task_environment.tf does not know these settings"
     assert settled - known - ALSO_SET == set(), "the worker does not know these settings"
     assert free_settings() & set(environment(service)) == {"LOG_LEVEL"} & set(environment(service))

@@ -1,10 +1,15 @@
 """`worker.aws.s3` and what `worker.aws.stores` makes of it, against an emulator."""
 
 import asyncio
+import base64
 import io
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.request import urlopen
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 
 from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty, xml_error
 from tests.integration.pictures import token
@@ -509,3 +514,158 @@ async def test_keys_are_listed_page_by_page_in_their_order(s3: S3, shared_place:
     await asyncio.gather(*[s3.put(bucket, name, b"", "text/plain") for name in reversed(names)])
     assert [found async for found in s3.keys(bucket, prefix)] == names
     assert [found async for found in s3.keys(bucket, prefix + "no")] == []
+
+
+# --- whose buckets, whose keys, whose money -------------------------------------------------------------------------
+
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+OWNER = "000000000000"
+"""Whose account the emulators make buckets in."""
+
+
+@pytest.fixture
+def sent(clients: Clients) -> Iterator[list[AWSPreparedRequest]]:
+    """Every request to S3, as it goes out."""
+    found: list[AWSPreparedRequest] = []
+
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        found.append(request)
+
+    clients.s3.meta.events.register("before-send.s3", note)
+    yield found
+    clients.s3.meta.events.unregister("before-send.s3", note)
+
+
+def told(request: AWSPreparedRequest, name: str) -> str | None:
+    """Return what a request says in a header."""
+    value = request.headers.get(name)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+async def test_parts_name_their_checksum_and_their_completion_gives_each(
+    small_parts: None, s3: S3, shared_place: Place, key: str, sent: list[AWSPreparedRequest]
+) -> None:
+    assert await s3.put_new(shared_place.output, key, BIG, headers=HEADERS)
+    begun, *parts, completed = sent
+    assert told(begun, "x-amz-checksum-algorithm") == "CRC32"
+    checksums = [told(part, "x-amz-checksum-crc32") for part in parts]
+    pieces = [BIG[start : start + PART] for start in range(0, len(BIG), PART)]
+    assert checksums == [base64.b64encode(zlib.crc32(piece).to_bytes(4)).decode() for piece in pieces]
+    assert [told(part, "x-amz-trailer") for part in parts] == [None] * len(pieces)
+    body = str(completed.body)
+    assert [checksum for checksum in checksums if f"<ChecksumCRC32>{checksum}</ChecksumCRC32>" in body] == checksums
+
+
+async def test_objects_are_encrypted_with_the_key_that_the_settings_name(
+    clients: Clients, shared_place: Place, key: str, sent: list[AWSPreparedRequest]
+) -> None:
+    place = shared_place
+    s3 = S3(clients.s3, kms_key=KMS_KEY)
+    plain = {name: value for name, value in HEADERS.items() if name != "ServerSideEncryption"}
+    await s3.put(place.output, f"{key}.json", b"{}", "application/json")
+    await s3.put_new(place.output, f"{key}.jpg", b"a page", headers=plain)
+    place.put(key, "rows")
+    await s3.move(place.input, key, await head_of(s3, place.input, key), f"archived/{key}", metadata=BATCH)
+    writes = [request for request in sent if request.method == "PUT"]
+    assert len(writes) == 3
+    for request in writes:
+        assert told(request, "x-amz-server-side-encryption") == "aws:kms"
+        assert told(request, "x-amz-server-side-encryption-aws-kms-key-id") == KMS_KEY
+        assert told(request, "x-amz-server-side-encryption-bucket-key-enabled") == "true"
+    found = place.head(f"{key}.jpg")
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", KMS_KEY)
+
+
+async def test_our_own_buckets_have_to_be_their_owners_and_those_of_jobs_need_not(
+    clients: Clients, shared_place: Place, versioned: str, key: str, sent: list[AWSPreparedRequest]
+) -> None:
+    place = shared_place
+    s3 = S3(clients.s3, settings=place.settings.own_buckets, owner=OWNER)
+    await s3.probe([place.output])
+    await s3.put(place.output, f"{key}.json", b"{}", "application/json")
+    await s3.get(place.output, f"{key}.json")
+    await s3.put_new(place.output, f"{key}.jpg", b"a page", headers=HEADERS)
+    place.put(key, "rows")
+    await s3.move(place.input, key, await head_of(s3, place.input, key), f"archived/{key}", metadata=BATCH)
+    assert {told(request, "x-amz-expected-bucket-owner") for request in sent} == {OWNER}
+    (copy,) = [request for request in sent if told(request, "x-amz-copy-source")]
+    assert told(copy, "x-amz-source-expected-bucket-owner") == OWNER
+    sent.clear()
+    place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"rows")
+    await downloaded(s3, versioned, key, await head_of(s3, versioned, key))
+    assert {told(request, "x-amz-expected-bucket-owner") for request in sent} == {None}
+
+
+async def test_a_link_names_no_owner_or_nobody_could_follow_it(clients: Clients, shared_place: Place) -> None:
+    s3 = S3(clients.s3, settings=shared_place.settings.own_buckets, owner=OWNER)
+    shared_place.aws.s3.put_object(Bucket=shared_place.output, Key="linked", Body=b"a page")
+    link = await s3.presigned(shared_place.output, "linked", 60)
+    assert await asyncio.to_thread(lambda: urlopen(link).read()) == b"a page"
+
+
+async def test_whoever_reads_a_jobs_bucket_pays_for_it_where_its_owner_says_so(
+    clients: Clients, shared_place: Place, versioned: str, key: str, sent: list[AWSPreparedRequest]
+) -> None:
+    s3 = S3(clients.s3, settings=shared_place.settings.own_buckets)
+    shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"rows")
+    assert await downloaded(s3, versioned, key, await head_of(s3, versioned, key)) == b"rows"
+    assert {told(request, "x-amz-request-payer") for request in sent} == {"requester"}
+    sent.clear()
+    shared_place.put(key, "rows")
+    await downloaded(s3, shared_place.input, key, await head_of(s3, shared_place.input, key))
+    assert {told(request, "x-amz-request-payer") for request in sent} == {None}
+
+
+@pytest.fixture(scope="module")
+def locked(shared_place: Place) -> str:
+    """A bucket that keeps every version for a day, whoever asks for its end (Object Lock)."""
+    name = f"it-{token()}-locked"
+    shared_place.aws.s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    retention = {"Mode": "COMPLIANCE", "Days": 1}
+    shared_place.aws.s3.put_object_lock_configuration(
+        Bucket=name,
+        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},  # type: ignore[typeddict-item]
+    )
+    return name
+
+
+async def test_collages_and_documents_go_into_a_bucket_that_keeps_all(
+    small_parts: None, s3: S3, shared_place: Place, locked: str, key: str
+) -> None:
+    assert await s3.put_new(locked, f"{key}.jpg", b"a page", headers=HEADERS)
+    assert not await s3.put_new(locked, f"{key}.jpg", b"another page", headers=HEADERS)
+    assert await s3.put_new(locked, f"{key}-big.jpg", BIG, headers=HEADERS)
+    for _ in range(2):
+        await s3.put(locked, f"{key}.json", b"{}", "application/json")
+    assert shared_place.read(f"{key}.jpg", locked) == b"a page"
+
+
+def kept(place: Place, key: str) -> str:
+    """Put an object into a bucket of its own, whose first version S3 keeps for a day; returns the bucket."""
+    name = f"it-{token()}-kept"
+    place.aws.s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    version = place.aws.s3.put_object(Bucket=name, Key=key, Body=b"rows")["VersionId"]
+    until = datetime.now(UTC) + timedelta(days=1)
+    place.aws.s3.put_object_retention(
+        Bucket=name, Key=key, VersionId=version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until}
+    )
+    return name
+
+
+async def test_a_manifest_that_its_bucket_keeps_is_archived_and_hidden(s3: S3, shared_place: Place, key: str) -> None:
+    locked = kept(shared_place, key)
+    old = versions(shared_place, locked, key)
+    head = await head_of(s3, locked, key)
+    for _ in range(2):  # the second time there is nothing to do
+        await s3.move(locked, key, head, f"archived/{key}", metadata=BATCH)
+        assert shared_place.read(f"archived/{key}", locked) == b"rows"
+        assert await s3.head(locked, key) is None
+    assert versions(shared_place, locked, key) == old
+
+
+async def test_a_newer_upload_over_one_that_is_kept_stays_where_it_is(s3: S3, shared_place: Place, key: str) -> None:
+    locked = kept(shared_place, key)
+    head = await head_of(s3, locked, key)
+    shared_place.aws.s3.put_object(Bucket=locked, Key=key, Body=b"newer rows")
+    await s3.move(locked, key, head, f"archived/{key}", metadata=BATCH)
+    assert shared_place.read(key, locked) == b"newer rows"

@@ -1,15 +1,23 @@
 """The AWS clients as they are set up; what they do is tested against an emulator."""
 
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from aiohttp import ThreadedResolver
+from aiobotocore.utils import AioContainerMetadataFetcher
+from aiohttp import ThreadedResolver, web
+from aiohttp.test_utils import TestServer
 from botocore.awsrequest import AWSPreparedRequest
 
+from worker.aws import clients as clients_module
 from worker.aws.clients import SENT_AT_ONCE, open_clients
 from worker.aws.s3 import S3
+from worker.errors import JobReason, SettingsError, Unavailable
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +62,77 @@ async def test_s3_is_not_asked_before_a_body_whether_it_may_be_sent() -> None:
     assert "Expect" not in call["headers"]
 
 
+# --- the endpoint that gives a task its credentials -----------------------------------------------------------------
+
+
+class CredentialsEndpoint:
+    """It fails as often as it is told to, then gives credentials."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.asked = 0
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.asked <= self.failures:
+            return web.Response(status=500, text="the agent is still busy")
+        expiry = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        given = {"AccessKeyId": "ASIATASK", "SecretAccessKey": "s", "Token": "t", "Expiration": expiry}
+        return web.json_response(given)
+
+
+@asynccontextmanager
+async def credentials_endpoint(failures: int) -> AsyncIterator[CredentialsEndpoint]:
+    endpoint = CredentialsEndpoint(failures)
+    app = web.Application()
+    app.router.add_get("/task", endpoint.answer)
+    async with TestServer(app) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("AWS_ACCESS_KEY_ID")
+            patch.delenv("AWS_SECRET_ACCESS_KEY")
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+            patch.setenv("AWS_CONFIG_FILE", "/nowhere")
+            patch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", str(server.make_url("/task")))
+            patch.setattr(AioContainerMetadataFetcher, "SLEEP_TIME", 0)
+            yield endpoint
+
+
+async def test_an_endpoint_for_credentials_that_fails_at_first_is_asked_again() -> None:
+    async with (
+        credentials_endpoint(failures=4) as endpoint,
+        open_clients(region="eu-central-1", endpoint_url=None) as aws,
+    ):
+        link = await S3(aws.s3).presigned("a-bucket", "k", 60)
+    assert "ASIATASK" in link
+    assert endpoint.asked == 5, "the SDK asks three times, and we once more"
+
+
+async def test_an_endpoint_for_credentials_that_never_answers_is_no_fault_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients_module, "CREDENTIALS_PATIENCE", 0.0)
+    async with credentials_endpoint(failures=1_000):
+        with pytest.raises(Unavailable, match="credentials") as failure:
+            async with open_clients(region="eu-central-1", endpoint_url=None):
+                pytest.fail("there are no credentials")
+    assert failure.value.reason is JobReason.AWS_CREDENTIALS
+
+
+async def test_a_profile_whose_program_gives_no_credentials_is_a_fault_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    (tmp_path / "config").write_text("[default]\ncredential_process = false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(SettingsError, match="custom-process"):
+        async with open_clients(region="eu-central-1", endpoint_url=None):
+            pytest.fail("there are no credentials")
+
+
+# --- bodies ---------------------------------------------------------------------------------------------------------
+
+
 class SentError(Exception):
     """In place of sending."""
 
@@ -86,6 +165,7 @@ async def test_a_body_is_sent_in_one_piece_behind_its_checksum(
     assert (request.body.read() if len(body) > SENT_AT_ONCE else request.body or b"") == body
     assert headers["content-length"] == str(len(body))
     assert headers["x-amz-checksum-crc32"] == checksum
+    assert headers["x-amz-sdk-checksum-algorithm"] == b"CRC32"
     assert headers["x-amz-content-sha256"] == b"UNSIGNED-PAYLOAD"
     assert b"x-amz-checksum-crc32;" in headers["authorization"]
     assert not {"content-encoding", "transfer-encoding", "x-amz-trailer", "expect"} & set(headers)

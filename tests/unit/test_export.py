@@ -138,7 +138,7 @@ def test_a_folder_is_no_target(serve: Any, tmp_path: Path, capsys: Any) -> None:
 ELSEWHERE = "127.1"
 """It leads to this machine as any host's name leads to a host, and is no address that counts as loopback."""
 
-SECRET = "p4ssw0rd-in-clear"  # noqa: S105 -- of nobody
+SECRET = "p4ssw0rd-in-clear"
 
 
 def exported(host: str, port: int, target: Path, authority: str | None = None) -> int:

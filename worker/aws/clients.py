@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
+from aiobotocore.utils import AioContainerMetadataFetcher
 from aiohttp import ThreadedResolver
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 from botocore.handlers import add_expect_header, convert_body_to_file_like_object
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from worker import __version__
+from worker.aws.calls import translated
 from worker.aws.signing import sign_quickly
-from worker.errors import SettingsError
+from worker.errors import Dependency, SettingsError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -28,6 +31,13 @@ CONNECTIONS = 32
 
 SENT_AT_ONCE = 1 << 20
 """Bytes of a body that aiohttp takes as they are; of more it warns, and has a file sent in pieces."""
+
+
+CREDENTIALS_PATIENCE = 40.0
+"""Seconds for which the task's credentials are asked for again at start. The image's health check waits as long."""
+
+CREDENTIALS_TIMEOUT = 10
+"""Seconds for one answer of the endpoint that gives a task its credentials; the SDK would wait for 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,8 @@ async def open_clients(
 ) -> AsyncIterator[Clients]:
     """Open the clients; the SDK finds credentials as everywhere.
 
-    Raises `SettingsError` where the SDK's own configuration cannot be used: its files, a profile, the region.
+    Raises `SettingsError` where the SDK's own configuration cannot be used: its files, a profile, the region; and
+    `Unavailable` where the endpoint that gives a task its credentials does not answer.
     """
     config = client_config(connections)
     options: dict[str, Any] = {"region_name": region, "endpoint_url": endpoint_url, "config": config}
@@ -76,6 +87,7 @@ async def open_clients(
     async with AsyncExitStack() as stack:
         try:
             session = get_session()
+            await _find_credentials(session)
             clients = Clients(
                 await stack.enter_async_context(session.create_client("s3", **for_s3)),
                 await stack.enter_async_context(session.create_client("sqs", **options)),
@@ -93,10 +105,38 @@ async def open_clients(
         yield clients
 
 
+async def _find_credentials(session: AioSession) -> None:
+    """Have the session find its credentials. A task's endpoint for them may be slow, or fail, when the task starts."""
+    AioContainerMetadataFetcher.TIMEOUT_SECONDS = CREDENTIALS_TIMEOUT
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_the_tasks_endpoint),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            stop=stop_after_delay(CREDENTIALS_PATIENCE),
+            reraise=True,
+        ):
+            with attempt:
+                await session.get_credentials()
+    except CredentialRetrievalError as error:
+        if not _is_the_tasks_endpoint(error):
+            raise
+        raise translated(Dependency.S3, "asking for the task's credentials", error, None) from error
+
+
+def _is_the_tasks_endpoint(error: BaseException) -> bool:
+    return isinstance(error, CredentialRetrievalError) and error.kwargs.get("provider") == "container-role"
+
+
+def checksum_of(body: bytes) -> str:
+    """Return a body's CRC-32 as S3 takes it: base64 of four bytes, the highest first."""
+    return b64encode(crc32(body).to_bytes(4)).decode()
+
+
 def _body_with_checksum(params: dict[str, Any], **_: Any) -> None:
     """Name the checksum of a body before it, which S3 then takes no other for, and keeps with the object."""
     body = params.get("Body")
     if isinstance(body, bytes):
-        params["ChecksumCRC32"] = b64encode(crc32(body).to_bytes(4)).decode()
+        params["ChecksumAlgorithm"] = "CRC32"  # a bucket with Object Lock takes no body without this name
+        params["ChecksumCRC32"] = checksum_of(body)
         if len(body) > SENT_AT_ONCE:
             params["Body"] = BytesIO(body)

@@ -7,6 +7,7 @@ from worker.aws.s3 import S3
 from worker.errors import JobReason, RetryableError
 from worker.keys import archive_key, batch_hash, safe_name
 from worker.model import ManifestHead, S3Manifest
+from worker.settings import Settings
 
 YEAR = "max-age=31536000"
 
@@ -35,7 +36,7 @@ class S3Manifests:
 
     async def put_error(self, manifest: S3Manifest, body: bytes, *, batch_id: str) -> None:
         """Write `<key>.error.json` beside the archived manifest; nothing of another batch is overwritten there."""
-        headers = {"ContentType": "application/json", "ServerSideEncryption": "AES256"}
+        headers = {"ContentType": "application/json"}
         for suffix in ("", batch_hash(batch_id)):
             key = archive_key(manifest.key, failed=True, suffix=suffix) + ".error.json"
             ours = headers | {"Metadata": {"batch-id": batch_id}}
@@ -63,7 +64,6 @@ class S3Results:
         headers: dict[str, Any] = {
             "ContentType": content_type,
             "CacheControl": YEAR,
-            "ServerSideEncryption": "AES256",
             "Metadata": {"batch-id": batch_id, "creator": safe_name(creator), "images": str(images)},
         }
         for key in keys:
@@ -90,6 +90,17 @@ class S3Results:
         """Keep what a failed image looked like, under `debug/` of the temp bucket."""
         if self._debug:
             await self._s3.put(self._temp_bucket, f"debug/{batch_id}/{name}", body, "application/octet-stream")
+
+
+def open_results(settings: Settings, s3: S3, *, debug: bool = False) -> S3Results:
+    """Return the results as the settings have them; with `debug`, failed images are kept where they ask for it."""
+    return S3Results(
+        s3,
+        bucket=settings.output_bucket,
+        temp_bucket=settings.temp_bucket,
+        only_new=settings.collision_check_enabled,
+        debug=debug and settings.debug_capture,
+    )
 
 
 class TempObjects:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients, open_clients
-from worker.aws.s3 import S3
+from worker.aws.s3 import S3, open_s3
 from worker.aws.sqs import Queue, redrive_policy_of
 from worker.aws.state_table import StateTable
 from worker.errors import Dependency, JobError, JobReason, SettingsError, Unavailable
@@ -57,7 +57,7 @@ async def open_access(settings: Settings, *needed: Dependency) -> AsyncIterator[
         access = Access(
             settings,
             clients,
-            S3(clients.s3, settings=settings.own_buckets, patience=AT_A_PROMPT),
+            open_s3(settings, clients, patience=AT_A_PROMPT),
             StateTable(
                 clients.dynamodb,
                 settings.dynamodb_table_name,

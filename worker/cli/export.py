@@ -18,7 +18,7 @@ from pymysql.constants import CR
 from pymysql.cursors import SSCursor
 
 from worker.aws.clients import open_clients
-from worker.aws.s3 import S3
+from worker.aws.s3 import open_s3
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.manifest.columns import Wanted
 from worker.settings import Settings
@@ -82,7 +82,7 @@ def _to_s3(settings: Settings, query: str, target: str) -> int:
 
 async def _upload(settings: Settings, bucket: str, key: str, file: BinaryIO) -> None:
     async with open_clients(region=settings.aws_region, endpoint_url=settings.aws_endpoint_url) as clients:
-        await S3(clients.s3, settings=settings.own_buckets).put(
+        await open_s3(settings, clients).put(
             bucket, key, file, "application/gzip" if key.endswith(".gz") else "text/csv"
         )
 
@@ -115,7 +115,7 @@ def _result(settings: Settings, query: str) -> Iterator[tuple[list[str], Iterato
     """Give the names of the query's columns and its rows, which the server holds until they are read."""
     url = urlsplit(str(settings.mysql_url))
     host = url.hostname or ""
-    # On this machine TLS is taken where the server has it; PyMySQL falls back to none by itself, so elsewhere it may not.
+    # On this machine TLS is taken where the server has it. Elsewhere PyMySQL may not go on without.
     tls: Any = {} if _is_loopback(host) else {"ssl": _verifying(settings.mysql_ca)}
     try:
         with pymysql.connect(
@@ -177,9 +177,11 @@ def _shortened(text: str | None) -> str:
 class _Refused:
     """In place of a way to prove who we are that gives the password itself away, whatever carries it."""
 
-    def __init__(self, connection: object) -> None: ...
+    def __init__(self, connection: object) -> None:
+        """Take what PyMySQL gives, and nothing of it."""
 
-    def authenticate(self, packet: object) -> NoReturn:
+    def authenticate(self, _packet: object) -> NoReturn:
+        """Say no. Raises `OperationalError`."""
         raise pymysql.OperationalError(
             CR.CR_AUTH_PLUGIN_ERR,
             "the server asks for the password in clear text, and does not get it; give the account "

@@ -1,6 +1,6 @@
 """What commands need of the jobs to tell and close batches, on the ports of AWS."""
 
-from worker.aws.stores import S3Manifests, S3Results
+from worker.aws.stores import S3Manifests, S3Results, open_results
 from worker.cli.access import Access
 from worker.jobs.finish import Finisher
 from worker.jobs.leasing import Leases
@@ -8,14 +8,7 @@ from worker.jobs.leasing import Leases
 
 def results_of(access: Access) -> S3Results:
     """Return where the results of batches are."""
-    settings = access.settings
-    return S3Results(
-        access.s3,
-        bucket=settings.output_bucket,
-        temp_bucket=settings.temp_bucket,
-        only_new=settings.collision_check_enabled,
-        debug=False,
-    )
+    return open_results(access.settings, access.s3)
 
 
 def finisher_of(access: Access, owner: str) -> Finisher:

@@ -17,7 +17,7 @@ from worker.aws.calls import Patience
 from worker.aws.clients import Clients, open_clients
 from worker.aws.ecs import EcsAgent
 from worker.aws.emf import Metrics
-from worker.aws.s3 import S3
+from worker.aws.s3 import open_s3
 from worker.aws.sqs import MAX_RECEIVES, Queue, RedrivePolicy, redrive_policy_of
 from worker.aws.state_table import StateTable, open_table
 from worker.errors import Dependency, JobError, SettingsError, Unavailable
@@ -89,7 +89,7 @@ async def _put_together(
     table = open_table(settings, clients)
     breakers = Breakers(
         {
-            Dependency.S3: partial(S3(clients.s3, settings=settings.own_buckets).probe, settings.own_buckets),
+            Dependency.S3: partial(open_s3(settings, clients).probe, settings.own_buckets),
             Dependency.SQS: queue.probe,
             Dependency.DYNAMODB: table.probe,
             Dependency.DISK: probe_disk,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
-from worker.aws.s3 import S3
+from worker.aws.s3 import open_s3
 from worker.aws.sqs import Queue
 from worker.aws.state_table import open_table
-from worker.aws.stores import S3Manifests, S3Results, TempObjects
+from worker.aws.stores import S3Manifests, TempObjects, open_results
 from worker.decode.pool import DecodePool
 from worker.download.fetch import Fetcher
 from worker.download.policy import FetchPolicy
@@ -148,16 +148,10 @@ def aws_ports(
     record_metric: Callable[[str, float], None],
 ) -> Ports:
     """Return the ports of a worker on AWS."""
-    s3 = S3(clients.s3, settings=settings.own_buckets, patience=Patience.within(settings.visibility_timeout))
+    s3 = open_s3(settings, clients, patience=Patience.within(settings.visibility_timeout))
     return Ports(
         manifests=S3Manifests(s3),
-        results=S3Results(
-            s3,
-            bucket=settings.output_bucket,
-            temp_bucket=settings.temp_bucket,
-            only_new=settings.collision_check_enabled,
-            debug=settings.debug_capture,
-        ),
+        results=open_results(settings, s3, debug=True),
         ledger=open_table(settings, clients),
         temp=TempObjects(s3, settings.temp_bucket),
         queue=queue,

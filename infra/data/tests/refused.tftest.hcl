@@ -187,3 +187,9 @@ run "uploads_that_end_before_they_move" {
   expect_failures = [var.manual_upload_days]
   variables { manual_upload_days = 7 }
 }
+
+run "encryption_that_s3_has_not" {
+  command         = plan
+  expect_failures = [var.bucket_encryption]
+  variables { bucket_encryption = "kms" }
+}

@@ -80,13 +80,14 @@ run "names_carry_environment_region_and_account" {
   }
   assert {
     condition = output.commands_environment == {
-      AWS_REGION          = "us-east-1"
-      INPUT_BUCKET        = local.names.input
-      OUTPUT_BUCKET       = local.names.output
-      TEMP_BUCKET         = local.names.temp
-      SQS_QUEUE_URL       = aws_sqs_queue.jobs.url
-      SQS_DLQ_URL         = aws_sqs_queue.dead_letters.url
-      DYNAMODB_TABLE_NAME = local.names.table
+      AWS_REGION            = "us-east-1"
+      INPUT_BUCKET          = local.names.input
+      OUTPUT_BUCKET         = local.names.output
+      TEMP_BUCKET           = local.names.temp
+      EXPECTED_BUCKET_OWNER = "123456789012"
+      SQS_QUEUE_URL         = aws_sqs_queue.jobs.url
+      SQS_DLQ_URL           = aws_sqs_queue.dead_letters.url
+      DYNAMODB_TABLE_NAME   = local.names.table
     }
     error_message = "The commands are told of everything that they look for."
   }
@@ -304,12 +305,31 @@ run "buckets_are_closed" {
     error_message = "Access control lists are off."
   }
   assert {
-    condition     = length(aws_s3_bucket_server_side_encryption_configuration.all) == 3 && alltrue([for each in aws_s3_bucket_server_side_encryption_configuration.all : tolist(each.rule)[0].apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"])
+    condition     = length(aws_s3_bucket_server_side_encryption_configuration.all) == 3 && alltrue([for each in aws_s3_bucket_server_side_encryption_configuration.all : tolist(each.rule)[0].apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"]) && output.for_service.bucket_key_arn == null
     error_message = "Each bucket encrypts with AES256."
   }
   assert {
     condition     = keys(aws_s3_bucket_versioning.kept) == ["input", "output"] && alltrue([for each in aws_s3_bucket_versioning.kept : each.versioning_configuration[0].status == "Enabled"])
     error_message = "Input and output keep versions, scratch does not."
+  }
+}
+
+run "buckets_encrypted_with_the_deployments_key" {
+  command = plan
+  variables { bucket_encryption = "aws:kms" }
+
+  assert {
+    condition = length(aws_s3_bucket_server_side_encryption_configuration.all) == 3 && alltrue([
+      for each in aws_s3_bucket_server_side_encryption_configuration.all :
+      tolist(each.rule)[0].bucket_key_enabled
+      && tolist(each.rule)[0].apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms"
+      && tolist(each.rule)[0].apply_server_side_encryption_by_default[0].kms_master_key_id == aws_kms_key.main.arn
+    ])
+    error_message = "Each bucket encrypts with the deployment's key, and asks for it once for many objects."
+  }
+  assert {
+    condition     = output.for_service.bucket_key_arn == aws_kms_key.main.arn && output.commands_environment.S3_KMS_KEY == aws_kms_key.main.arn
+    error_message = "The worker and the commands are told of the key: without its name S3 takes another."
   }
 }
 

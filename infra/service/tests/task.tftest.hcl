@@ -165,6 +165,7 @@ run "environment_of_the_worker" {
       ALLOWED_PORTS         = "443,80"
       AWS_REGION            = "us-east-1"
       DYNAMODB_TABLE_NAME   = "test-table"
+      EXPECTED_BUCKET_OWNER = "123456789012"
       HEALTH_PORT           = "8080"
       INPUT_BUCKET          = "test-input"
       LOG_FORMAT            = "json"
@@ -263,10 +264,30 @@ run "rights_are_least" {
   }
   assert {
     condition = alltrue([
-      for statement in local.task_statements : statement.Condition.StringEquals["kms:ViaService"] == "dynamodb.us-east-1.amazonaws.com"
+      for statement in local.task_statements : toset(statement.Condition.StringEquals["kms:ViaService"]) == toset(["dynamodb.us-east-1.amazonaws.com"])
       if strcontains(flatten([statement.Action])[0], "kms:")
     ])
     error_message = "The key is used through DynamoDB only."
+  }
+  assert {
+    condition     = local.environment.EXPECTED_BUCKET_OWNER == "123456789012" && !contains(keys(local.environment), "S3_KMS_KEY")
+    error_message = "The buckets are this account's, and S3's own key encrypts."
+  }
+}
+
+run "buckets_encrypted_with_a_key" {
+  variables {
+    data_half = merge(var.data_half, { bucket_key_arn = var.data_half.key_arn })
+  }
+  assert {
+    condition     = local.environment.S3_KMS_KEY == var.data_half.key_arn
+    error_message = "The worker asks S3 for the buckets' key."
+  }
+  assert {
+    condition = [
+      for statement in local.task_statements : toset(statement.Action) if try(contains(flatten([statement.Condition.StringEquals["kms:ViaService"]]), "s3.us-east-1.amazonaws.com"), false)
+    ] == [toset(["kms:Decrypt", "kms:GenerateDataKey"])]
+    error_message = "The worker may use it, through S3 only."
   }
 }
 
