@@ -215,7 +215,7 @@ class S3:
 
     async def keys(self, bucket: str, prefix: str) -> AsyncIterator[str]:
         """Give the keys that begin with `prefix`, in S3's order; a thousand are read at a time."""
-        listing: Any = {"Bucket": bucket, "Prefix": prefix}
+        listing: Any = {**self._at(bucket), "Prefix": prefix}
         while True:
             async with self._call(f"listing s3://{bucket}/{prefix}", bucket) as call:
                 page = await call(self._client.list_objects_v2, **listing)
