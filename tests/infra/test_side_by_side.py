@@ -38,7 +38,7 @@ def services(names: dict[str, dict[str, str]], tmp_path_factory: pytest.TempPath
     for name in ENVIRONMENTS:
         half = Half("service", tmp_path_factory.mktemp(f"service-{name}"))
         half.init("-backend=false")
-        given = {key: value.replace("http://", "https://") for key, value in names[name].items()}
+        given = {key: value and value.replace("http://", "https://") for key, value in names[name].items()}
         found[name] = rendered(half, name, {"image_tag": "0123abc", "data_half": given})
     return found
 
@@ -69,7 +69,7 @@ def test_nothing_that_is_made_has_one_name_in_both(services: dict[str, Rendered]
             for key, value in values.items()
             if key in {"name", "alarm_name", "dashboard_name", "family"} and value
         }
-        own = {value for key, value in names[name].items() if key not in {"region", "key_arn"}}
+        own = {value for key, value in names[name].items() if value and key not in {"region", "key_arn"}}
         return {each for each in made | own if not each.startswith(("do-batches", "start-tasks", "ecs:"))}
 
     assert of("staging") & of("production") == set()

@@ -15,6 +15,7 @@ from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty, xml_error
 from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws import s3 as s3_module
+from worker.aws.buckets import Buckets, buckets_of
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.s3 import S3
@@ -47,7 +48,7 @@ def shaky_s3(shaky_clients: Clients) -> S3:
 def hasty_s3(shaky_clients: Clients, shared_place: Place) -> S3:
     """One that soon gives up."""
     patience = Patience(throttle=0.1, outage=0.1, conflict=0.1, moment=0.1)
-    return S3(shaky_clients.s3, settings=shared_place.settings.own_buckets, patience=patience)
+    return S3(shaky_clients.s3, buckets=buckets_of(shared_place.settings), patience=patience)
 
 
 @pytest.fixture
@@ -560,7 +561,7 @@ async def test_objects_are_encrypted_with_the_key_that_the_settings_name(
     clients: Clients, shared_place: Place, key: str, sent: list[AWSPreparedRequest]
 ) -> None:
     place = shared_place
-    s3 = S3(clients.s3, kms_key=KMS_KEY)
+    s3 = S3(clients.s3, buckets=Buckets(kms_key=KMS_KEY))
     plain = {name: value for name, value in HEADERS.items() if name != "ServerSideEncryption"}
     await s3.put(place.output, f"{key}.json", b"{}", "application/json")
     await s3.put_new(place.output, f"{key}.jpg", b"a page", headers=plain)
@@ -580,7 +581,7 @@ async def test_our_own_buckets_have_to_be_their_owners_and_those_of_jobs_need_no
     clients: Clients, shared_place: Place, versioned: str, key: str, sent: list[AWSPreparedRequest]
 ) -> None:
     place = shared_place
-    s3 = S3(clients.s3, settings=place.settings.own_buckets, owner=OWNER)
+    s3 = S3(clients.s3, buckets=Buckets(place.settings.own_buckets, owner=OWNER))
     await s3.probe([place.output])
     await s3.put(place.output, f"{key}.json", b"{}", "application/json")
     await s3.get(place.output, f"{key}.json")
@@ -597,7 +598,7 @@ async def test_our_own_buckets_have_to_be_their_owners_and_those_of_jobs_need_no
 
 
 async def test_a_link_names_no_owner_or_nobody_could_follow_it(clients: Clients, shared_place: Place) -> None:
-    s3 = S3(clients.s3, settings=shared_place.settings.own_buckets, owner=OWNER)
+    s3 = S3(clients.s3, buckets=Buckets(shared_place.settings.own_buckets, owner=OWNER))
     shared_place.aws.s3.put_object(Bucket=shared_place.output, Key="linked", Body=b"a page")
     link = await s3.presigned(shared_place.output, "linked", 60)
     assert await asyncio.to_thread(lambda: urlopen(link).read()) == b"a page"
@@ -606,7 +607,7 @@ async def test_a_link_names_no_owner_or_nobody_could_follow_it(clients: Clients,
 async def test_whoever_reads_a_jobs_bucket_pays_for_it_where_its_owner_says_so(
     clients: Clients, shared_place: Place, versioned: str, key: str, sent: list[AWSPreparedRequest]
 ) -> None:
-    s3 = S3(clients.s3, settings=shared_place.settings.own_buckets)
+    s3 = S3(clients.s3, buckets=buckets_of(shared_place.settings))
     shared_place.aws.s3.put_object(Bucket=versioned, Key=key, Body=b"rows")
     assert await downloaded(s3, versioned, key, await head_of(s3, versioned, key)) == b"rows"
     assert {told(request, "x-amz-request-payer") for request in sent} == {"requester"}

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError
 
+from worker.aws.buckets import Buckets, buckets_of
 from worker.aws.calls import (
-    FAILURES,
     NONE,
     PROBE_DEADLINE,
     USUAL,
@@ -20,8 +20,9 @@ from worker.aws.calls import (
     meaning_of_failure,
     status_of,
 )
-from worker.aws.clients import Clients, checksum_of
+from worker.aws.clients import Clients
 from worker.aws.failures import Meaning
+from worker.aws.s3_parts import copy_parts, put_parts
 from worker.errors import Dependency, JobReason, Postponed, TerminalError
 from worker.model import ManifestHead
 from worker.settings import Settings
@@ -29,7 +30,7 @@ from worker.tasks import unwrapped
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef, HeadObjectOutputTypeDef
+    from types_aiobotocore_s3.type_defs import CopySourceTypeDef, HeadObjectOutputTypeDef
 
 READ_SIZE = 1 << 20
 MULTIPART_FROM = 100 * 1024 * 1024
@@ -56,26 +57,17 @@ PROBED = "csv-files/.probe"
 
 
 class S3:
-    """The few S3 operations that the worker needs. Each waits out what passes, for as long as `patience`.
-
-    `settings` says by which setting each of the worker's own buckets is named; any other bucket is one of a job.
-    `owner` is the account (12 digits) that the own ones have to belong to, None for any. `kms_key` is the ARN of the
-    key that objects are encrypted with, None for S3's own (AES256).
-    """
+    """The few S3 operations that the worker needs. Each waits out what passes, for as long as `patience`."""
 
     def __init__(
         self,
         client: "S3Client",
         *,
-        settings: Mapping[str, str] | None = None,
-        owner: str | None = None,
-        kms_key: str | None = None,
+        buckets: Buckets | None = None,
         patience: Patience = USUAL,
     ) -> None:
         self._client = client
-        self._settings = settings or {}
-        self._owner = owner
-        self._encryption: dict[str, Any] = encryption(kms_key)
+        self._buckets = buckets or Buckets()
         self._patience = patience
 
     async def head(self, bucket: str, key: str, version: str | None = None) -> ManifestHead | None:
@@ -101,7 +93,7 @@ class S3:
 
     async def _look(self, bucket: str, key: str, version: str | None) -> "HeadObjectOutputTypeDef":
         """Ask for a head once. Its errors have no body: what they mean is told by a GET of the first byte."""
-        exactly: Any = {**self._to_read(bucket), "Key": key, **_version(version)}
+        exactly: Any = {**self._buckets.to_read(bucket), "Key": key, **_version(version)}
         try:
             return await self._client.head_object(**exactly)
         except ClientError as error:
@@ -130,7 +122,7 @@ class S3:
     async def _may_read(self, bucket: str) -> bool:
         """Say whether the worker's rights to a bucket are in order: it is told then that there is no such object."""
         try:
-            (await self._client.get_object(**self._to_read(bucket), Key=PROBED))["Body"].close()
+            (await self._client.get_object(**self._buckets.to_read(bucket), Key=PROBED))["Body"].close()
         except ClientError as error:
             return code_of(error) == "NoSuchKey"
         return True
@@ -141,7 +133,7 @@ class S3:
         async def look_at(bucket: str) -> None:
             doing = f"looking at bucket {bucket}"
             async with self._call(doing, bucket, deadline=PROBE_DEADLINE, patience=NONE) as call:
-                await call(self._client.head_bucket, **self._at(bucket))
+                await call(self._client.head_bucket, **self._buckets.at(bucket))
 
         with unwrapped():
             async with asyncio.TaskGroup() as looks:
@@ -171,7 +163,7 @@ class S3:
         file.seek(0)
         file.truncate()
         exactly: Any = {"IfMatch": f'"{head.etag}"', **_version(head.version)}
-        found = await self._client.get_object(**self._to_read(bucket), Key=key, **exactly)
+        found = await self._client.get_object(**self._buckets.to_read(bucket), Key=key, **exactly)
         async with found["Body"] as body:
             while block := await body.read(READ_SIZE):
                 file.write(block)
@@ -180,7 +172,7 @@ class S3:
         """Return the bytes of a small object of our own, or None where there is none."""
 
         async def read() -> bytes:
-            found = await self._client.get_object(**self._at(bucket), Key=key)
+            found = await self._client.get_object(**self._buckets.at(bucket), Key=key)
             async with found["Body"] as body:
                 return await body.read()
 
@@ -198,7 +190,7 @@ class S3:
         async def read() -> None:
             file.seek(0)
             file.truncate()
-            found = await self._client.get_object(**self._at(bucket), Key=key)
+            found = await self._client.get_object(**self._buckets.at(bucket), Key=key)
             async with found["Body"] as body:
                 while block := await body.read(READ_SIZE):
                     file.write(block)
@@ -215,7 +207,7 @@ class S3:
 
     async def keys(self, bucket: str, prefix: str) -> AsyncIterator[str]:
         """Give the keys that begin with `prefix`, in S3's order; a thousand are read at a time."""
-        listing: Any = {**self._at(bucket), "Prefix": prefix}
+        listing: Any = {**self._buckets.at(bucket), "Prefix": prefix}
         while True:
             async with self._call(f"listing s3://{bucket}/{prefix}", bucket) as call:
                 page = await call(self._client.list_objects_v2, **listing)
@@ -232,7 +224,7 @@ class S3:
             if not isinstance(body, bytes):
                 body.seek(0)
             await self._client.put_object(
-                **self._at(bucket), Key=key, Body=body, ContentType=content_type, **self._encryption
+                **self._buckets.at(bucket), Key=key, Body=body, ContentType=content_type, **self._buckets.encryption
             )
 
         async with self._call(f"writing s3://{bucket}/{key}", bucket, deadline=TRANSFER_DEADLINE) as call:
@@ -246,40 +238,23 @@ class S3:
         `headers` are arguments of PutObject. Bodies over 100 MB go up in parts. Without `only_new` it is a plain put.
         """
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
-        headers = {**headers, **self._encryption}
+        headers = {**headers, **self._buckets.encryption}
+        target = {**self._buckets.at(bucket), "Key": key}
         async with self._call(f"writing s3://{bucket}/{key}", bucket, deadline=TRANSFER_DEADLINE) as call:
             try:
                 if len(body) > MULTIPART_FROM:
-                    await self._put_parts(call, bucket, key, body, headers, condition)
+                    await put_parts(
+                        self._client, call, target, body, part_size=PART_SIZE, headers=headers, condition=condition
+                    )
                 else:
                     # 409: another put of the same key is under way, and may yet fail. It is waited for.
-                    await call(self._client.put_object, **self._at(bucket), Key=key, Body=body, **headers, **condition)
+                    await call(self._client.put_object, **target, Body=body, **headers, **condition)
             except ClientError as error:
                 # An upload that is gone was completed by a try whose answer got lost: the caller looks whose it is.
                 if code_of(error) in {"PreconditionFailed", "412", "NoSuchUpload"}:
                     return False
                 raise
         return True
-
-    async def _put_parts(
-        self,
-        call: AwsCall,
-        bucket: str,
-        key: str,
-        body: bytes,
-        headers: Mapping[str, Any],
-        condition: Mapping[str, Any],
-    ) -> None:
-        async with self._upload(call, bucket, key, {**headers, "ChecksumAlgorithm": "CRC32"}) as name:
-            parts: list[CompletedPartTypeDef] = []
-            for number, start in enumerate(range(0, len(body), PART_SIZE), start=1):
-                piece = memoryview(body)[start : start + PART_SIZE].tobytes()
-                checksum = checksum_of(piece)
-                part = await call(
-                    self._client.upload_part, **name, PartNumber=number, Body=piece, ChecksumCRC32=checksum
-                )
-                parts.append({"ETag": part["ETag"], "PartNumber": number, "ChecksumCRC32": checksum})
-            await call(self._client.complete_multipart_upload, **name, MultipartUpload={"Parts": parts}, **condition)
 
     async def metadata(self, bucket: str, key: str) -> dict[str, str] | None:
         """Return an object's own metadata, or None where there is no such object."""
@@ -323,7 +298,7 @@ class S3:
 
         async def delete_version() -> bool:
             try:
-                await self._client.delete_object(**self._at(bucket), Key=key, VersionId=str(head.version))
+                await self._client.delete_object(**self._buckets.at(bucket), Key=key, VersionId=str(head.version))
             except ClientError as error:
                 if code_of(error) == "AccessDenied":
                     return False
@@ -334,95 +309,33 @@ class S3:
             return
         now = await self.head(bucket, key)
         if now is not None and (now.etag, now.version) == (head.etag, head.version):
-            await call(self._client.delete_object, **self._at(bucket), Key=key)
+            await call(self._client.delete_object, **self._buckets.at(bucket), Key=key)
 
     async def _copy(
-        self,
-        call: AwsCall,
-        bucket: str,
-        key: str,
-        head: ManifestHead,
-        target: str,
-        metadata: Mapping[str, str],
+        self, call: AwsCall, bucket: str, key: str, head: ManifestHead, target: str, metadata: Mapping[str, str]
     ) -> None:
-        source: Any = {"CopySource": _copy_source(bucket, key, head.version), "CopySourceIfMatch": f'"{head.etag}"'}
-        if owner := self._at(bucket).get("ExpectedBucketOwner"):
-            source["ExpectedSourceBucketOwner"] = owner
-        if head.size <= COPIED_WHOLE:
-            await call(
-                self._client.copy_object,
-                **self._at(bucket),
-                Key=target,
-                **source,
-                MetadataDirective="REPLACE",
-                Metadata=metadata,
-                TaggingDirective="REPLACE",  # or a tagged manifest would need rights to tags
-                **self._encryption,
-            )
+        source: Any = {
+            "CopySource": _copy_source(bucket, key, head.version),
+            "CopySourceIfMatch": f'"{head.etag}"',
+            **self._buckets.to_copy_from(bucket),
+        }
+        there = {**self._buckets.at(bucket), "Key": target}
+        headers: dict[str, Any] = {"Metadata": metadata, **self._buckets.encryption}
+        if head.size > COPIED_WHOLE:
+            await copy_parts(self._client, call, source, there, head.size, part_size=COPY_PART_SIZE, headers=headers)
             return
-        headers = {**self._encryption, "Metadata": metadata, "ChecksumAlgorithm": "CRC32"}
-        async with self._upload(call, bucket, target, headers) as name:
-            parts: list[CompletedPartTypeDef] = []
-            for number, start in enumerate(range(0, head.size, COPY_PART_SIZE), start=1):
-                span = f"bytes={start}-{min(start + COPY_PART_SIZE, head.size) - 1}"
-                part = await call(
-                    self._client.upload_part_copy, **name, **source, PartNumber=number, CopySourceRange=span
-                )
-                told = part["CopyPartResult"]
-                # S3 reckons a part's checksum itself here; emulators that do not tell it want none back.
-                checksum: Any = {"ChecksumCRC32": told["ChecksumCRC32"]} if "ChecksumCRC32" in told else {}
-                parts.append({"ETag": told["ETag"], "PartNumber": number, **checksum})  # type: ignore[typeddict-item]
-            await call(self._client.complete_multipart_upload, **name, MultipartUpload={"Parts": parts})
-
-    def _at(self, bucket: str) -> dict[str, Any]:
-        """Return a bucket as calls name it: one of our own has to be the owner's, or S3 refuses."""
-        named = {"Bucket": bucket}
-        return named | {"ExpectedBucketOwner": self._owner} if self._owner and bucket in self._settings else named
-
-    def _to_read(self, bucket: str) -> dict[str, Any]:
-        """Return the same for reading. A job's bucket may have it that whoever reads pays for the request."""
-        is_ours = bucket in self._settings or not self._settings
-        return self._at(bucket) if is_ours else {**self._at(bucket), "RequestPayer": "requester"}
+        # Tags are replaced as well, or a tagged manifest would need rights to tags.
+        replaced: Any = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+        await call(self._client.copy_object, **there, **source, **headers, **replaced)
 
     def _call(self, doing: str, bucket: str, **more: Any) -> AbstractAsyncContextManager[AwsCall]:
-        named = {"setting": self._settings.get(bucket), "patience": self._patience, **more}
+        named = {"setting": self._buckets.settings.get(bucket), "patience": self._patience, **more}
         return aws_call(Dependency.S3, doing, **named)
-
-    @asynccontextmanager
-    async def _upload(
-        self, call: AwsCall, bucket: str, key: str, headers: Mapping[str, Any]
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Begin an upload in parts; gives its names, and takes it back where the body fails."""
-        upload = await call(self._client.create_multipart_upload, **self._at(bucket), Key=key, **headers)
-        name: dict[str, Any] = {**self._at(bucket), "Key": key, "UploadId": upload["UploadId"]}
-        try:
-            yield name
-        except BaseException:
-            with suppress(*FAILURES):  # what went wrong first is what counts; the bucket's lifecycle ends leftovers
-                await self._client.abort_multipart_upload(**name)
-            raise
 
 
 def open_s3(settings: Settings, clients: Clients, *, patience: Patience = USUAL) -> S3:
     """Return S3 as the settings have it."""
-    return S3(
-        clients.s3,
-        settings=settings.own_buckets,
-        owner=settings.expected_bucket_owner,
-        kms_key=settings.s3_kms_key,
-        patience=patience,
-    )
-
-
-def encryption(kms_key: str | None) -> dict[str, Any]:
-    """Return the arguments that say how S3 encrypts an object: with its own key, or with one of KMS.
-
-    The key has to be named with each object: without it S3 takes the account's `aws/s3`, and not the bucket's own. A
-    bucket key stands between, so that S3 asks KMS once for many objects.
-    """
-    if kms_key is None:
-        return {"ServerSideEncryption": "AES256"}
-    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key, "BucketKeyEnabled": True}
+    return S3(clients.s3, buckets=buckets_of(settings), patience=patience)
 
 
 def _decoded(value: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from worker.aws.buckets import buckets_of
 from worker.aws.calls import NONE, aws_call
 from worker.aws.clients import Clients
 from worker.aws.sqs import redrive_policy_of
@@ -115,7 +116,7 @@ async def _sandbox(settings: Settings) -> str:
 async def _buckets(settings: Settings, clients: Clients) -> str:
     for name, setting in settings.own_buckets.items():
         async with aws_call(Dependency.S3, f"looking at bucket {name}", setting=setting, **ONCE) as call:
-            await call(clients.s3.head_bucket, Bucket=name)
+            await call(clients.s3.head_bucket, **buckets_of(settings).at(name))
     return ", ".join(settings.own_buckets)
 
 
