@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-nightly up down image lint format reference session site lock clean
+.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -62,6 +62,9 @@ test-soak: setup ## a thousand messages through one worker: memory must stay fla
 
 test-image-python: ## the unit and security tests on the image's Python, in a plain container, as an ordinary user
 	@scripts/test_image_python
+
+test-ministack: setup ## the integration tests against an emulator that checks signatures and checksums; TESTS=a file of them
+	@scripts/test_ministack $(TESTS)
 
 test-nightly: setup ## the whole crash matrix, more seeds, chaos, all mutations, the soak (an hour or two); PART=chaos for one
 	@scripts/nightly $(PART)

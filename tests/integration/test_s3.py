@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from tests.integration.faulty import CONFLICT, FORBIDDEN, Faulty, xml_error
 from tests.integration.pictures import token
 from tests.integration.places import Place
+from tests.integration.waiting import until
 from worker.aws import s3 as s3_module
 from worker.aws.buckets import Buckets, buckets_of
 from worker.aws.calls import Patience
@@ -229,6 +230,11 @@ async def test_an_archived_object_that_was_restored_is_read(s3: S3, shared_place
     aws = shared_place.aws.s3
     aws.put_object(Bucket=shared_place.input, Key=key, Body=b"12345", StorageClass="GLACIER")
     aws.restore_object(Bucket=shared_place.input, Key=key, RestoreRequest={"Days": 1})
+
+    def restored() -> bool:
+        return 'ongoing-request="false"' in aws.head_object(Bucket=shared_place.input, Key=key)["Restore"]
+
+    await asyncio.to_thread(until, restored, "a restored object")
     head = await head_of(s3, shared_place.input, key)
     assert await downloaded(s3, shared_place.input, key, head) == b"12345"
 
@@ -646,9 +652,9 @@ def kept(place: Place, key: str) -> str:
     name = f"it-{token()}-kept"
     place.aws.s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     version = place.aws.s3.put_object(Bucket=name, Key=key, Body=b"rows")["VersionId"]
-    until = datetime.now(UTC) + timedelta(days=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
     place.aws.s3.put_object_retention(
-        Bucket=name, Key=key, VersionId=version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until}
+        Bucket=name, Key=key, VersionId=version, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": tomorrow}
     )
     return name
 
