@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site lock clean
+.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site test-site lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -79,6 +79,9 @@ site: ## the documentation as a site in build/site/, readable from the disk; eve
 	@scripts/setup_site
 	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
 	@echo "open build/site/index.html"
+
+test-site: setup site ## the site from the disk: search in both languages, and no call to another server
+	@$(PY) -m pytest -q tests/site
 
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade
