@@ -91,13 +91,13 @@ def _calls(clients: Clients) -> dict[str, Callable[[], Awaitable[object]]]:
     record = CreatorRecord(
         "creator00001", CreatorStatus.COMPLETED, images_processed=35, collage_keys=(key,), content_hash="0" * 64
     )
-    page, document = os.urandom(400_000), os.urandom(10_000)
+    page, part = os.urandom(400_000), os.urandom(40_000)
     return {
         "its collage, 400 KB": lambda: results.put_collage(
             (key, "never"), page, batch_id=batch.id, creator=record.creator, images=35, content_type="image/jpeg"
         ),
-        "its metadata, 10 KB": lambda: results.put_document("results/metadata/1.json", document, "application/json"),
-        "its record": lambda: table.finish_creator(batch, record),
+        "a part of sixteen, 40 KB": lambda: results.put_part("results/metadata/b/part-000001-000001.jsonl.gz", part),
+        "its record": lambda: table.finish_creators(batch, [record]),
     }
 
 

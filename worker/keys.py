@@ -97,6 +97,11 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_of(epoch: float) -> str:
+    """Write epoch seconds as `iso` writes a moment."""
+    return iso(datetime.fromtimestamp(epoch, UTC))
+
+
 def from_iso(text: str) -> datetime:
     """Read what `iso` wrote."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -170,6 +175,11 @@ def chunk_key(identifier: str, number: int) -> str:
 def result_key(identifier: str, number: int) -> str:
     """Return the key of a chunk's result in the temp bucket."""
     return f"processing/{identifier}/results/{number:06d}.jsonl"
+
+
+def unfinished_key(identifier: str, creator: str) -> str:
+    """Return the key, in the temp bucket, of the lines of a creator that is done while its part is not."""
+    return f"processing/{identifier}/unfinished/{safe_name(creator)}.jsonl.gz"
 
 
 def plan_key(identifier: str) -> str:

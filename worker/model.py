@@ -221,6 +221,9 @@ class BatchState(StrEnum):
     CANCELLED = "cancelled"
 
 
+PART_CREATORS = 16
+"""Creators of a part. More of them cost fewer calls, and lose more work where a worker is killed; see docs/scale.md."""
+
 WHOLE = "batch"
 """The unit of work that is all of a batch; the unit that is one chunk is called `chunk/000001`."""
 
@@ -274,6 +277,8 @@ class Asked:
     chunk_creators: int = 0
     chunk_rows: int = 0
     """The most creators and rows of one chunk; 0 creators: the batch is not split."""
+    part_creators: int = PART_CREATORS
+    """The most creators of one part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is asked of the worker while it is killed, and what must have come of it in the end."""
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from tests.integration.waiting import until
 from worker import keys
 from worker.aws.table import to_item
 from worker.jobs.chunk_files import written_spec
+from worker.jobs.part_lines import RowLine, RowOutcome, packed, read_row, record_of_rows, row_json, unpacked
 from worker.model import Job, ProcessingConfig, S3Manifest
 
 VISIBILITY = 4
@@ -141,6 +143,49 @@ def _begun_before(place: Place, origin: Origin) -> Asked:
     return asked
 
 
+def _done_by_an_earlier_version(place: Place, origin: Origin) -> Asked:
+    """Drop a manifest whose batch somebody has taken who recorded a creator, wrote its document, and died."""
+    asked = _begun_before(place, origin)
+    (batch_id,) = whole_batches(place)
+    rows = [(line, row.split(",")) for line, row in enumerate(asked.rows.splitlines(), start=1)]
+    images = [
+        {"line": line, "url": url, "outcome": "failed", "reason": "not_found", "message": "it is gone"}
+        for line, (name, url) in rows
+        if name == "cyd"
+    ]
+    document = {"creator": "cyd", "batch_id": batch_id, "status": "failed", "mode": "normal", "collages": []}
+    place.aws.s3.put_object(
+        Bucket=place.output,
+        Key=keys.metadata_key("", batch_id, "cyd"),
+        Body=json.dumps(document | {"images": images}).encode(),
+    )
+    record = {
+        "creator_name": "cyd",
+        "processing_date": "2025-01-19T12:00:00Z",
+        "batch_id": batch_id,
+        "status": "failed",
+        "images_processed": 0,
+        "processing_duration": 0.5,
+        "error_count": 1,
+        "errors": {"not_found": 1},
+        "updated_at": "2025-01-19T12:00:01Z",
+        "metadata": {"source_csv": "rows.csv", "message_id": "m", "mode": "normal"},
+        "fence": 1,
+        "ttl": 2_000_000_000,
+    }
+    place.aws.dynamodb.put_item(TableName=place.table, Item=to_item(record))
+    return asked
+
+
+def _put_the_part(place: Place, asked: Asked) -> None:
+    """Put the part of a batch with one creator while that is being done, as a worker that woke up late would."""
+    batch_id = until(lambda: next(iter(whole_batches(place)), None), "the batch", within=60)
+    row = RowLine("ann", 2, asked.rows.splitlines()[1].split(",")[1], RowOutcome.FAILED, "expired", "it was over")
+    place.aws.s3.put_object(
+        Bucket=place.output, Key=keys.part_key("", batch_id, 1, 1), Body=packed([row_json(row)]), IfNoneMatch="*"
+    )
+
+
 def _replaced(place: Place, origin: Origin) -> Asked:
     """Drop a manifest whose batch somebody has taken, and died; then drop another one under its name."""
     asked = _begun_before(place, origin)
@@ -241,7 +286,7 @@ def nothing_was_overwritten(place: Place) -> None:
 
 
 def records_are_right(place: Place, batch_id: str, asked: Asked) -> None:
-    """Each creator has one record, one page with its batch in it where it is completed, and its metadata; no more."""
+    """Each creator has one record, one page with its batch in it where it is completed, and rows in a part; no more."""
     records = place.records(batch_id)
     found = {
         name: (item["status"], int(item["images_processed"]), {k: int(v) for k, v in item["errors"].items()})
@@ -249,13 +294,33 @@ def records_are_right(place: Place, batch_id: str, asked: Asked) -> None:
     }
     assert found == asked.creators
     collages = {item["collage_s3_key"] for item in records.values() if item["status"] == "completed"}
-    documents = {f"results/metadata/{batch_id}/{name}.json" for name in asked.creators}
+    parts = {item["part_s3_key"] for item in records.values() if "part_s3_key" in item}
+    earlier = {keys.metadata_key("", batch_id, name) for name, item in records.items() if "part_s3_key" not in item}
+    documents = parts | earlier | {f"results/metadata/{batch_id}/creators.jsonl.gz"}
     documents |= {f"results/processing-summaries/{batch_id}.{kind}" for kind in ("json", "html")}
     assert set(place.listed()) == collages | documents
+    rows_are_right(place, batch_id, parts, records)
     for name, item in records.items():
         if item["status"] == "completed":
             told = place.head(item["collage_s3_key"])["Metadata"]
             assert (told["batch-id"], told["creator"]) == (batch_id, name)
+
+
+def rows_are_right(place: Place, batch_id: str, parts: set[str], records: Mapping[str, Any]) -> None:
+    """Each row stands in the data set once, and each record says what follows from its part."""
+    rows = {key: [read_row(line) for line in unpacked(io.BytesIO(place.read(key)))] for key in parts}
+    lines = Counter(row.line for found in rows.values() for row in found)
+    assert max(lines.values()) == 1, f"batch {batch_id} tells a row twice: {lines}"
+    assert len(lines) == place.summary(batch_id)["counts"]["rows_total"]
+    for name, item in records.items():
+        own = [row for found in rows.values() for row in found if row.creator == name]
+        told = record_of_rows(name, own, hash_algorithm="sha256")
+        assert (told.status, told.images_processed, dict(told.errors), told.content_hash) == (
+            item["status"],
+            int(item["images_processed"]),
+            {reason: int(count) for reason, count in item["errors"].items()},
+            item.get("content_hash"),
+        )
 
 
 def counts_are_right(place: Place, batch_id: str, batch: Mapping[str, Any], asked: Asked) -> None:
@@ -314,6 +379,16 @@ def work_lost(place: Place, asked: Asked) -> None:
     _dead_at_least_once(place, "worker_crashed", batch_id, most=6)
 
 
+def told_by_another(place: Place, asked: Asked) -> None:
+    """The one creator's record says what the part says that was there first, and not what its worker came to."""
+    (record,) = place.records(next(iter(whole_batches(place)))).values()
+    assert (record["status"], record["errors"]) == ("failed", {"expired": 1})
+    ((batch_id, batch),) = whole_batches(place).items()
+    assert batch["state"] == "completed"
+    rows_are_right(place, batch_id, {record["part_s3_key"]}, {"ann": record})
+    assert (place.waiting(), place.dead_count()) == (0, 0), "messages are left"
+
+
 def replaced(place: Place, asked: Asked) -> None:
     """The batch of the upload that is gone failed and says so; the newer one is completed."""
     batches = whole_batches(place)
@@ -367,8 +442,9 @@ def _dead_at_least_once(place: Place, code: str, batch_id: str, most: int = 3) -
 ONE = (
     "receive.received receive.understood batch.manifest_seen batch.receives_left batch.taken "
     "planning.manifest_fetched batch.planned "
-    "creator.debug_kept creator.covers_gathered creator.collage_written creator.metadata_written "
-    "creator.recorded creator_loop.creator_done finish.creators_gathered finish.report_written "
+    "creator.debug_kept creator.covers_gathered creator.collage_written "
+    "creator_loop.creator_done parts.put parts.recorded creator_loop.part_counted "
+    "finish.creators_gathered finish.creators_written finish.report_written "
     "finish.summary_written finish.summary_noted "
     "finish.manifest_seen finish.archived finish.completed receive.decided fate.before_delete fate.deleted"
 )
@@ -376,7 +452,7 @@ MANY = (
     "receive.received chunks.file_written batch.written_noted chunks.messages_sent batch.chunks_sent "
     "batch.sent_noted chunks.plan_written batch.plan_noted batch.looked_again batch.released "
     "chunk.batch_known chunk.receives_left chunk.taken chunks.object_read chunk.read creator.collage_written "
-    "creator.recorded chunk.worked chunks.result_stored chunk.result_written chunk.completed finish.looked "
+    "parts.put parts.recorded chunk.worked chunks.result_stored chunk.result_written chunk.completed finish.looked "
     "finish.taken finish.plan_read finish.creators_gathered finish.report_written finish.summary_written "
     "finish.summary_noted finish.manifest_seen finish.archived finish.completed fate.before_delete fate.deleted"
 )
@@ -437,7 +513,7 @@ SCENARIOS = {
             "each worker ends as soon as it has read a chunk: the chunks are given up, and the batch comes to its end",
             _two,
             work_lost,
-            ("chunk.lost_read", "chunk.lost_begun", "chunk.own_known"),
+            ("chunk.lost_read", "creator_loop.lost_begun", "chunk.own_known"),
             env={"CHUNK_CREATORS": 1, "MAX_CONCURRENT_JOBS": 1},
             armed="chunk.read=kill",
             killers=6,
@@ -456,7 +532,7 @@ SCENARIOS = {
             "a creator ends its worker three times, and is given up",
             _inline,
             completed_or_given_up,
-            ("creator.given_up_told", "creator.given_up"),
+            ("parts.creator_saved", "parts.put"),
             armed="creator.covers_gathered=kill",
             killers=3,
         ),
@@ -488,7 +564,31 @@ SCENARIOS = {
             "a manifest is dropped whose batch somebody has taken, and died",
             _begun_before,
             completed,
-            ("suspects.creator_begun",),
+            ("suspects.creator_begun", "parts.saved_read", "parts.creator_saved"),
+        ),
+        Scenario(
+            "a part that is there",
+            "a worker ended when it had put a part, and before it wrote the records: they follow from the part",
+            _inline,
+            completed,
+            ("parts.looked", "parts.recorded"),
+            armed="parts.put=kill",
+            killers=1,
+        ),
+        Scenario(
+            "a part put meanwhile",
+            "another worker puts the part while its creators are being done: the records follow from that one",
+            _one_that_takes_long,
+            told_by_another,
+            ("parts.found_put",),
+            later=_put_the_part,
+        ),
+        Scenario(
+            "an earlier version",
+            "a version without parts has done a creator: its document's rows go into the part",
+            _done_by_an_earlier_version,
+            completed,
+            ("parts.document_read",),
         ),
         Scenario(
             "replaced",

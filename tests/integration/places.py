@@ -1,5 +1,6 @@
 """One test's own buckets, queues and table, and how they look from outside."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from tests.integration.emulator import CREDENTIALS, REGION, Aws
 from tests.integration.pictures import token
 from tests.integration.waiting import until
 from worker.aws.bootstrap import bootstrap
+from worker.jobs.part_lines import RowLine, read_row, unpacked
+from worker.keys import is_part, results_prefix
 from worker.settings import Settings
 
 COUNTS = (
@@ -136,6 +139,11 @@ class Place:
     def read_json(self, key: str, bucket: str | None = None) -> Any:
         """Read a JSON object."""
         return json.loads(self.read(key, bucket))
+
+    def rows(self, batch_id: str, prefix: str = "") -> list[RowLine]:
+        """Read every row of a batch's parts."""
+        keys = [key for key in self.listed(prefix=results_prefix(prefix, batch_id)) if is_part(key)]
+        return [read_row(line) for key in keys for line in unpacked(io.BytesIO(self.read(key)))]
 
     def head(self, key: str, bucket: str | None = None) -> Any:
         """Look at an object; of the output bucket unless told otherwise."""

@@ -215,7 +215,10 @@ def test_process_does_a_whole_job_without_aws(origin: Origin, tmp_path: Path) ->
     (summary,) = out.glob("results/processing-summaries/*.json")
     assert json.loads(summary.read_bytes())["failures_by_reason"] == {"not_found": 1}
     assert list(out.glob("results/processing-summaries/*.html"))
-    assert list(out.glob(f"results/metadata/*/{name}.json"))
+    assert [path.name for path in sorted(out.glob("results/metadata/*/*"))] == [
+        "creators.jsonl.gz",
+        "part-000001-000001.jsonl.gz",
+    ]
 
 
 def test_what_stdout_cannot_encode_is_shown_escaped(origin: Origin, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ WRITES: dict[str, Callable[[StateTable, Batch], Awaitable[object]]] = {
     "complete": lambda table, batch: table.complete(batch),
     "fail": lambda table, batch: table.fail(batch, code="bad_json", message="m"),
     "begin_creator": lambda table, batch: table.begin_creator(batch, "alice"),
-    "finish_creator": lambda table, batch: table.finish_creator(batch, done("alice")),
+    "finish_creator": lambda table, batch: table.finish_creators(batch, [done("alice")]),
 }
 
 
@@ -211,7 +211,7 @@ async def test_after_a_take_over_the_old_owner_can_write_nothing(
     with pytest.raises(LeaseLost):
         await WRITES[write](table, first)
     assert (await table.batch(name), shared_place.records(name)) == before
-    await table.finish_creator(second, done("alice"))
+    await table.finish_creators(second, [done("alice")])
     await table.complete(second)
 
 
@@ -231,9 +231,8 @@ async def test_an_old_owner_does_not_overwrite_what_the_new_one_finished(
     clock.now += LEASE + 1
     second = await taken(table, name, "second")
     await table.begin_creator(second, "alice")
-    await table.finish_creator(second, done("alice", images_processed=7))
-    with pytest.raises(LeaseLost):
-        await table.finish_creator(first, done("alice", images_processed=1))
+    await table.finish_creators(second, [done("alice", images_processed=7)])
+    await table.finish_creators(first, [done("alice", images_processed=1)])
     assert shared_place.records(name)["alice"]["images_processed"] == 7
 
 
@@ -279,14 +278,14 @@ async def test_a_table_that_lets_few_writes_through_slows_the_writers_and_fails_
     batch = await taken(shaky_table, name)
     slow = json_error(400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException")
     proxy.limit(r"dynamodb\.PutItem", slow, per_second=50)
-    await asyncio.gather(*(shaky_table.finish_creator(batch, done(f"creator {number}")) for number in range(100)))
+    await asyncio.gather(*(shaky_table.finish_creators(batch, [done(f"creator {number}")]) for number in range(100)))
     assert proxy.seen(r"dynamodb\.PutItem") > 100
 
 
 async def test_a_lease_is_kept_while_writes_of_creators_wait(shaky_table: StateTable, proxy: Faulty, name: str) -> None:
     batch = await taken(shaky_table, name)
     held = proxy.hold(r"dynamodb\.PutItem", times=None)
-    writes = [asyncio.create_task(shaky_table.finish_creator(batch, done(f"creator {n}"))) for n in range(100)]
+    writes = [asyncio.create_task(shaky_table.finish_creators(batch, [done(f"creator {n}")])) for n in range(100)]
     assert await asyncio.to_thread(held.reached.wait, 5)
     async with asyncio.timeout(5):
         await shaky_table.extend(batch.lease, lease_seconds=LEASE, counts={})
@@ -360,7 +359,7 @@ async def test_a_record_that_no_item_can_hold_is_terminal(table: StateTable, nam
     batch = await taken(table, name)
     keys = tuple(f"collages/by-creator/{'a' * 200}/collage_20250119_120000_p{number}.jpg" for number in range(2_000))
     with pytest.raises(TerminalError) as caught:
-        await table.finish_creator(batch, done("alice", collage_keys=keys))
+        await table.finish_creators(batch, [done("alice", collage_keys=keys)])
     assert caught.value.reason is JobReason.RECORD_TOO_LARGE
 
 
@@ -380,14 +379,14 @@ async def test_a_creator_is_begun_once_and_then_answered_from_its_record(table: 
     assert (await table.begin_creator(batch, "alice"))[0] is None
     assert (await table.begin_creator(batch, "alice"))[0] is None, "begun but not finished: to be done"
     record = done("alice", collage_keys=("k1", "k2"), mode=Mode.SAFE)
-    await table.finish_creator(batch, record)
+    await table.finish_creators(batch, [record])
     assert (await table.begin_creator(batch, "alice"))[0] == record
 
 
 async def test_the_first_owner_may_finish_a_creator_that_it_did_not_begin(table: StateTable, name: str) -> None:
     batch, creator = await taken(table, name), token()
     record = done(creator)
-    await table.finish_creator(batch, record)
+    await table.finish_creators(batch, [record])
     assert (await table.begin_creator(batch, creator))[0] == record
 
 
@@ -399,7 +398,7 @@ async def test_the_first_owner_does_not_finish_what_a_later_one_has_begun(
     second = await taken(table, name, "second")
     assert (await table.begin_creator(second, creator))[0] is None
     with pytest.raises(LeaseLost):
-        await table.finish_creator(first, done(creator))
+        await table.finish_creators(first, [done(creator)])
     assert shared_place.records(name)[creator]["status"] == "processing"
 
 
@@ -416,7 +415,7 @@ async def test_a_failed_creator_is_answered_from_its_record_too(table: StateTabl
     batch = await taken(table, name)
     await table.begin_creator(batch, "alice")
     record = CreatorRecord("alice", CreatorStatus.FAILED, errors={"expired": 2, "not_found": 1}, duration=0.5)
-    await table.finish_creator(batch, record)
+    await table.finish_creators(batch, [record])
     assert (await table.begin_creator(batch, "alice"))[0] == record
 
 
@@ -425,7 +424,7 @@ async def test_a_creator_left_by_a_crash_is_begun_by_the_next_owner(table: State
     clock.now += LEASE + 1
     second = await taken(table, name, "second")
     assert (await table.begin_creator(second, "alice"))[0] is None
-    await table.finish_creator(second, done("alice"))
+    await table.finish_creators(second, [done("alice")])
 
 
 @pytest.mark.parametrize("what", ["processing", "completed"])
@@ -435,7 +434,7 @@ async def test_a_creators_write_whose_answer_got_lost_counts_once(
     batch, creator = await taken(shaky_table, name), token()
     lost = proxy.lose_answer(rf'dynamodb\.PutItem.*"{what}"')
     assert (await shaky_table.begin_creator(batch, creator))[0] is None
-    await shaky_table.finish_creator(batch, done(creator))
+    await shaky_table.finish_creators(batch, [done(creator)])
     assert lost.reached.is_set()
     assert list(shared_place.records(name)) == [creator]
     assert shared_place.records(name)[creator]["status"] == "completed"
@@ -449,7 +448,7 @@ async def test_two_batches_of_the_same_second_both_keep_a_record_of_the_same_cre
     for each in (name, other):
         batch = await taken(table, each)
         assert (await table.begin_creator(batch, creator))[0] is None
-        await table.finish_creator(batch, done(creator, images_processed=len(each)))
+        await table.finish_creators(batch, [done(creator, images_processed=len(each))])
     first, second = shared_place.records(name)[creator], shared_place.records(other)[creator]
     assert (first["batch_id"], second["batch_id"]) == (name, other)
     assert first["processing_date"] == "2025-01-19T12:00:00Z"
@@ -474,7 +473,7 @@ async def test_a_creators_item_has_the_keys_and_types_of_the_contract(
     creator = token()
     batch = await taken(table, name)
     await table.begin_creator(batch, creator)
-    await table.finish_creator(batch, done(creator))
+    await table.finish_creators(batch, [done(creator)])
     raw = shared_place.aws.dynamodb.get_item(
         TableName=shared_place.table,
         Key={"creator_name": {"S": creator}, "processing_date": {"S": "2025-01-19T12:00:00Z"}},
@@ -507,7 +506,7 @@ async def test_a_creator_of_several_pages_lists_them_all_and_one_of_none_lists_n
         CreatorRecord("none", CreatorStatus.FAILED, errors={"not_found": 1}),
     ):
         await table.begin_creator(batch, record.creator)
-        await table.finish_creator(batch, record)
+        await table.finish_creators(batch, [record])
     found = shared_place.records(name)
     assert (found["many"]["collage_s3_key"], found["many"]["collage_s3_keys"]) == ("k1", ["k1", "k2", "k3"])
     assert not {"collage_s3_key", "collage_s3_keys", "content_hash"} & found["none"].keys()
@@ -560,5 +559,5 @@ async def test_names_with_any_characters_are_kept_as_they_are(
     names = ["a/b", "..", "\U0001f408 café", "x" * 1_000, 'quo"te', "batch " + name]
     for creator in names:
         assert (await table.begin_creator(batch, creator))[0] is None
-        await table.finish_creator(batch, done(creator))
+        await table.finish_creators(batch, [done(creator)])
     assert set(shared_place.records(name)) == set(names)

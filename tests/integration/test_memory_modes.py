@@ -1,6 +1,7 @@
 """Creators that are done although memory is short."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -72,8 +73,10 @@ async def test_the_mode_that_memory_allows_is_in_the_record_and_holds_the_images
             ledger=ledger,
             rules=shape_of(settings, "me").rules,
             record_metric=lambda _name, _value: None,
+            clock=time.time,
         )
         assert admitted is mode
-        record = await creators.run(batch, group, admitted, Limiter(8))
+        record = (await creators.run(batch, group, admitted, Limiter(8))).record
+        await ledger.finish_creators(batch, [record])
     assert (record.mode, record.images_processed) == (mode, images)
     assert shared_place.records(batch.id)[name]["metadata"]["mode"] == mode

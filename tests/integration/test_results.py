@@ -1,5 +1,6 @@
 """What a finished batch leaves behind: objects, their headers, summary, metadata and records."""
 
+import gzip
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from tests.integration.emulator import Aws
 from tests.integration.pictures import EVERY, SMALL, Origin, manifest, token
 from tests.integration.places import Place, creators
 from tests.integration.processes import Worker
+from worker.jobs.part_lines import RowOutcome
 
 REFUSED = "http://169.254.169.254/latest/meta-data/"
 
@@ -83,8 +85,8 @@ def test_the_keys_are_those_of_the_contract_and_no_others(mixed: Mixed) -> None:
         f"collages/by-creator/alice/collage_{stamp}.jpg",
         f"results/processing-summaries/{mixed.id}.json",
         f"results/processing-summaries/{mixed.id}.html",
-        f"results/metadata/{mixed.id}/alice.json",
-        f"results/metadata/{mixed.id}/bob%2F..%2F%C3%A9.json",
+        f"results/metadata/{mixed.id}/part-000001-000001.jsonl.gz",
+        f"results/metadata/{mixed.id}/creators.jsonl.gz",
     }
 
 
@@ -104,8 +106,8 @@ def test_a_collage_is_as_wide_as_its_columns_and_as_high_as_its_rows(mixed: Mixe
 
 def test_the_records_tell_what_became_of_each_creator(mixed: Mixed) -> None:
     alice, bob = mixed.records["alice"], mixed.records["bob/../é"]
-    assert (alice["status"], alice["images_processed"], alice["error_count"]) == ("completed", 4, 3)
-    assert alice["errors"] == {"duplicate": 2, "not_found": 1}
+    assert (alice["status"], alice["images_processed"], alice["error_count"]) == ("completed", 4, 1)
+    assert (alice["errors"], alice["duplicates"]) == ({"not_found": 1}, 2), "a repeat is no failure"
     assert (bob["status"], bob["images_processed"], bob["error_count"]) == ("failed", 0, 6)
     assert bob["errors"] == dict(Counter(reason for _, reason in mixed.fates["bob/../é"]))
     assert "collage_s3_key" not in bob
@@ -113,20 +115,35 @@ def test_the_records_tell_what_became_of_each_creator(mixed: Mixed) -> None:
         assert record["batch_id"] == mixed.id
         assert record["metadata"]["source_csv"] == f"{mixed.name}.csv"
         assert record["metadata"]["mode"] == "normal"
+        assert record["part_s3_key"] == f"results/metadata/{mixed.id}/part-000001-000001.jsonl.gz"
         assert record["processing_duration"] > 0
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record["processing_date"])
 
 
-@pytest.mark.parametrize(("creator", "file"), [("alice", "alice"), ("bob/../é", "bob%2F..%2F%C3%A9")])
-def test_the_metadata_has_every_source_url_with_its_fate(mixed: Mixed, creator: str, file: str) -> None:
-    told = mixed.place.read_json(f"results/metadata/{mixed.id}/{file}.json")
-    assert (told["creator"], told["batch_id"]) == (creator, mixed.id)
-    found = [(image["url"], image.get("reason", image["outcome"])) for image in told["images"]]
-    assert found == mixed.fates[creator]
-    assert all(image["line"] > 1 for image in told["images"])
-    for image in told["images"]:
-        if image["outcome"] == "used":
-            assert {"format", "width", "height", "bytes"} <= image.keys()
+def test_the_parts_have_every_row_with_its_fate(mixed: Mixed) -> None:
+    rows = mixed.place.rows(mixed.id)
+    for creator, fates in mixed.fates.items():
+        own = [row for row in rows if row.creator == creator]
+        assert [(row.url, row.reason or row.outcome.value) for row in own] == fates
+        assert all(row.line > 1 for row in own)
+    for row in rows:
+        if row.outcome is RowOutcome.USED:
+            assert None not in {row.format, row.width, row.height, row.bytes, row.fingerprint, row.seconds}
+            assert row.collage_key == mixed.records[row.creator]["collage_s3_key"]
+            assert row.collage_hash == mixed.records[row.creator]["content_hash"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row.ended_at or "")
+
+
+def test_the_table_of_creators_says_what_the_records_say(mixed: Mixed) -> None:
+    body = mixed.place.read(mixed.summary["results"]["creators"])
+    told = {line["creator"]: line for line in map(json.loads, gzip.decompress(body).splitlines())}
+    assert set(told) == set(mixed.records)
+    for name, line in told.items():
+        record = mixed.records[name]
+        for field in ("status", "images_processed", "error_count", "errors"):
+            assert line[field] == record[field]
+        assert line["part"] == record["part_s3_key"]
+        assert line["content_hash"] == record.get("content_hash")
 
 
 def test_the_summary_adds_up_to_what_the_origin_served(mixed: Mixed, origin: Origin) -> None:
@@ -141,12 +158,13 @@ def test_the_summary_adds_up_to_what_the_origin_served(mixed: Mixed, origin: Ori
         "creators_completed": 1,
         "creators_failed": 1,
         "images_processed": 4,
-        "images_failed": 9,
+        "images_failed": 7,
         "collages_written": 1,
         "rows_total": 13,
         "rejects_total": 3,
     }
     reasons = Counter(reason for fates in mixed.fates.values() for _, reason in fates if reason != "used")
+    assert summary["duplicates"] == reasons.pop("duplicate")
     assert summary["failures_by_reason"] == dict(reasons)
     assert summary["rejects"]["total"] == 3
     assert summary["rejects"]["by_reason"] == {"bad_scheme": 1, "no_creator": 1, "no_url": 1}
@@ -200,8 +218,9 @@ def test_more_images_than_a_page_holds_make_further_pages(place: Place, origin: 
     assert record["images_processed"] == 9
     assert [picture(place, key).size for key in keys] == [(100, 100), (100, 100), (100, 50)]
     assert [place.head(key)["Metadata"]["images"] for key in keys] == ["4", "4", "1"]
-    told = place.read_json(f"results/metadata/{batch_id}/{name}.json")
-    assert [image["outcome"] for image in told["images"]] == ["used"] * 9 + ["not_needed"] * 2
+    rows = place.rows(batch_id)
+    assert [row.outcome.value for row in rows] == ["used"] * 9 + ["not_needed"] * 2
+    assert [row.collage_key for row in rows if row.position == 1] == keys
     assert origin.asked(f"/copy/{name}/") == 9
 
 
@@ -218,7 +237,7 @@ def test_creators_of_any_name_get_collages_that_never_meet(place: Place, origin:
     assert all(len(key.encode()) <= 1_024 and ".." not in key.split("/") for key in keys)
     assert {"a%2Fb", "%2E", "%2E%2E", "%F0%9F%90%88%20caf%C3%A9"} <= creators(keys)
     assert all(place.head(key)["Metadata"]["batch-id"] == batch_id for key in keys)
-    assert len(place.listed(prefix=f"results/metadata/{batch_id}/")) == len(names)
+    assert {row.creator for row in place.rows(batch_id)} == set(names)
 
 
 def test_without_grouping_all_rows_make_one_collage_named_after_the_manifest(place: Place, origin: Origin) -> None:
@@ -237,7 +256,7 @@ def test_an_output_prefix_stands_before_every_key_of_the_results(place: Place, o
     place.send_job(manifest([(name, origin.photo(SMALL[0], name))]), name, output_prefix=prefix)
     batch_id, records, _ = finished(place, name, prefix)
     found = place.listed(prefix=prefix)
-    assert len(found) == 4
+    assert len(found) == 5
     assert records[name]["collage_s3_key"] in found
     assert [key for key in place.listed() if (batch_id in key or name in key) and not key.startswith(prefix)] == []
 

@@ -7,6 +7,7 @@
 
 import asyncio
 import csv
+import gzip
 import json
 import os
 import resource
@@ -96,10 +97,9 @@ async def run(manifest: Path, output: Path) -> Told:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     summary = json.loads(next(output.rglob("processing-summaries/*.json")).read_text())
     images = [
-        {"creator": document["creator"], **image}
-        for path in sorted(output.rglob("metadata/*/*.json"))
-        for document in [json.loads(path.read_text())]
-        for image in document["images"]
+        json.loads(line)
+        for path in sorted(output.rglob("metadata/*/part-*.jsonl.gz"))
+        for line in gzip.decompress(path.read_bytes()).splitlines()
     ]
     return Told(
         summary["durations"]["batch_seconds"],

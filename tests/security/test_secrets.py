@@ -3,13 +3,13 @@
 # ruff: noqa: E501 -- a case on one line reads as a table
 
 import asyncio
+import gzip
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -88,11 +88,10 @@ def messages(base: str) -> Iterator[str]:
     )
 
 
-def without_links(document: Any) -> Any:
-    """Leave out what the metadata of a creator holds by design: the links as they were given."""
-    for image in document["images"]:
-        del image["url"]
-    return document
+def without_links(body: bytes) -> str:
+    """Leave out what results hold by design: the links as they were given."""
+    rows = [json.loads(line) for line in gzip.decompress(body).splitlines()]
+    return json.dumps([{name: value for name, value in row.items() if name != "url"} for row in rows])
 
 
 def test_no_signature_and_no_key_is_in_anything_that_a_batch_leaves_behind(place: Place) -> None:
@@ -121,7 +120,7 @@ def test_no_signature_and_no_key_is_in_anything_that_a_batch_leaves_behind(place
     told["dead letters"] = json.dumps([letter.attributes for letter in letters])
     for key in place.listed():
         body = place.read(key)
-        told[key] = json.dumps(without_links(json.loads(body))) if "/metadata/" in key else body.decode("latin-1")
+        told[key] = without_links(body) if "/metadata/" in key else body.decode("latin-1")
     for key in place.listed(place.input, "archived/"):
         if key.endswith(".error.json"):
             told[key] = place.read(key, place.input).decode()

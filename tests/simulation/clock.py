@@ -39,6 +39,7 @@ class Life:
     def __init__(self, name: str, skew: float = 0.0) -> None:
         self.name = name
         self.skew = skew
+        self.part_creators = 16
         self.state = State.RUNNING
         self.parked: list[asyncio.Handle] = []
         self.steps = 0

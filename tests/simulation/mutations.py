@@ -27,8 +27,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "a creator is finished without a look at the fence": (
         "worker/aws/creators.py",
-        r"#status = :processing AND fence = :fence\)",
-        r"#status = :processing AND (fence = :fence OR attribute_exists(fence)))",
+        r"(record,\n +.*)#status = :processing AND fence <= :fence\)",
+        r"\1#status = :processing AND (fence = :fence OR attribute_exists(fence)))",
     ),
     "a creator is begun without a look at the fence": (
         "worker/aws/creators.py",

@@ -44,6 +44,14 @@ class Order:
     """Another batch asks for the same links."""
 
     @property
+    def rows(self) -> set[tuple[str, str]]:
+        """The creator and the URL of each row that can be used."""
+        manifest = self.job.manifest if self.job else None
+        text = manifest.text if isinstance(manifest, InlineManifest) else self.body.decode()
+        found = {(name, url) for name, _, url in (line.partition(",") for line in text.splitlines()[1:])}
+        return {(name, url) for name, url in found if name and not self.fails}
+
+    @property
     def longer_id(self) -> str:
         """The id that it has where another batch has taken the short one."""
         assert self.job is not None

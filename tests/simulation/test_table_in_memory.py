@@ -122,7 +122,7 @@ async def _sequence(  # noqa: C901 -- one list of operations
             case "finish":
                 status = rng.choice([CreatorStatus.COMPLETED, CreatorStatus.FAILED])
                 creator = rng.choice(["ann", "bob"])
-                await both("finish_creator", lease, CreatorRecord(creator, status, 2, ("k",), {"gone": 1}, 0.5))
+                await both("finish_creators", lease, [CreatorRecord(creator, status, 2, ("k",), {"gone": 1}, 0.5)])
             case "cancel":
                 if rng.random() < 0.1:
                     await both("cancel", lease.id)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -14,7 +15,9 @@ from tests.simulation.s3 import Buckets, Object
 from tests.simulation.sqs import Sqs, Stored
 from worker.aws.batch_log import LOG_KEY
 from worker.aws.table import from_item
-from worker.keys import archive_key, batch_hash, summary_key
+from worker.jobs.part_lines import RowLine, read_row, record_of_rows, unpacked
+from worker.keys import archive_key, batch_hash, is_part, results_prefix, summary_key
+from worker.model import CreatorRecord
 
 TERMINAL = {"completed", "failed"}
 CLOCKS_APART = 3.5
@@ -60,6 +63,7 @@ class Watch:
         self.is_refused: Callable[[], bool] = lambda: False
         self.is_undisturbed: Callable[[], bool] = lambda: False
         self.now: Callable[[], float] = lambda: 0.0
+        self.newest: Callable[[str, str], Object | None] = lambda _bucket, _key: None
 
     def claim(self, holds: object, otherwise: str) -> None:
         if not holds and len(self.broken) < 20:
@@ -84,13 +88,35 @@ class Watch:
         if status == "processing":
             self.begun[life, batch, name] = self._writes
         else:
-            if before:
-                self.claim(before["fence"] == after["fence"], f"{life} ended {what} under another fence than it began")
-                self.claim((life, batch, name) in self.begun, f"{life} ended {what}, which another one began")
-            else:
-                self.claim((life, batch) in self.opened, f"{life} ended {what} without having begun it")
+            self._follows_from_its_part(what, after)
             self.done_at[batch, name] = self._writes
             self.creator_done(life)
+
+    def _follows_from_its_part(self, what: str, item: Any) -> None:
+        """The part is the truth, and there before the record, whoever put it."""
+        if item["errors"] == {"record_too_large": 1}:
+            return
+        part = self.newest(OUTPUT, item.get("part_s3_key", ""))
+        self.claim(part is not None, f"{what} is told before its part is there")
+        if part is not None:
+            rows = [row for row in _rows(part) if row.creator == item["creator_name"]]
+            told = record_of_rows(item["creator_name"], rows, hash_algorithm="sha256")
+            self.claim(rows, f"the part of {what} does not tell of it")
+            self.claim(
+                _as_told(told) == _as_recorded(item), f"{what} is {_as_recorded(item)}, its part {_as_told(told)}"
+            )
+
+    def _rows_hold(self, order: Order, buckets: Buckets, *, whole: bool) -> None:
+        """Each row of the manifest stands in the data set once, and nothing else does."""
+        assert order.job is not None
+        prefix = results_prefix(order.job.output_prefix, order.id)
+        parts = [key for key in buckets.keys(OUTPUT, prefix) if is_part(key)]
+        rows = [row for key in parts if (there := buckets.newest(OUTPUT, key)) for row in _rows(there)]
+        found = Counter((row.creator, row.url) for row in rows)
+        self.claim(max(found.values(), default=1) == 1, f"{order.id} tells rows twice: {found}")
+        self.claim(set(found) <= order.rows, f"{order.id} tells rows that nobody asked for: {set(found) - order.rows}")
+        if whole:
+            self.claim(set(found) == order.rows, f"{order.id} leaves out rows: {order.rows - set(found)}")
 
     def _lease_changed(self, life: Life | None, before: Any, after: Any) -> None:
         batch, part = after["creator_name"].removeprefix(" batch "), after["processing_date"]
@@ -141,8 +167,8 @@ class Watch:
         elif "processing-summaries" in key and any(batch in key for batch in self._closed):
             self.stale_documents["summary"] += 1
             self.claim(_timeless(old) == _timeless(new), f"{life} wrote something else into {key} of a closed batch")
-        elif "metadata" in key:
-            self.stale_documents["metadata"] += 1
+        elif is_part(key):
+            self.claim(holds=False, otherwise=f"{life} overwrote the part {key}")
 
     def fetched(self, life: Life | None, batch: str, creator: str) -> None:
         """A picture is being asked for: for a creator that is done only by who had begun before.
@@ -255,6 +281,7 @@ class Watch:
     def _records_hold(self, order: Order, creators: list[Any], buckets: Buckets, *, whole: bool) -> None:
         found = Counter(item["creator_name"] for item in creators)
         self.claim(max(found.values(), default=1) == 1, f"{order.id} has creators twice: {found}")
+        self._rows_hold(order, buckets, whole=whole and not (order.lost and not order.key))
         self.claim(set(found) <= set(order.creators), f"{order.id} has creators that nobody asked for: {found}")
         if whole and not (order.lost and not order.key):  # where an inline manifest's chunks are gone, so are names
             self.claim(set(found) == set(order.creators), f"{order.id} lost {set(order.creators) - set(found)}")
@@ -359,6 +386,27 @@ class Watch:
         counted = {name: value for name, value in record.items() if name.startswith("n_")}
         for name, value in counted.items():
             self.claim(sums.get(name[2:], value) == value, f"{order.id} counted {name} {value}, not {sums}")
+
+
+def _rows(part: Object) -> list[RowLine]:
+    return [read_row(line) for line in unpacked(io.BytesIO(part.body))]
+
+
+def _as_told(record: CreatorRecord) -> dict[str, Any]:
+    return {
+        "status": record.status.value,
+        "images_processed": record.images_processed,
+        "keys": list(record.collage_keys),
+        "errors": dict(record.errors),
+        "content_hash": record.content_hash,
+        "duplicates": record.duplicates,
+    }
+
+
+def _as_recorded(item: Any) -> dict[str, Any]:
+    keys = item.get("collage_s3_keys", [item["collage_s3_key"]] if "collage_s3_key" in item else [])
+    told = {name: item[name] for name in ("status", "images_processed", "errors")}
+    return told | {"keys": keys, "content_hash": item.get("content_hash"), "duplicates": item.get("duplicates", 0)}
 
 
 def _groups(body: bytes) -> list[bytes]:

@@ -99,6 +99,7 @@ class World:
         self.troubled_for = max(self.troubled_for, self.misfortunes.until)
         versioned = self.rng.random() < 0.5
         self.buckets = Buckets(frozenset({INPUT} if versioned else ()), self.watch.object_changed)
+        self.watch.newest = self.buckets.newest
         self.table = DynamoDb(self.watch.item_changed, now=self.loop.time, index_lag=self.misfortunes.index_lag)
         self.queue = Sqs(self.loop, self.rng)
         self.queue.duplicates = self.rng.choice([0.0, 0.0, 0.05, 0.3])
@@ -326,6 +327,7 @@ class World:
         if not self.calm and self.trouble.hits_left and self.trouble.kills and self.rng.random() < 0.3:
             self.trouble.hits_left -= 1
             life.die_at = round(10 ** self.rng.uniform(0.5, 3.3))
+        life.part_creators = random.Random(f"{self.seed} parts {life.name}").choice([1, 2, 2, 16])
         self.workers.append(life)
         self.wire.note(life, "STARTS", f"dies at step {life.die_at}" if life.die_at else "")
         self.stops[life] = asyncio.Event(), asyncio.Event()
@@ -433,6 +435,7 @@ def put_together(world: World, life: Life) -> Receiver:
         thresholds=THRESHOLDS,
         creators_in_flight=SLOTS * CREATORS_PER_JOB,
         chunk_creators=world.chunk_creators(),
+        part_creators=life.part_creators,
         chunks_at_a_time=2,  # the batches are small here: so are the steps in which their chunks are sent
     )
     return Receiver(

@@ -73,8 +73,9 @@ def check_one_set(environment: Environment, stem: str, names: list[str]) -> str:
     assert len(collages) == len(names), "one collage for each creator, and no more"
     assert collages == sorted(summary["collages"])
     assert collages == sorted(str(record["collage_s3_key"]) for record in records.values())
-    metadata = environment.keys(environment.output_bucket, f"results/metadata/{batch_id}/")
-    assert len(metadata) == len(names)
+    results = environment.keys(environment.output_bucket, f"results/metadata/{batch_id}/")
+    parts = {str(record["part_s3_key"]) for record in records.values()}
+    assert set(results) == parts | {f"results/metadata/{batch_id}/creators.jsonl.gz"}
     return batch_id
 
 

@@ -6,9 +6,10 @@ an outage, after which the work goes on, or with `Killed`, after which nothing l
 
 import asyncio
 import hashlib
+import io
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from worker.download.fetch import Fetched
 from worker.errors import Dependency, ImageError, ImageReason, JobReason, LeaseLost, TerminalError, Unavailable
 from worker.images.cell import Cell, CellSpec
 from worker.jobs.batch import Delivery
+from worker.jobs.part_lines import RowLine
+from worker.jobs.parts import part_rows
+from worker.keys import is_part
 from worker.limiter import Limiter
 from worker.model import (
     WHOLE,
@@ -251,16 +255,19 @@ class FakeLedger:
             if batch == batch_id and record.creator not in self.not_indexed:
                 yield record
 
-    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
-        self.journal.before("finish_creator")
-        if record.creator in self.too_large and record.collage_keys:
-            raise TerminalError(JobReason.RECORD_TOO_LARGE, "Item size has exceeded the maximum allowed size")
-        old, fence = self.creators.get((batch.id, record.creator), (None, batch.fence))
-        if (old is not None and old.status is not CreatorStatus.PROCESSING) or fence != batch.fence:
-            raise LeaseLost(JobReason.LEASE_LOST, "taken over")
-        self.creators[batch.id, record.creator] = record, batch.fence
-        self.finished[record.creator] += 1
-        self.journal.after("finish_creator")
+    async def finish_creators(self, batch: Batch, records: Sequence[CreatorRecord]) -> None:
+        for record in records:
+            self.journal.before("finish_creator")
+            if record.creator in self.too_large and record.collage_keys:
+                raise TerminalError(JobReason.RECORD_TOO_LARGE, "Item size has exceeded the maximum allowed size")
+            old, fence = self.creators.get((batch.id, record.creator), (None, batch.fence))
+            if old is not None and old.status is not CreatorStatus.PROCESSING:
+                continue
+            if fence > batch.fence:
+                raise LeaseLost(JobReason.LEASE_LOST, "taken over")
+            self.creators[batch.id, record.creator] = record, batch.fence
+            self.finished[record.creator] += 1
+            self.journal.after("finish_creator")
 
 
 def _named(batch_id: str, unit: str) -> str:
@@ -335,8 +342,26 @@ class FakeResults:
                 return key
         raise outage("both keys are taken")
 
+    async def put_part(self, key: str, body: bytes) -> bool:
+        self.journal.before("put_part")
+        is_new = key not in self.documents
+        self.documents.setdefault(key, body)
+        self.journal.after("put_part")
+        return is_new
+
+    async def fetch(self, key: str, file: BinaryIO) -> bool:
+        if key in self.documents:
+            file.write(self.documents[key])
+            file.seek(0)
+        return key in self.documents
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        for key in sorted(self.documents):
+            if key.startswith(prefix):
+                yield key
+
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
-        step = "put_summary" if "processing-summaries" in key else "put_metadata"
+        step = "put_summary" if "processing-summaries" in key else "put_creators"
         self.journal.before(step)
         self.documents[key] = body if isinstance(body, bytes) else body.read()
         self.journal.after(step)
@@ -346,6 +371,28 @@ class FakeResults:
 
     def document(self, key: str) -> Any:
         return json.loads(self.documents[key])
+
+    def rows(self) -> list[RowLine]:
+        """Return every row of every part, in the order of the parts' names."""
+        return [
+            row
+            for key in sorted(self.documents)
+            if is_part(key)
+            for row in part_rows(key, io.BytesIO(self.documents[key]))
+        ]
+
+
+class FakeStore:
+    """The temp bucket in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def put(self, key: str, body: bytes) -> None:
+        self.objects[key] = body
+
+    async def get(self, key: str) -> bytes | None:
+        return self.objects.get(key)
 
 
 class FakeFetcher:

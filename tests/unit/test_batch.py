@@ -19,6 +19,7 @@ from tests.unit.fakes import (
     FakeLedger,
     FakeManifests,
     FakeResults,
+    FakeStore,
     Here,
     Journal,
     Killed,
@@ -33,6 +34,7 @@ from worker.jobs.finish import Finisher
 from worker.jobs.gate import Memory, Thresholds
 from worker.jobs.leasing import RELEASE_SECONDS, Leases
 from worker.jobs.outcomes import combined
+from worker.jobs.part_lines import record_of_rows
 from worker.jobs.ports import Ports
 from worker.keys import batch_id
 from worker.model import (
@@ -68,6 +70,7 @@ class Shop:
         self.ledger = FakeLedger(self.clock)
         self.manifests = FakeManifests()
         self.results = FakeResults()
+        self.store = FakeStore()
         self.fetcher = FakeFetcher({GONE: not_found(GONE)})
         self.stop = asyncio.Event()
         self.plans: list[Tally] = []
@@ -84,7 +87,7 @@ class Shop:
             manifests=self.manifests,
             results=self.results,
             ledger=self.ledger,
-            temp=None,
+            temp=self.store,
             queue=None,
             fetcher=self.fetcher,
             decoder=FakeDecoder(),
@@ -302,7 +305,7 @@ async def test_no_row_is_left_out_in_silence_however_many_a_creator_has(monkeypa
     assert await shop.run() == Succeeded()
     (ann,) = shop.summary()["creators"]
     assert (ann["images_processed"], ann["errors"]) == (1, {"not_found": 10_500})
-    monkeypatch.setattr("worker.jobs.creator_loop.MAX_ROWS", 3)
+    monkeypatch.setattr("worker.jobs.groups.MAX_ROWS", 3)
     shop = Shop(b"creator,url\n" + b"".join(b"ann,https://h/%d\n" % number for number in range(5)))
     assert await shop.run() == Succeeded()
     assert shop.summary()["rejects"]["by_reason"] == {"too_many_rows": 2}
@@ -630,6 +633,11 @@ def is_as_after_an_undisturbed_run(shop: Shop) -> None:
     }
     assert shop.summary()["counts"]["creators_completed"] == 2
     assert shop.summary()["counts"]["images_processed"] == 3
+    rows = shop.results.rows()
+    assert sorted(row.line for row in rows) == [2, 3, 4, 5], "each row once"
+    for (_, name), (record, _) in shop.ledger.creators.items():
+        told = [row for row in rows if row.creator == name]
+        assert record == record_of_rows(name, told, hash_algorithm="sha256", part_key=record.part_key)
 
 
 async def steps_of_a_run(manifest: bytes = MANIFEST) -> list[str]:
@@ -640,7 +648,7 @@ async def steps_of_a_run(manifest: bytes = MANIFEST) -> list[str]:
 
 async def test_killed_after_any_step_the_next_worker_brings_the_batch_to_the_same_end() -> None:
     total = len(await steps_of_a_run())
-    assert total > 13
+    assert total > 12
     for killed_after in range(1, total + 1):
         shop = Shop()
         asked = job(KEY, version="v1", max_workers=1)
@@ -683,7 +691,8 @@ async def test_killed_after_any_step_of_failing_the_next_worker_fails_it_for_the
         "download",
         "begin_creator",
         "put_collage",
-        "put_metadata",
+        "put_part",
+        "put_creators",
         "finish_creator",
         "put_summary",
         "note_summary",

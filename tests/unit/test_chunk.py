@@ -14,6 +14,7 @@ from tests.unit.fakes import (
     FakeLedger,
     FakeManifests,
     FakeResults,
+    FakeStore,
     Here,
     job,
 )
@@ -31,19 +32,6 @@ NAMES = ["ann", "bob", "cid"]
 MANIFEST = "creator,url\n" + "".join(f"{name},https://h/{name}\n" for name in NAMES)
 ASKED = job(KEY, version="v1")
 RULES = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
-
-
-class Store:
-    """The temp bucket in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    async def put(self, key: str, body: bytes) -> None:
-        self.objects[key] = body
-
-    async def get(self, key: str) -> bytes | None:
-        return self.objects.get(key)
 
 
 class Sent:
@@ -65,7 +53,7 @@ class Town:
         self.manifests = FakeManifests()
         self.manifests.objects[KEY] = MANIFEST.encode()
         self.results = FakeResults()
-        self.store = Store()
+        self.store = FakeStore()
         self.sent = Sent()
         self.fetcher = FakeFetcher()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +27,10 @@ from worker.images.collage import compose
 from worker.images.fingerprint import content_hash
 from worker.jobs import creator as module
 from worker.jobs.creator import CreatorWork, ImageRules
+from worker.jobs.part_lines import RowLine, RowOutcome
+from worker.jobs.part_plan import Part
+from worker.jobs.part_work import PartWork
+from worker.keys import part_key
 from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, CreatorRecord, CreatorStatus, Mode, Row
 
@@ -52,6 +55,7 @@ class Studio:
         self.metrics: Counter[str] = Counter()
         self.batch: Batch = batch_of(job(prefix="p/", **config))
         self.slots = Limiter(8)
+        self.runs = 0
         self.work = CreatorWork(
             fetcher=self.fetcher,
             decoder=self.decoder,
@@ -61,7 +65,9 @@ class Studio:
             ledger=self.ledger,
             rules=rules,
             record_metric=self.record_metric,
+            clock=self.ledger.clock,
         )
+        self.parts = PartWork(self.results, None, self.ledger, hash_algorithm=rules.hash_algorithm)
 
     def record_metric(self, name: str, value: float) -> None:
         self.metrics[name] += value  # type: ignore[assignment]
@@ -69,11 +75,11 @@ class Studio:
 
     async def run(self, *urls: str, name: str = "ann", mode: Mode = Mode.NORMAL) -> CreatorRecord:
         rows = tuple(Row(line, url) for line, url in enumerate(urls, start=2))
-        return await self.work.run(self.batch, CreatorGroup(name, rows), mode, self.slots)
-
-    def metadata(self, name: str = "ann") -> dict[str, Any]:
-        found: dict[str, Any] = self.results.document(f"p/results/metadata/{self.batch.id}/{name}.json")
-        return found
+        group = CreatorGroup(name, rows)
+        done = await self.work.run(self.batch, group, mode, self.slots)
+        self.runs += 1
+        part = Part(part_key("p/", self.batch.id, 1, self.runs), (group,), {name: done})
+        return (await self.parts.end(self.batch, part))[0]
 
     def picture(self, key: str) -> Image.Image:
         return Image.open(io.BytesIO(self.results.collages[key][1]), formats=("JPEG", "PNG", "WEBP"))
@@ -82,7 +88,7 @@ class Studio:
 FIRST = "p/collages/by-creator/ann/collage_20250119_120000.jpg"
 
 
-async def test_a_creator_becomes_a_collage_a_document_and_a_record() -> None:
+async def test_a_creator_becomes_a_collage_a_part_and_a_record() -> None:
     studio = Studio()
     record = await studio.run("a", "b", "c")
     assert record.status is CreatorStatus.COMPLETED
@@ -102,53 +108,73 @@ async def test_images_that_fail_are_left_out_and_counted_by_reason() -> None:
     record = await studio.run("a", "b", "c", "d", "c")
     assert record.status is CreatorStatus.COMPLETED
     assert record.images_processed == 1
-    assert record.errors == {"duplicate": 1, "not_found": 2, "truncated": 1}
-    assert record.error_count == 4
+    assert record.errors == {"not_found": 2, "truncated": 1}
+    assert (record.error_count, record.duplicates) == (3, 1), "a repeat is no failure"
 
 
-async def test_a_creator_without_a_usable_image_is_a_failed_record_with_its_document() -> None:
+async def test_a_creator_without_a_usable_image_is_a_failed_record_with_its_rows() -> None:
     studio = Studio({"a": not_found("a")})
     record = await studio.run("a")
     assert (record.status, record.collage_keys, record.content_hash) == (CreatorStatus.FAILED, (), None)
     assert record.errors == {"not_found": 1}
     assert studio.results.collages == {}
-    assert studio.metadata()["status"] == "failed"
+    assert [(row.outcome.value, row.reason) for row in studio.results.rows()] == [("failed", "not_found")]
     assert studio.ledger.finished == {"ann": 1}
 
 
-async def test_the_document_tells_every_rows_fate() -> None:
+async def test_the_part_tells_every_rows_fate() -> None:
     studio = Studio({"b": not_found("b")}, max_images_per_creator=2)
-    await studio.run("a", "b", "c", "d", name="ann/é")
-    document = studio.metadata("ann%2F%C3%A9")
+    record = await studio.run("a", "b", "c", "c", "d", name="ann/é")
+    key = "p/collages/by-creator/ann%2F%C3%A9/collage_20250119_120000.jpg"
     used = {
-        "outcome": "used",
         "format": "JPEG",
         "width": 300,
         "height": 400,
         "bytes": 1,
         "attempts": 1,
         "seconds": 0.25,
+        "page": 1,
+        "collage_key": key,
+        "collage_hash": record.content_hash,
     }
-    assert document == {
-        "creator": "ann/é",
-        "batch_id": studio.batch.id,
-        "status": "completed",
-        "mode": "normal",
-        "collages": ["p/collages/by-creator/ann%2F%C3%A9/collage_20250119_120000.jpg"],
-        "images": [
-            {"line": 2, "url": "a", "fingerprint": content_hash(b"a", "sha256"), **used},
-            {"line": 3, "url": "b", "outcome": "failed", "reason": "not_found", "message": "b answered 404"},
-            {"line": 4, "url": "c", "fingerprint": content_hash(b"c", "sha256"), **used},
-            {"line": 5, "url": "d", "outcome": "not_needed"},
-        ],
-    }
+    course = {"mode": "normal", "creator_seconds": round(record.duration, 3), "ended_at": "2025-01-19T12:00:00Z"}
+    told = [
+        {"line": 2, "url": "a", "outcome": "used", "position": 1, "fingerprint": content_hash(b"a", "sha256"), **used},
+        {"line": 3, "url": "b", "outcome": "failed", "reason": "not_found", "message": "b answered 404"},
+        {"line": 4, "url": "c", "outcome": "used", "position": 2, "fingerprint": content_hash(b"c", "sha256"), **used},
+        {"line": 5, "url": "c", "outcome": "not_needed"},
+        {"line": 6, "url": "d", "outcome": "not_needed"},
+    ]
+    assert studio.results.rows() == [
+        RowLine(**{"creator": "ann/é", **course, **row, "outcome": RowOutcome(str(row["outcome"]))})  # type: ignore[arg-type]
+        for row in told
+    ]
 
 
-async def test_a_document_is_json_even_with_a_name_that_is_no_unicode() -> None:
+async def test_a_repeat_is_not_needed_and_says_of_what() -> None:
+    studio = Studio({"b": b"a"})
+    await studio.run("a", "a", "b")
+    assert [(row.outcome.value, row.reason, row.message) for row in studio.results.rows()[1:]] == [
+        ("not_needed", "duplicate", "the same URL as line 2"),
+        ("not_needed", "duplicate", "the same bytes as line 2"),
+    ]
+
+
+async def test_each_row_tells_its_place_in_the_collage() -> None:
+    studio = Studio({"b": not_found("b")}, rows=1, cols=2, max_images_per_creator=9)
+    keys = (await studio.run(*"abcd")).collage_keys
+    assert [(row.page, row.position, row.collage_key) for row in studio.results.rows()] == [
+        (1, 1, keys[0]),
+        (None, None, None),
+        (1, 2, keys[0]),
+        (2, 1, keys[1]),
+    ]
+
+
+async def test_a_part_is_json_even_with_a_name_that_is_no_unicode() -> None:
     studio = Studio()
     await studio.run("a", name="x\ud800")
-    (body,) = studio.results.documents.values()
-    assert json.loads(body.decode())["creator"] == "x\ud800"
+    assert [row.creator for row in studio.results.rows()] == ["x\ud800"]
 
 
 async def test_covers_beyond_a_page_go_to_further_pages() -> None:
@@ -262,7 +288,7 @@ async def test_when_memory_runs_out_a_creator_is_tried_more_carefully(
     record = await studio.run(*(f"u{i}" for i in range(25)))
     assert (record.mode, record.status, found) == (mode, CreatorStatus.COMPLETED, asked)
     assert record.images_processed == asked[-1][1]
-    assert studio.metadata()["mode"] == mode
+    assert {row.mode for row in studio.results.rows()} == {mode}
 
 
 async def test_when_memory_runs_out_in_every_mode_the_creator_fails_and_only_it() -> None:
@@ -356,11 +382,15 @@ async def test_an_error_nobody_thought_of_is_a_failed_record_and_ends_nothing_el
     studio = Studio({"a": RuntimeError("a bug")})
     record = await studio.run("a", "b")
     assert (record.status, record.errors) == (CreatorStatus.FAILED, {"internal_error": 1})
+    assert [(row.url, row.reason) for row in studio.results.rows()] == [
+        ("a", "internal_error"),
+        ("b", "internal_error"),
+    ]
     assert studio.ledger.finished == {"ann": 1}
     assert studio.metrics["ErrorCount"] == 1
 
 
-@pytest.mark.parametrize("step", ["put_collage", "put_metadata", "finish_creator"])
+@pytest.mark.parametrize("step", ["put_collage", "put_part", "finish_creator"])
 async def test_an_outage_is_not_the_creators_fault(step: str) -> None:
     studio = Studio()
     store = studio.results if step.startswith("put") else studio.ledger

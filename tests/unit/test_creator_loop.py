@@ -13,6 +13,7 @@ from tests.unit.fakes import (
     FakeFetcher,
     FakeLedger,
     FakeResults,
+    FakeStore,
     Here,
     batch_of,
     job,
@@ -20,9 +21,12 @@ from tests.unit.fakes import (
 from worker.errors import Interrupted, LeaseLost
 from worker.images.collage import compose
 from worker.jobs.creator import CreatorWork, ImageRules
-from worker.jobs.creator_loop import ChunkGroups, CreatorLoop, Done
+from worker.jobs.creator_loop import CreatorLoop, Done
 from worker.jobs.gate import Gate, Memory, Thresholds
-from worker.model import Batch, BatchState, CreatorGroup, CreatorRecord, CreatorStatus, Lease, Row
+from worker.jobs.groups import ChunkGroups
+from worker.jobs.part_plan import PartPlan
+from worker.jobs.part_work import PartWork
+from worker.model import Asked, Batch, BatchState, CreatorGroup, CreatorRecord, CreatorStatus, Lease, Row
 
 RULES = ImageRules(min_side=50, keep_side=800, max_pixels=1_000_000, dedupe=True, hash_algorithm="sha256")
 NAMES = [f"creator {number:02}" for number in range(20)]
@@ -38,7 +42,10 @@ class Unit:
     def __init__(self, names: list[str], killers: frozenset[str] = frozenset()) -> None:
         self.groups = [CreatorGroup(name, (Row(line, f"https://h/{name}"),)) for line, name in enumerate(names, 2)]
         self.killers = killers
+        self.part_creators = 16
         self.clock = Clock()
+        self.results = FakeResults()
+        self.store = FakeStore()
         self.ledger = FakeLedger(self.clock)
         self.ends = 0
         self.in_flight: list[list[str]] = []
@@ -67,15 +74,18 @@ class Unit:
             decoder=FakeDecoder(),
             composer=Here(),
             compose=compose,
-            results=FakeResults(),
+            results=self.results,
             ledger=self.ledger,
             rules=RULES,
             record_metric=lambda _name, _value: None,
+            clock=self.clock,
         )
-        loop = CreatorLoop(creators, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), self.ledger)
+        parts = PartWork(self.results, self.store, self.ledger, hash_algorithm="sha256")
+        loop = CreatorLoop(creators, parts, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), self.ledger)
         done = Done()
         done.tally.creators_total = len(self.groups)
-        await loop.work_through(batch, record, ChunkGroups(self.groups), len(self.groups), done, asyncio.Event())
+        plan = PartPlan(batch, ChunkGroups(self.groups), Asked("", "", part_creators=self.part_creators))
+        await loop.work_through(batch, record, plan, len(self.groups), done, asyncio.Event())
         return done
 
     async def lives(self, most: int = 50) -> Done:
@@ -164,9 +174,10 @@ async def test_a_worker_that_stops_hands_the_rest_back() -> None:
     stopped = asyncio.Event()
     stopped.set()
     nothing: Any = None
-    loop = CreatorLoop(nothing, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), unit.ledger)
+    loop = CreatorLoop(nothing, nothing, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), unit.ledger)
     done = Done()
     done.tally.creators_total = 2
+    plan = PartPlan(batch_of(job(), "b"), ChunkGroups(unit.groups), Asked("", ""))
     with pytest.raises(Interrupted, match="0 of 2 creators are done"):
-        await loop.work_through(batch_of(job(), "b"), record, ChunkGroups(unit.groups), 2, done, stopped)
+        await loop.work_through(batch_of(job(), "b"), record, plan, 2, done, stopped)
     assert record.state is BatchState.RUNNING

@@ -112,7 +112,7 @@ async def test_the_ledger_in_memory_gives_the_lease_and_remembers_the_end() -> N
     assert (record.id, record.state, record.summary_key) == ("b1", BatchState.RUNNING, None)
     assert record.started_at.microsecond == 0
     assert await ledger.begin_creator(batch, "ann") == (None, False)
-    await ledger.finish_creator(batch, CreatorRecord("ann", CreatorStatus.COMPLETED))
+    await ledger.finish_creators(batch, [CreatorRecord("ann", CreatorStatus.COMPLETED)])
     assert await ledger.begin_creator(batch, "ann") == (None, False)
     await ledger.extend(batch.lease, lease_seconds=60, counts={})
     await ledger.note_summary(batch.lease, summary_key="s.json", counts={"creators_total": 1})

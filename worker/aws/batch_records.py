@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.aws.table import Item, to_item
 from worker.errors import Dependency, JobReason, Unavailable
-from worker.model import Asked, BatchRecord, BatchState, Lease
+from worker.model import PART_CREATORS, Asked, BatchRecord, BatchState, Lease
 
 COUNT, ERROR = "n_", "e_"
 """What the names of a batch's counters begin with. They are attributes of their own: DynamoDB adds to no others."""
@@ -63,6 +63,7 @@ def first_values(asked: Asked | None) -> dict[str, Any]:
         ":header": asked.spec,  # as it has been called in the table from the beginning
         ":creators": asked.chunk_creators,
         ":rows": asked.chunk_rows,
+        ":parts": asked.part_creators,
     }
 
 
@@ -72,7 +73,8 @@ def set_first(asked: Asked | None) -> str:
         return ""
     return (
         ", digest = if_not_exists(digest, :digest), header = if_not_exists(header, :header), "
-        "chunk_creators = if_not_exists(chunk_creators, :creators), chunk_rows = if_not_exists(chunk_rows, :rows)"
+        "chunk_creators = if_not_exists(chunk_creators, :creators), chunk_rows = if_not_exists(chunk_rows, :rows), "
+        "part_creators = if_not_exists(part_creators, :parts)"
     )
 
 
@@ -136,4 +138,5 @@ def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
 def _asked(found: Mapping[str, Any]) -> Asked | None:
     if "digest" not in found:
         return None
-    return Asked(found["digest"], found["header"], found["chunk_creators"], found["chunk_rows"])
+    sizes = (found["chunk_creators"], found["chunk_rows"], found.get("part_creators", PART_CREATORS))
+    return Asked(found["digest"], found["header"], *sizes)

@@ -1,6 +1,7 @@
 """The creators' records: one item for each creator and batch, written under the fence of a lease."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from worker.aws.calls import code_of
 from worker.aws.table import Item, Table, from_item, old_item, stamp, to_item
 from worker.errors import JobReason, LeaseLost
 from worker.model import Batch, CreatorRecord, CreatorStatus, Mode
+from worker.tasks import unwrapped
 
 
 class Creators(Table):
@@ -32,15 +34,21 @@ class Creators(Table):
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
         return _creator_record(old), False
 
-    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
-        """Write a creator's final record. Raises `LeaseLost` where it is not ours to write any more."""
+    async def finish_creators(self, batch: Batch, records: Sequence[CreatorRecord]) -> None:
+        """Write final records, side by side. Raises `LeaseLost` where a later owner has begun one of the creators."""
+        with unwrapped():
+            async with asyncio.TaskGroup() as writes:
+                for record in records:
+                    writes.create_task(self._finish_creator(batch, record))
+
+    async def _finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
+        """Write a final record. One that is there follows from the same part, and stays as it is."""
         old, put = await self._put_creator(
             batch,
             record,
-            "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence = :fence)",
+            "attribute_not_exists(creator_name) OR (batch_id = :batch AND #status = :processing AND fence <= :fence)",
         )
-        # Where the answer to our own write got lost, the second try meets what the first one wrote.
-        if not put and old is not None and (old.get("fence") != batch.fence or old["status"] != record.status):
+        if not put and old is not None and old["status"] == CreatorStatus.PROCESSING:
             raise LeaseLost(JobReason.LEASE_LOST, f"batch {batch.id} was taken over by another worker")
 
     async def creator_record(self, batch_id: str, started_at: datetime, creator: str) -> CreatorRecord | None:
@@ -123,6 +131,10 @@ class Creators(Table):
             "fence": batch.fence,
             "ttl": self.expiry(now),
         }
+        if record.duplicates:
+            item["duplicates"] = record.duplicates
+        if record.part_key:
+            item["part_s3_key"] = record.part_key
         if record.collage_keys:
             item["collage_s3_key"] = record.collage_keys[0]
         if len(record.collage_keys) > 1:
@@ -149,4 +161,6 @@ def _creator_record(found: Mapping[str, Any]) -> CreatorRecord:
         duration=float(found["processing_duration"]),
         content_hash=found.get("content_hash"),
         mode=Mode(found["metadata"]["mode"]),
+        duplicates=int(found.get("duplicates", 0)),
+        part_key=found.get("part_s3_key"),
     )

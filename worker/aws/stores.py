@@ -74,6 +74,11 @@ class S3Results:
                 return key
         raise RetryableError(JobReason.COLLAGE_KEYS_TAKEN, f"{keys[0]} and {keys[1]} are both taken by other batches")
 
+    async def put_part(self, key: str, body: bytes) -> bool:
+        """Write a part where there is none."""
+        headers = {"ContentType": "application/gzip", "ServerSideEncryption": "AES256"}
+        return await self._s3.put_new(self._bucket, key, body, headers=headers)
+
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
         """Write metadata, a summary or a report."""
         await self._s3.put(self._bucket, key, body, content_type)

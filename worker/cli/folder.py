@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -56,6 +56,13 @@ class FolderResults:
         key = keys[1] if taken else keys[0]
         _write(self._folder / key, body)
         return key
+
+    async def put_part(self, key: str, body: bytes) -> bool:
+        """Write a part where there is none."""
+        if (self._folder / key).exists():
+            return False
+        _write(self._folder / key, body)
+        return True
 
     async def put_document(self, key: str, body: bytes | BinaryIO, _content_type: str) -> None:
         """Write metadata, a summary or a report."""
@@ -170,7 +177,7 @@ class MemoryLedger:
         for record in nobody:
             yield record
 
-    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
+    async def finish_creators(self, batch: Batch, records: Sequence[CreatorRecord]) -> None:
         """Do nothing."""
 
 

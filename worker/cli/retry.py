@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.aws.calls import aws_call
-from worker.aws.clients import Clients
-from worker.aws.s3 import S3
 from worker.cli.access import open_access
 from worker.cli.batch_names import existing_batch
+from worker.cli.finishing import results_of
 from worker.cli.submit import UPLOADS, job_of, send_job, told_and_followed
 from worker.cli.terminal import stderr
 from worker.errors import Dependency
+from worker.jobs.part_lines import RowOutcome
+from worker.jobs.parts import Parts
 from worker.jobs.reasons import MAY_CHANGE
 from worker.keys import batch_id as batch_id_of
-from worker.keys import metadata_key
 from worker.model import BatchState, S3Manifest
 from worker.settings import Settings
 
@@ -41,9 +40,9 @@ async def retry_batch(settings: Settings, name: str, *, wait: bool, as_json: boo
             return 1
         summary = json.loads(await s3.get(settings.output_bucket, record.summary_key) or b"{}")
         asked = summary.get("settings", {"output_prefix": "", "processing_config": {}})
+        parts = Parts(results_of(access), asked["output_prefix"])
         with tempfile.TemporaryFile() as file:
-            helped = _helped(settings, access.clients, s3, batch_id, asked["output_prefix"])
-            creators = await _write_manifest(file, helped)
+            creators = await _write_manifest(file, _helped(parts, batch_id))
             if not creators:
                 stderr.print("no creator missed an image for a reason that may have passed", markup=False)
                 return 0
@@ -59,44 +58,31 @@ async def retry_batch(settings: Settings, name: str, *, wait: bool, as_json: boo
         return await told_and_followed(access, identifier, None, wait=wait, as_json=as_json)
 
 
-async def _helped(
-    settings: Settings, clients: Clients, s3: S3, batch_id: str, prefix: str
-) -> AsyncIterator[dict[str, Any]]:
-    """Give the metadata of each creator that missed an image for a reason that may have passed."""
-    query: dict[str, Any] = {
-        "TableName": settings.dynamodb_table_name,
-        "IndexName": "batch-id-index",
-        "KeyConditionExpression": "batch_id = :batch",
-        "FilterExpression": "error_count > :none",
-        "ExpressionAttributeValues": {":batch": {"S": batch_id}, ":none": {"N": "0"}},
-    }
-    while True:
-        doing = f"looking for the creators of batch {batch_id}"
-        async with aws_call(Dependency.DYNAMODB, doing, setting="DYNAMODB_TABLE_NAME") as call:
-            page = await call(clients.dynamodb.query, **query)
-        for item in page["Items"]:
-            if MAY_CHANGE & item["errors"]["M"].keys():
-                key = metadata_key(prefix, batch_id, item["creator_name"]["S"])
-                if (body := await s3.get(settings.output_bucket, key)) is not None:
-                    yield json.loads(body)
-        if "LastEvaluatedKey" not in page:
-            return
-        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+async def _helped(parts: Parts, batch_id: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """Give each creator that missed an image for a reason that may have passed, with the URLs worth asking for."""
+    creator, urls, is_helped = "", list[str](), False
+    async for row in parts.rows(batch_id):
+        if row.creator != creator:
+            if is_helped:
+                yield creator, urls
+            creator, urls, is_helped = row.creator, [], False
+        may_change = row.reason in MAY_CHANGE
+        is_helped |= row.outcome is RowOutcome.FAILED and may_change
+        if row.outcome is not RowOutcome.FAILED or may_change:
+            urls.append(row.url)
+    if is_helped:
+        yield creator, urls
 
 
-async def _write_manifest(file: Any, found: AsyncIterator[dict[str, Any]]) -> int:
-    """Write a manifest of these creators' rows, less those that would fail again."""
+async def _write_manifest(file: Any, helped: AsyncIterator[tuple[str, list[str]]]) -> int:
+    """Write a manifest of these creators' rows; returns how many creators there are."""
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer = csv.writer(text)
     writer.writerow(HEADER)
     creators = 0
-    async for metadata in found:
+    async for creator, urls in helped:
         creators += 1
-        writer.writerows((metadata["creator"], image["url"]) for image in metadata["images"] if _worth_asking(image))
+        writer.writerows((creator, url) for url in urls)
     text.detach()
     file.seek(0)
     return creators
-
-
-def _worth_asking(image: dict[str, Any]) -> bool:
-    return image["outcome"] != "failed" or image["reason"] in MAY_CHANGE

@@ -17,11 +17,13 @@ from worker.errors import Interrupted, JobError, JobReason, Postponed, RejectRea
 from worker.failpoints import failpoint
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, spec_of, written_spec
-from worker.jobs.creator_loop import CreatorLoop, Done, ManifestGroups
+from worker.jobs.creator_loop import CreatorLoop, Done
 from worker.jobs.finish import NEVER, Finisher, all_done
+from worker.jobs.groups import ManifestGroups
 from worker.jobs.leasing import Leases
 from worker.jobs.messages import config_in_metadata
 from worker.jobs.outcomes import outcome_of
+from worker.jobs.part_plan import PartPlan
 from worker.jobs.planning import Planner
 from worker.jobs.ports import Ledger, Manifests
 from worker.jobs.summary import Rejects, Tally
@@ -227,6 +229,7 @@ class BatchWork:
             spec=written_spec(identifier, job, delivery.message_id, name),
             chunk_creators=files.creators if files else 0,
             chunk_rows=files.rows if files else 0,
+            part_creators=self._planner.part_creators,
         )
         return await self._leases.take(identifier, source_csv=name, asked=asked, as_of=delivery.asked_at)
 
@@ -285,8 +288,8 @@ class BatchWork:
                 failpoint("batch.plan_noted")
                 log.info("batch.split", chunks=chunks)
                 return True
-            groups = ManifestGroups(grouping)
-            await self._creator_loop.work_through(batch, record, groups, grouping.rows, done, stop)
+            plan = PartPlan(batch, ManifestGroups(grouping), asked_of(record))
+            await self._creator_loop.work_through(batch, record, plan, grouping.rows, done, stop)
             rejects = _with_left_out(rejects, grouping.left_out)
             tally.rejects_total = rejects.total
             await self._finisher.sum_up(batch, done, rejects, time.monotonic() - started)

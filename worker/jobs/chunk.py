@@ -7,11 +7,12 @@ import structlog
 from worker.errors import CreatorReason, JobError, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.chunk_files import ChunkFiles, asked_of, chunk_bodies, chunk_unit, spec_of
-from worker.jobs.creator import CreatorWork
-from worker.jobs.creator_loop import ChunkGroups, CreatorLoop, Done
+from worker.jobs.creator_loop import CreatorLoop, Done
 from worker.jobs.finish import Finisher, failure_of
+from worker.jobs.groups import ChunkGroups
 from worker.jobs.leasing import Leases
 from worker.jobs.outcomes import outcome_of
+from worker.jobs.part_plan import PartPlan
 from worker.jobs.planning import Planner
 from worker.jobs.ports import Ledger, Manifests
 from worker.model import (
@@ -39,7 +40,6 @@ class ChunkWork:
         leases: Leases,
         planner: Planner,
         chunk_files: ChunkFiles,
-        creators: CreatorWork,
         creator_loop: CreatorLoop,
         finisher: Finisher,
     ) -> None:
@@ -48,7 +48,6 @@ class ChunkWork:
         self._leases = leases
         self._planner = planner
         self._chunk_files = chunk_files
-        self._creators = creators
         self._creator_loop = creator_loop
         self._finisher = finisher
 
@@ -113,12 +112,13 @@ class ChunkWork:
                 log.info("chunk.started", creators=len(groups), fence=batch.fence, attempts=record.attempts)
                 async with self._leases.kept(batch.lease, done.tally.counts):
                     rows = sum(len(group.rows) for group in groups)
-                    await self._creator_loop.work_through(batch, record, ChunkGroups(groups), rows, done, stop)
+                    plan = PartPlan(batch, ChunkGroups(groups), asked_of(known), chunk=chunk.number)
+                    await self._creator_loop.work_through(batch, record, plan, rows, done, stop)
                     failpoint("chunk.worked")
                     await self._close(chunk, batch, done)
         except TerminalError as error:
             async with self._leases.given_back(batch.lease), self._leases.kept(batch.lease, dict):
-                await self._lose(chunk, batch, groups, error)
+                await self._lose(chunk, batch, known, groups, error)
             return outcome_of(error, batch.id)
         log.info("chunk.completed", **done.tally.counts())
         return None
@@ -164,16 +164,16 @@ class ChunkWork:
         await self._chunk_files.write(batch.id, {chunk.number: body})
         log.warning("chunk.restored")
 
-    async def _lose(self, chunk: ChunkJob, batch: Batch, groups: list[CreatorGroup], error: TerminalError) -> None:
+    async def _lose(
+        self, chunk: ChunkJob, batch: Batch, known: BatchRecord, groups: list[CreatorGroup], error: TerminalError
+    ) -> None:
         """Close a chunk that cannot be done: its creators are recorded as failed, so that the batch can end."""
         log.error("chunk.lost", reason=error.reason, error=str(error), creators=len(groups))
         done = Done()
         if not groups and error.reason is not JobReason.CHUNK_MISSING:
             groups = await self._readable(chunk, batch)
-        for group in groups:
-            found, _ = await self._ledger.begin_creator(batch, group.name)
-            failpoint("chunk.lost_begun")
-            done.add(found or await self._creators.give_up(batch, group, CreatorReason.WORK_LOST))
+        plan = PartPlan(batch, ChunkGroups(groups), asked_of(known), chunk=chunk.number)
+        await self._creator_loop.give_up(batch, plan, done, CreatorReason.WORK_LOST)
         await self._close(chunk, batch, done, error)
 
     async def _readable(self, chunk: ChunkJob, batch: Batch) -> list[CreatorGroup]:

@@ -15,9 +15,10 @@ from typing import Any
 
 from worker.errors import JobReason, RetryableError, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.creator_loop import MAX_ROWS
+from worker.jobs.groups import MAX_ROWS
+from worker.jobs.part_lines import creator_json, read_creator
 from worker.jobs.ports import ChunkQueue, TempStore
-from worker.jobs.summary import Rejects, creator_line, record_of
+from worker.jobs.summary import Rejects
 from worker.keys import chunk_key, plan_key, result_key
 from worker.manifest.grouping import Grouping
 from worker.masks import without_signatures
@@ -140,14 +141,14 @@ class ChunkFiles:
 
     async def write_result(self, batch_id: str, number: int, records: Iterable[CreatorRecord]) -> None:
         """Write what came of a chunk, one creator a line."""
-        body = b"".join(_dumped(creator_line(record)) + b"\n" for record in records)
+        body = b"".join(map(creator_json, records))
         await self._put(result_key(batch_id, number), body)
         failpoint("chunks.result_stored")
 
     async def read_result(self, batch_id: str, number: int) -> list[CreatorRecord] | None:
         """Return what came of a chunk, or None where the file is gone."""
         body = await self._get(result_key(batch_id, number))
-        return None if body is None else [record_of(json.loads(line)) for line in body.splitlines()]
+        return None if body is None else [read_creator(line) for line in body.split(b"\n") if line]
 
     async def _put(self, key: str, body: bytes) -> None:
         await self._store.put(key, body)

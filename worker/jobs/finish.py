@@ -16,10 +16,11 @@ from worker.jobs.chunk_files import ChunkFiles, Plan, spec_of
 from worker.jobs.creator_loop import Done
 from worker.jobs.disk import room_on_disk
 from worker.jobs.leasing import Leases
+from worker.jobs.part_lines import Packer, creator_json
 from worker.jobs.ports import Ledger, Manifests, Results
 from worker.jobs.report import SHOWN, report
 from worker.jobs.summary import Rejects, Tally, creator_line, summary_top, write_summary
-from worker.keys import iso, report_key, summary_key
+from worker.keys import creators_key, iso, report_key, summary_key
 from worker.model import (
     Batch,
     BatchRecord,
@@ -266,12 +267,18 @@ class Finisher:
         shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         with (
             room_on_disk("writing the summary"),
-            tempfile.TemporaryFile(prefix="creators-") as lines,
+            tempfile.TemporaryFile(prefix="lines-") as lines,
+            tempfile.TemporaryFile(prefix="creators-") as table,
             tempfile.TemporaryFile(prefix="summary-") as whole,
         ):
+            packer = Packer(table)
             async for some in records:
                 _gather(some, tally, lines, shown)
+                packer.add(map(creator_json, some))
             failpoint("finish.creators_gathered")
+            packer.end()
+            await self._results.put_document(creators_key(batch.job.output_prefix, batch.id), table, "application/gzip")
+            failpoint("finish.creators_written")
             if state is BatchState.COMPLETED:
                 why = [*why, *_count_lost(tally)]
             top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=state)

@@ -6,6 +6,7 @@ written.
 """
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,10 +121,31 @@ def read_creator(line: bytes) -> CreatorRecord:
     )
 
 
+class Packer:
+    """Gzips lines into a file as they come. Several such files, one after the other, are a gzip file again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
+
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Write some lines."""
+        for line in lines:
+            self._file.write(self._packer.compress(line))
+
+    def end(self) -> None:
+        """Write what is left, and go back to the file's beginning."""
+        self._file.write(self._packer.flush())
+        self._file.seek(0)
+
+
 def packed(lines: Iterable[bytes]) -> bytes:
-    """Gzip some lines. Several such pieces, one after the other, are a gzip file again."""
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
-    return b"".join(packer.compress(line) for line in lines) + packer.flush()
+    """Gzip some lines."""
+    file = io.BytesIO()
+    packer = Packer(file)
+    packer.add(lines)
+    packer.end()
+    return file.getvalue()
 
 
 def unpacked(file: BinaryIO) -> Iterator[bytes]:
@@ -137,7 +159,9 @@ def by_creator(rows: Iterable[RowLine]) -> Iterator[tuple[str, Iterator[RowLine]
     return groupby(rows, lambda row: row.creator)
 
 
-def record_of_rows(creator: str, rows: Iterable[RowLine], *, hash_algorithm: str, part_key: str) -> CreatorRecord:
+def record_of_rows(
+    creator: str, rows: Iterable[RowLine], *, hash_algorithm: str, part_key: str | None = None
+) -> CreatorRecord:
     """Derive a creator's record from its rows: what the part tells is what the record says."""
     errors: dict[str, int] = {}
     pages: dict[int, tuple[str, str]] = {}

@@ -15,7 +15,7 @@ from worker.keys import manifest_stem
 from worker.manifest.bytes import inline_bytes
 from worker.manifest.grouping import Grouping
 from worker.manifest.manifest import Manifest, open_manifest
-from worker.model import InlineManifest, Job, ManifestHead
+from worker.model import PART_CREATORS, InlineManifest, Job, ManifestHead
 
 DISK_TIMES = 4
 """Times the manifest's size that planning takes under TMPDIR: the manifest, and its rows in SQLite."""
@@ -28,9 +28,16 @@ def free_and_whole_disk() -> tuple[int, int]:
 
 
 class Planner:
-    """Reads manifests into creator groups."""
+    """Reads manifests into creator groups. A part of a new batch has `part_creators` of them."""
 
-    def __init__(self, manifests: Manifests, disk: Callable[[], tuple[int, int]] = free_and_whole_disk) -> None:
+    def __init__(
+        self,
+        manifests: Manifests,
+        disk: Callable[[], tuple[int, int]] = free_and_whole_disk,
+        *,
+        part_creators: int = PART_CREATORS,
+    ) -> None:
+        self.part_creators = part_creators
         self._manifests = manifests
         self._disk = disk
 

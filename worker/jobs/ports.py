@@ -5,7 +5,7 @@ lost, and comes to the same in the end. It raises `Unavailable` where its depend
 answer; nothing is known then of whether it took effect. Times are in seconds, sizes in bytes.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -43,8 +43,18 @@ class Manifests(Protocol):
         """Write why a batch failed beside its archived manifest."""
 
 
-class Results(Protocol):
-    """Where collages and documents are written."""
+class ResultFiles(Protocol):
+    """Where the results of batches are read."""
+
+    async def fetch(self, key: str, file: BinaryIO) -> bool:
+        """Copy a document into an empty file, and go back to the file's beginning; False where there is none."""
+
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Give the keys that begin so, in the order of their characters."""
+
+
+class Results(ResultFiles, Protocol):
+    """Where collages, parts and documents are written."""
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
@@ -55,21 +65,14 @@ class Results(Protocol):
         are other batches'.
         """
 
+    async def put_part(self, key: str, body: bytes) -> bool:
+        """Write a part where there is none; False where there is one, which may be ours from an earlier try."""
+
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:
-        """Write metadata, a summary or a report, in place of an earlier one."""
+        """Write a summary, a report or the table of creators, in place of an earlier one."""
 
     async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
         """Keep what a failed image looked like; does nothing unless DEBUG_CAPTURE is on."""
-
-
-class ResultFiles(Protocol):
-    """Where the results of batches are read."""
-
-    async def fetch(self, key: str, file: BinaryIO) -> bool:
-        """Copy a document into an empty file, and go back to the file's beginning; False where there is none."""
-
-    def keys(self, prefix: str) -> AsyncIterator[str]:
-        """Give the keys that begin so, in the order of their characters."""
 
 
 class TempStore(Protocol):
@@ -177,8 +180,11 @@ class Ledger(Protocol):
     def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:
         """Give every record that the batch has of a creator. What was written within seconds may be missing."""
 
-    async def finish_creator(self, batch: Batch, record: CreatorRecord) -> None:
-        """Write a creator's final record, once. Raises `LeaseLost` where it is not ours to write any more."""
+    async def finish_creators(self, batch: Batch, records: Sequence[CreatorRecord]) -> None:
+        """Write the final records of a part's creators, each once; those that are there already stay as they are.
+
+        Raises `LeaseLost` where a later owner has begun one of them.
+        """
 
 
 class Fetches(Protocol):
@@ -199,7 +205,8 @@ class Decodes(Protocol):
 class Ports:
     """All that a worker is joined to: `worker.service.assembly` puts the jobs on it.
 
-    `temp` and `queue` are None where batches are never split. `clock` gives epoch seconds.
+    `queue` is None where batches are never split, `temp` where nothing is kept of interrupted work. `clock` gives epoch
+    seconds.
     """
 
     manifests: Manifests

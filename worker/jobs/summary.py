@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from worker.jobs.advice import no_images, nothing_made
-from worker.keys import iso
-from worker.model import Batch, CreatorRecord, CreatorStatus, Mode, Reject
+from worker.keys import creators_key, iso, results_prefix
+from worker.model import Batch, CreatorRecord, CreatorStatus, Reject
+
+_TOLD_APART = frozenset({"errors", "columns", "duplicates", "creators_waiting"})
 
 
 @dataclass(slots=True)
@@ -20,6 +22,9 @@ class Tally:
     rejects_total: int = 0
     creators_completed: int = 0
     creators_failed: int = 0
+    creators_waiting: int = 0
+    """Done, but not recorded yet: their part waits for another creator."""
+    duplicates: int = 0
     images_processed: int = 0
     collages_written: int = 0
     errors: dict[str, int] = field(default_factory=dict)
@@ -35,6 +40,7 @@ class Tally:
         else:
             self.creators_failed += 1
         self.images_processed += record.images_processed
+        self.duplicates += record.duplicates
         self.collages_written += len(record.collage_keys)
         self.seconds_sum += record.duration
         self.seconds_max = max(self.seconds_max, record.duration)
@@ -52,6 +58,7 @@ class Tally:
             "creators_failed": self.creators_failed,
             "images_processed": self.images_processed,
             "collages_written": self.collages_written,
+            **({"duplicates": self.duplicates} if self.duplicates else {}),
         }
 
     def counts(self) -> dict[str, Any]:
@@ -65,6 +72,8 @@ class Tally:
             "collages_written": self.collages_written,
             "rows_total": self.rows_total,
             "rejects_total": self.rejects_total,
+            "duplicates": self.duplicates,
+            **({"creators_waiting": self.creators_waiting} if self.creators_waiting else {}),
             "errors": dict(sorted(self.errors.items())),
             "columns": dict(self.columns),
         }
@@ -108,7 +117,8 @@ def summary_top(
             "creator_seconds_mean": round(tally.seconds_sum / done, 3) if done else 0.0,
             "creator_seconds_max": round(tally.seconds_max, 3),
         },
-        "counts": {key: value for key, value in tally.counts().items() if key not in {"errors", "columns"}},
+        "counts": {key: value for key, value in tally.counts().items() if key not in _TOLD_APART},
+        "duplicates": tally.duplicates,
         "failures_by_reason": tally.counts()["errors"],
         "rejects": {
             "total": rejects.total,
@@ -116,6 +126,10 @@ def summary_top(
             "listed": [
                 {"line": reject.line, "reason": reject.reason, "detail": reject.detail} for reject in rejects.listed
             ],
+        },
+        "results": {
+            "rows": f"{results_prefix(batch.job.output_prefix, batch.id)}part-*.jsonl.gz",
+            "creators": creators_key(batch.job.output_prefix, batch.id),
         },
         "settings": {
             "output_prefix": batch.job.output_prefix,
@@ -154,19 +168,6 @@ def creator_line(record: CreatorRecord) -> dict[str, Any]:
         "seconds": round(record.duration, 3),
         "mode": record.mode,
     }
-
-
-def record_of(line: Mapping[str, Any]) -> CreatorRecord:
-    """Read what `creator_line` returned."""
-    return CreatorRecord(
-        creator=line["creator"],
-        status=CreatorStatus(line["status"]),
-        images_processed=line["images_processed"],
-        collage_keys=tuple(line["collages"]),
-        errors=line["errors"],
-        duration=line["seconds"],
-        mode=Mode(line["mode"]),
-    )
 
 
 def _on_one_line(item: object) -> bytes:

@@ -21,20 +21,19 @@ log = structlog.get_logger(__name__)
 class Suspects:
     """The suspects of one unit of work. `taken` is its record as the lease was taken.
 
-    `in_flight` is how many creators a worker has in flight at the most. Who had the first lease on a unit writes no
-    record of what it begins (docs/decisions/first-owner.md): after its end, that many undone creators are suspected,
-    in the order in which they were begun.
+    Who had the first lease on a unit writes no record of what it begins (docs/decisions/first-owner.md): after its end,
+    the first `unrecorded` creators without a record are suspected, in the order in which they were begun.
     """
 
-    def __init__(self, ledger: Ledger, batch: Batch, taken: BatchRecord, in_flight: int) -> None:
+    def __init__(self, ledger: Ledger, batch: Batch, taken: BatchRecord, unrecorded: int) -> None:
         self._ledger = ledger
         self._batch = batch
         self._strikes = dict(taken.strikes)
         self._accused = taken.on_trial
         self._after_end = taken.after_end
-        self._unseen = in_flight if taken.after_end and taken.takes == 2 else 0
+        self._unseen = unrecorded if taken.after_end and taken.takes == 2 else 0
         self._careful = taken.attempts >= ATTEMPTS
-        self.deferred: list[CreatorGroup] = []
+        self._has_put_off = False
 
     @property
     def tried_first(self) -> str | None:
@@ -42,12 +41,12 @@ class Suspects:
         return self._accused
 
     async def begin(self, group: CreatorGroup) -> tuple[CreatorRecord | None, bool]:
-        """Begin a creator; returns its record where it is done, and whether it was put off into `deferred`.
+        """Begin a creator; returns its record where it is done, and whether it is put off to the end.
 
         Raises `LeaseLost` where a later owner has begun it.
         """
         if group.name in self._strikes or group.name == self._accused:
-            self.deferred.append(group)
+            self._has_put_off = True
             return None, True
         done, was_in_flight = await self._ledger.begin_creator(self._batch, group.name)
         failpoint("suspects.creator_begun")
@@ -58,8 +57,7 @@ class Suspects:
         if seen:
             self._strikes[group.name] = 1
             await self._note(None)
-        if seen or self._careful:
-            self.deferred.append(group)
+        self._has_put_off |= seen or self._careful
         return None, seen or self._careful
 
     async def is_guilty(self, name: str) -> bool:
@@ -79,7 +77,7 @@ class Suspects:
 
     async def clear(self) -> None:
         """Note that nobody is suspected any more."""
-        if self._accused or self.deferred:
+        if self._accused or self._has_put_off:
             self._strikes.clear()
             await self._note(None)
 

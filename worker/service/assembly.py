@@ -26,10 +26,11 @@ from worker.jobs.finish import Finisher
 from worker.jobs.gate import CREATORS_PER_JOB, Gate, Memory, Thresholds
 from worker.jobs.leasing import Leases
 from worker.jobs.messages import JobDefaults
+from worker.jobs.part_work import PartWork
 from worker.jobs.planning import Planner
 from worker.jobs.ports import Decodes, Fetches, Ports
 from worker.jobs.summary import Tally
-from worker.model import CreatorRecord
+from worker.model import PART_CREATORS, CreatorRecord
 from worker.service.share import Share
 from worker.settings import Settings
 
@@ -50,6 +51,7 @@ class Shape:
     creators_in_flight: int
     chunk_creators: int = 50
     chunks_at_a_time: int = 100
+    part_creators: int = PART_CREATORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,13 @@ def assembled(
         ledger=ports.ledger,
         rules=shape.rules,
         record_metric=ports.record_metric,
+        clock=ports.clock,
     )
+    parts = PartWork(ports.results, ports.temp, ports.ledger, hash_algorithm=shape.rules.hash_algorithm)
     gate = Gate(shape.creators_in_flight, shape.thresholds, ports.read_memory)
-    loop = CreatorLoop(creators, gate, ports.ledger, on_creator=on_creator)
+    loop = CreatorLoop(creators, parts, gate, ports.ledger, on_creator=on_creator)
     leases = Leases(ports.ledger, owner=shape.owner, seconds=shape.lease_seconds, clock=ports.clock)
-    planner = Planner(ports.manifests)
+    planner = Planner(ports.manifests, part_creators=shape.part_creators)
     finisher = Finisher(
         manifests=ports.manifests,
         results=ports.results,
@@ -102,7 +106,6 @@ def assembled(
             leases=leases,
             planner=planner,
             chunk_files=files,
-            creators=creators,
             creator_loop=loop,
             finisher=finisher,
         )
