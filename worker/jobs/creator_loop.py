@@ -108,7 +108,7 @@ class CreatorLoop:
     async def _all_of(self, work: "_Work") -> None:
         accused = work.suspects.tried_first
         if accused is not None and (group := await work.plan.named(accused)) is not None:
-            await work.try_alone(None, group)
+            await work.try_first(group)
         with unwrapped():
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(min(CREATORS_PER_JOB, work.batch.job.config.max_workers)):
@@ -179,25 +179,27 @@ class _Work:
             if (made := await self._work_on(group)) is not None:
                 await self._end_creator(part, await self._kept(made))
 
-    async def try_alone(self, part: Part | None, group: CreatorGroup) -> None:
-        """Work on a suspect while nothing else of this unit is in flight. Without a part, that has its turn later."""
+    async def try_first(self, group: CreatorGroup) -> None:
+        """Work on the accused before its part has its turn, unless it was done and saved before its worker ended."""
+        if await self._parts.saved(self.batch, group.name) is None and (made := await self._alone(group)) is not None:
+            self._out_of_turn[group.name] = await self._kept(made)
+
+    async def try_alone(self, part: Part, group: CreatorGroup) -> None:
+        """Work on a suspect while nothing else of this unit is in flight."""
+        if (made := await self._alone(group)) is not None:
+            await self._end_creator(part, await self._kept(made))
+
+    async def _alone(self, group: CreatorGroup) -> CreatorRows | None:
+        """Do a suspect, or give it up; None where the worker was asked to stop before it began."""
         found, _ = await self._ledger.begin_creator(self.batch, group.name)
         failpoint("creator_loop.suspect_begun")
         if found is not None:
-            made: CreatorRows | None = await self._parts.recorded(self.batch, found)
-        elif await self.suspects.is_guilty(group.name):
+            return await self._parts.recorded(self.batch, found)
+        if await self.suspects.is_guilty(group.name):
             log.error("creator.given_up", creator=group.name)
-            made = await self._creators.give_up(group, CreatorReason.WORKER_CRASHED)
-        else:
-            async with self.suspects.on_trial(group.name):
-                made = await self._work_on(group)
-        if made is None:
-            return
-        made = await self._kept(made)
-        if part is None:
-            self._out_of_turn[group.name] = made
-        else:
-            await self._end_creator(part, made)
+            return await self._creators.give_up(group, CreatorReason.WORKER_CRASHED)
+        async with self.suspects.on_trial(group.name):
+            return await self._work_on(group)
 
     async def save_unfinished(self) -> None:
         """Keep the lines of those creators that are done while their parts are not."""
