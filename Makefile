@@ -87,6 +87,6 @@ lock: ## pin the requirements anew
 	@scripts/lock --upgrade
 
 clean: ## remove what the other targets made
-	@rm -rf .venv .venv-site demo-output first-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-site demo-output first-output sample-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 include infra.mk security.mk bench.mk
