@@ -11,22 +11,24 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from typing import Literal
 
+import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.test_encodings import CODECS, NAMES
+from tests.unit.test_encodings import CODECS, NAMES, encoded
 from tests.unit.workbooks import workbook
 from worker.errors import JobReason, TerminalError
 from worker.manifest.manifest import open_manifest
-from worker.manifest.values import creator_name
+from worker.manifest.values import creator_name, is_rounded
 
 Table = Sequence[tuple[str, str, str]]
 """Rows of creator, link and caption."""
 
 HANDLES = st.from_regex(r"[a-z0-9][a-z0-9._]{0,11}", fullmatch=True)
 SHOWN = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" ,;|\"'\t"), min_size=1, max_size=10)
-CREATORS = (HANDLES | SHOWN).filter(lambda name: creator_name(name) == name and "+" not in name)
+CREATORS = (HANDLES | SHOWN).filter(lambda name: creator_name(name) == name and not is_rounded(name))
 NUMBER = re.compile(r"[1-9][0-9]{0,14}")
 NUMBERS = st.from_regex(NUMBER, fullmatch=True)
 LINKS = st.text("abcxyz019/_-.~%?=&,+:!()", max_size=30).map(lambda rest: f"https://h.example/{rest}z")
@@ -159,6 +161,70 @@ def test_a_table_comes_back_from_a_workbook(
     assert rejects <= formulas
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    table=TABLES,
+    missing=st.integers(0, 7),
+    order=ORDERS,
+    separator=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    index=st.booleans(),
+    nothing=st.sampled_from(["", "nan", "NaN", "NULL", "None", "N/A", "NA", "<NA>"]),
+)
+def test_a_table_comes_back_from_pandas_as_csv(
+    table: Table,
+    missing: int,
+    order: list[int],
+    separator: str,
+    encoding: str,
+    quoting: Literal[0, 1, 2],
+    index: bool,
+    nothing: str,
+) -> None:
+    frame = pd.DataFrame([[row[at] for at in order] for row in table], columns=[HEADERS[at] for at in order], dtype=str)
+    without = [row for at, row in enumerate(table) if at != missing]
+    if missing < len(table):
+        frame.loc[missing, HEADERS[0]] = None
+    out = io.BytesIO()
+    frame.to_csv(out, sep=separator, encoding=encoding, quoting=quoting, index=index, na_rep=nothing)
+    rows, rejects = read(out.getvalue())
+    held(rows, rejects, without)
+    assert len(rows) + rejects >= len(table)
+    if not any("\n" in caption or "\r" in caption for *_, caption in table):
+        assert (len(rows), rejects) == (len(without), len(table) - len(without))
+
+
+@settings(max_examples=150, deadline=None)
+@given(table=TABLES, order=ORDERS, lines=st.booleans(), ascii_only=st.booleans(), missing=st.integers(0, 7))
+def test_a_table_comes_back_from_pandas_as_json(
+    table: Table, order: list[int], lines: bool, ascii_only: bool, missing: int
+) -> None:
+    frame = pd.DataFrame([[row[at] for at in order] for row in table], columns=[HEADERS[at] for at in order], dtype=str)
+    without = [row for at, row in enumerate(table) if at != missing]
+    if missing < len(table):
+        frame.loc[missing, HEADERS[1]] = None
+    text = frame.to_json(orient="records", lines=lines, force_ascii=ascii_only)
+    rows, rejects = read(text.encode())
+    held(rows, rejects, without)
+    assert (len(rows), rejects) == (len(without), len(table) - len(without))
+
+
+@settings(max_examples=15, deadline=None)  # each starts two processes
+@given(
+    table=TABLES, order=ORDERS, index=st.booleans(), below=st.integers(0, 3), sheet=st.sampled_from(["Covers", "表"])
+)
+def test_a_table_comes_back_from_pandas_as_a_workbook(
+    table: Table, order: list[int], index: bool, below: int, sheet: str
+) -> None:
+    frame = pd.DataFrame([[row[at] for at in order] for row in table], columns=[HEADERS[at] for at in order], dtype=str)
+    out = io.BytesIO()
+    frame.to_excel(out, index=index, startrow=below, sheet_name=sheet)
+    rows, rejects = read(out.getvalue())
+    held(rows, rejects, table)
+    assert rejects <= sum(creator.startswith("=") for creator, *_ in table)
+
+
 LEGACY = st.sampled_from([(name, line.split()) for name, lines in NAMES.items() for line in lines])
 
 
@@ -170,7 +236,7 @@ def test_a_table_in_an_old_encoding_comes_back_or_is_refused(
     encoding, names = known
     some = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=6))
     table = [(name, f"https://h.example/{at}", "x") for at, name in enumerate(some)]
-    raw = written(table, order, delimiter=delimiter).encode(CODECS.get(encoding, encoding))
+    raw = encoded(written(table, order, delimiter=delimiter), CODECS.get(encoding, encoding))
     try:
         rows, rejects = read(raw)
     except TerminalError as error:
