@@ -114,6 +114,8 @@ def test_a_table_that_was_written_without_any_quotes_is_never_another_table(
 ) -> None:
     plain = [(creator, url, " ".join(caption.split())) for creator, url, caption in table]
     plain = [row for row in plain if not set("\t\"'") & set("".join(row))]
+    if order[-1] == 0:  # a name with a delimiter at its end is the same as one with an empty field behind it
+        plain = [row for row in plain if not row[0].endswith(delimiter)]
     lines = [delimiter.join(row[at] for at in order) for row in [HEADERS, *plain]]
     rows, rejects = read("\n".join(lines).encode())
     shifted = [row for row in rows if row not in {(creator, url) for creator, url, _ in plain}]

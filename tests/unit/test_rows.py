@@ -84,7 +84,9 @@ def test_empty_fields_beyond_the_header_are_harmless_where_every_line_has_them()
     [
         ("https://h/a.jpg,5,", True),
         ("https://h/a.jpg,nice one,,,", True),
-        ("https://h/a?x-signature=b,5,", True),
+        ("https://h/a?x-signature=Zm9v%2B,5,", True),
+        ("https://h/a?x-signature=Zm9,v,", False),
+        ("https://h/a.jpg?x=1,2,", False),
         ("https://h/a.jpg,300.jpg,", False),
         ("https://h/a?x=1,2&y=3,", False),
         ("https://h/a,b,", False),
@@ -94,6 +96,14 @@ def test_empty_fields_beyond_the_header_are_harmless_where_every_line_has_them()
 def test_empty_fields_at_the_end_are_harmless_unless_the_url_may_have_been_cut(line: str, is_row: bool) -> None:
     rows, rejects, _ = read(f"creator,cover_url,likes\nann,{LINK},5\nbob,{line}\n")
     assert (len(rows), len(rejects)) == ((2, 0) if is_row else (1, 1))
+
+
+def test_a_url_that_was_cut_is_found_where_every_line_is_as_long() -> None:
+    rows, rejects, _ = read("creator,cover_url,title\nann,https://h/z,,\nbob,https://h/,z,\ncai,https://h/,z,\n")
+    assert (len(rows), len(rejects)) == (1, 2)
+    page = "https://www.tiktok.com/@ann/video/7"
+    rows, rejects, _ = read("creator,cover_url,page\n" + f"ann,https://h/1.jpg,{page},\nann,https://h/z,{page},\n" * 3)
+    assert (len(rows), len(rejects)) == (6, 0)
 
 
 def test_lines_of_commas_and_blank_lines_are_no_rejects() -> None:

@@ -26,7 +26,9 @@ SURE_OF_WIDTH = 3
 
 _ANY_ENCODING = MAX_CREATOR_BYTES // 4  # characters that fit whatever they are: UTF-8 has at most 4 bytes for each
 _ONE_URL = re.compile(r"https?://(?:(?!https?://)\S)+", re.IGNORECASE)
-_WHOLE_URL = re.compile(r"[^?#]*(?:\.(?:jpe?g|png|webp|gif|heic|avif|image)|\?.*=.*)", re.IGNORECASE)
+_WHOLE_URL = re.compile(  # it ends as a picture's path does, or with a signature
+    r"[^?#]*\.(?:jpe?g|png|webp|gif|heic|avif|image)|.*[?&][\w-]*(?:sign?|signature)=[^&]{4,}", re.IGNORECASE
+)
 _REST_OF_URL = re.compile(r"[^\s/=&%?~.]*(?:[/=&%?~]\S*|\.[A-Za-z]\S*)")
 _SCHEMES = frozenset({"http://", "https:/"})
 
@@ -161,16 +163,17 @@ class Rows:
         """Say whether a line that is longer than the header holds more than the header names.
 
         Empty fields at the end are no harm, unless they may come from a URL that was cut at its delimiters: where what
-        follows it looks like the rest of one, and not every line is as long.
+        follows it looks like the rest of one. Of a URL that looks whole this needs another sign: not every line is as
+        long.
         """
         if any(cell.strip(EDGES) for cell in fields[self._width :]):
             return True
-        if len(fields) == len(self._header) or len(fields) == self._usual_width:
+        if len(fields) == len(self._header):
             return False
         url, follows = (_field(fields, at).strip(EDGES) for at in (self._columns.url, self._columns.url + 1))
         if _WHOLE_URL.fullmatch(url):
-            return _REST_OF_URL.fullmatch(follows) is not None
-        return follows != "" and not any(map(str.isspace, follows))
+            return len(fields) != self._usual_width and _REST_OF_URL.fullmatch(follows) is not None
+        return follows != "" and not any(map(str.isspace, follows)) and follows[:7].lower() not in _SCHEMES
 
     def _is_no_record(self, fields: Sequence[str]) -> bool:
         """Say whether a record is an empty line or the header once more, and count it as such."""
