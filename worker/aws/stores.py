@@ -5,6 +5,7 @@ from typing import Any, BinaryIO
 
 from worker.aws.s3 import S3
 from worker.errors import JobReason, RetryableError
+from worker.file_names import saved_as
 from worker.keys import archive_key, batch_hash, safe_name
 from worker.model import ManifestHead, S3Manifest
 from worker.settings import Settings
@@ -67,6 +68,7 @@ class S3Results:
             "Metadata": {"batch-id": batch_id, "creator": safe_name(creator), "images": str(images)},
         }
         for key in keys:
+            headers["ContentDisposition"] = saved_as(creator, key)
             if await self._s3.put_new(self._bucket, key, body, headers=headers, only_new=self._only_new):
                 return key
             there = await self._s3.metadata(self._bucket, key)

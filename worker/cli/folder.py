@@ -1,36 +1,47 @@
-"""The same job without AWS: a manifest from a file, results into a folder, and a ledger in memory."""
+"""The same job without AWS: a manifest from a file, results into a folder.
+
+What is done lies in the folder: the parts that tell of it, and in `.collage/` what is done of unfinished parts. So a
+run that was stopped, however hard, goes on from there.
+"""
 
 import hashlib
 import shutil
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from worker.errors import Dependency, JobReason, TerminalError, Unavailable
-from worker.model import WHOLE, Asked, Batch, BatchRecord, BatchState, CreatorRecord, Lease, ManifestHead, S3Manifest
+from worker.cli.safe_folder import SafeFolder
+from worker.errors import JobReason, TerminalError
+from worker.file_names import FolderNames
+from worker.model import ManifestHead, S3Manifest
 
 BLOCK = 1 << 20
 
+KEPT = ".collage/"
+"""Below it lies what a later run needs and people do not."""
+
 
 class FolderManifests:
-    """Manifests from the file system; the key of a manifest is its path."""
+    """One manifest of the file system. Its key is its name alone: a batch is the same from wherever it is begun."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     async def head(self, manifest: S3Manifest) -> ManifestHead | None:
         """Return the file's size and, in place of S3's ETag, the hash of its bytes; None where there is no file."""
-        path = Path(manifest.key)
-        if not path.is_file():
+        del manifest
+        if not self._path.is_file():
             return None
         try:
-            with path.open("rb") as file:
-                return ManifestHead(hashlib.file_digest(file, "sha256").hexdigest(), None, path.stat().st_size)
+            with self._path.open("rb") as file:
+                return ManifestHead(hashlib.file_digest(file, "sha256").hexdigest(), None, self._path.stat().st_size)
         except OSError as error:
-            raise TerminalError(JobReason.MANIFEST_FORBIDDEN, f"cannot read {path}: {error.strerror}") from error
+            raise TerminalError(JobReason.MANIFEST_FORBIDDEN, f"cannot read {self._path}: {error.strerror}") from error
 
-    async def download(self, manifest: S3Manifest, _head: ManifestHead, file: BinaryIO) -> None:
+    async def download(self, _manifest: S3Manifest, _head: ManifestHead, file: BinaryIO) -> None:
         """Copy the file: what is worked from must not change meanwhile."""
-        with Path(manifest.key).open("rb") as opened:
+        with self._path.open("rb") as opened:
             shutil.copyfileobj(opened, file, BLOCK)
         file.seek(0)
 
@@ -42,151 +53,81 @@ class FolderManifests:
 
 
 class FolderResults:
-    """Collages and documents in a folder, under the keys that they would have in S3."""
+    """Collages and documents in a folder, as in S3, but creators' folders have names that people read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: SafeFolder) -> None:
         self._folder = folder
+
+    @cached_property
+    def _names(self) -> FolderNames:
+        inner = self._folder.path / "collages" / "by-creator"
+        return FolderNames(tuple(path.name for path in inner.iterdir()) if inner.is_dir() else ())
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
     ) -> str:
         """Write a collage under the first key that is free, or that holds the same bytes."""
-        del batch_id, creator, images, content_type  # S3's metadata has no place in a file
-        taken = (self._folder / keys[0]).exists() and (self._folder / keys[0]).read_bytes() != body
-        key = keys[1] if taken else keys[0]
-        _write(self._folder / key, body)
+        del batch_id, images, content_type  # S3's metadata has no place in a file
+        first, second = (self._readable(key, creator) for key in keys)
+        path = self._folder.path / first
+        key = second if path.exists() and path.read_bytes() != body else first
+        self._folder.write(key, body)
         return key
+
+    def _readable(self, key: str, creator: str) -> str:
+        """Put the creator's folder as people read it in place of the one that keys have."""
+        before, _, name = key.rpartition("/")
+        return f"{before.rpartition('/')[0]}/{self._names.of(creator)}/{name}".lstrip("/")
 
     async def put_part(self, key: str, body: bytes) -> bool:
         """Write a part where there is none."""
-        if (self._folder / key).exists():
+        if (self._folder.path / key).exists():
             return False
-        _write(self._folder / key, body)
+        self._folder.write(key, body)
         return True
 
     async def put_document(self, key: str, body: bytes | BinaryIO, _content_type: str) -> None:
         """Write metadata, a summary or a report."""
-        _write(self._folder / key, body if isinstance(body, bytes) else body.read())
+        with self._folder.writing(key) as file:
+            if isinstance(body, bytes):
+                file.write(body)
+            else:
+                body.seek(0)
+                shutil.copyfileobj(body, file, BLOCK)
 
     async def fetch(self, key: str, file: BinaryIO) -> bool:
         """Copy a document into a file."""
-        path = self._folder / key
+        path = self._folder.path / key
         if not path.is_file():
             return False
-        with path.open("rb") as source:
-            shutil.copyfileobj(source, file, BLOCK)
+        with path.open("rb") as opened:
+            shutil.copyfileobj(opened, file, BLOCK)
         file.seek(0)
         return True
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Give the keys of the files of the folder that the prefix, which ends with a slash, names."""
-        for path in sorted((self._folder / prefix).glob("*")):
+        for path in sorted((self._folder.path / prefix).glob("[!.]*")):
             yield prefix + path.name
 
     async def put_debug(self, batch_id: str, name: str, body: bytes) -> None:
         """Keep nothing: the links are at hand."""
 
 
-class MemoryLedger:
-    """Knows of nothing before this run, and forgets with it. It remembers what its one batch came to."""
+class FolderStore:
+    """What is done of parts that are not: each creator's lines, below `.collage/` until the batch is done."""
 
-    def __init__(self) -> None:
-        self.summary_key: str | None = None
-        self.counts: Mapping[str, Any] = {}
+    def __init__(self, folder: SafeFolder) -> None:
+        self._folder = folder
+        self.creators_done = 0
+        """Creators that were done in this run: what was found done is not put again."""
 
-    async def take(
-        self,
-        batch_id: str,
-        *,
-        owner: str,
-        source_csv: str,
-        lease_seconds: float,
-        asked: Asked | None = None,
-        unit: str = WHOLE,
-        fence_above: int = 0,
-        as_of: float | None = None,
-        outage_at: float = 0.0,
-    ) -> tuple[BatchRecord, bool]:
-        """Give the lease to whoever asks: there is nobody else."""
-        del fence_above, as_of, outage_at
-        now, expires = datetime.now(UTC).replace(microsecond=0), time.time() + lease_seconds
-        record = BatchRecord(
-            batch_id, BatchState.RUNNING, now, owner, 1, expires, source_csv, unit=unit, takes=1, asked=asked
-        )
-        return record, True
+    async def put(self, key: str, body: bytes) -> None:
+        """Keep the lines of a creator."""
+        self._folder.write(KEPT + key, body)
+        self.creators_done += 1
 
-    async def extend(self, lease: Lease, *, lease_seconds: float, counts: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    async def release(self, lease: Lease) -> None:
-        """Do nothing."""
-
-    async def release_failed(self, lease: Lease) -> int:  # noqa: ARG002 -- the port has it
-        """Count every try as the first: nobody tries again."""
-        return 1
-
-    async def note_progress(self, lease: Lease) -> None:
-        """Do nothing."""
-
-    async def note_suspects(self, lease: Lease, *, strikes: Mapping[str, int], on_trial: str | None) -> None:
-        """Do nothing."""
-
-    async def note_written(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
-        """Do nothing: a batch on one machine is not split."""
-
-    async def note_sent(self, lease: Lease, *, chunks: int) -> None:
-        """Do nothing."""
-
-    async def note_plan(self, lease: Lease, *, chunks: int, counts: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    async def complete_chunk(
-        self,
-        lease: Lease,
-        *,
-        counts: Mapping[str, int],
-        errors: Mapping[str, int],
-        failure: TerminalError | None = None,
-    ) -> None:
-        """Do nothing."""
-
-    async def note_summary(self, lease: Lease, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
-        """Remember them for whoever started the batch."""
-        self.summary_key, self.counts = summary_key, counts
-
-    async def note_unfinished(self, batch_id: str, *, summary_key: str, counts: Mapping[str, Any]) -> None:  # noqa: ARG002 -- the port has it
-        """Remember them for whoever started the batch."""
-        self.summary_key, self.counts = summary_key, counts
-
-    async def complete(self, lease: Lease) -> None:
-        """Do nothing."""
-
-    async def fail(self, lease: Lease, *, code: str, message: str) -> None:
-        """Do nothing: the outcome says it."""
-
-    async def batch(self, batch_id: str, *, unit: str = WHOLE) -> BatchRecord | None:
-        """Know of no batch."""
-
-    async def begin_creator(self, batch: Batch, creator: str) -> tuple[CreatorRecord | None, bool]:  # noqa: ARG002 -- the port has it
-        """Know of no creator."""
-        return None, False
-
-    async def all_creator_records(self, batch_id: str) -> AsyncIterator[CreatorRecord]:  # noqa: ARG002 -- the port has it
-        """Know of no creator."""
-        nobody: tuple[CreatorRecord, ...] = ()
-        for record in nobody:
-            yield record
-
-    async def finish_creators(self, batch: Batch, records: Sequence[CreatorRecord]) -> None:
-        """Do nothing."""
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Write a file. A full disk or a folder that is not ours is no creator's fault: `Unavailable` ends the job."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(body)
-        unfinished.replace(path)  # whoever opens the file meanwhile never sees half of it
-    except OSError as error:
-        raise Unavailable(Dependency.DISK, JobReason.DISK_FULL, f"cannot write {path}: {error.strerror}") from error
+    async def get(self, key: str) -> bytes | None:
+        """Return the lines of a creator, or None where it is not done."""
+        path = self._folder.path / KEPT / key
+        return path.read_bytes() if path.is_file() else None

@@ -19,17 +19,24 @@ def process(
     manifest: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest: CSV, JSON, JSON Lines or XLSX.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where results go.", file_okay=False)],
     *,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do those creators anew that missed images that may be there now.")
+    ] = False,
     sets: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Do a whole job on this machine, without AWS: collages, summary and report into DIR."""
+    """Do a whole job on this machine, without AWS: collages, summary and report into DIR.
+
+    Run again with the same file, settings and DIR it goes on where it was stopped; what is done is not done again.
+    Ctrl-C finishes the creators at hand, and tells what is done; once more ends at once.
+    """
     from worker.cli.process import process_file
 
     if not manifest.is_file():
         fail(f"there is no file {manifest}; process takes a manifest", WRONG_CALL)
     settings = settings_of()
     config = config_from(settings, asked_of(sets))
-    end_with(settings, process_file(settings, manifest, output, config, as_json=as_json))
+    end_with(settings, process_file(settings, manifest, output, config, retry_failed=retry_failed, as_json=as_json))
 
 
 def submit(

@@ -1,22 +1,28 @@
-"""`process`: a whole job on this machine."""
+"""`process`: a whole job on this machine, which goes on where it was stopped."""
 
 import asyncio
-import json
+import shutil
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.cli.folder import FolderManifests, FolderResults, MemoryLedger
+from worker.cli.done_anew import forget, remove_replaced
+from worker.cli.folder import KEPT, FolderManifests, FolderResults, FolderStore
+from worker.cli.folder_ledger import FolderLedger
 from worker.cli.pace import pace
-from worker.cli.terminal import CreatorsBar, counts_table, creators_bar, print_json, source_line, stderr, stdout
+from worker.cli.process_told import tell, tell_failed
+from worker.cli.safe_folder import SafeFolder
+from worker.cli.terminal import CreatorsBar, creators_bar, stderr
 from worker.errors import JobReason
 from worker.images.collage import compose
-from worker.jobs.advice import nothing_made
-from worker.jobs.batch import Delivery
+from worker.jobs.batch import BatchWork, Delivery
+from worker.jobs.messages import explicit_of
 from worker.jobs.ports import Ports
 from worker.jobs.summary import Tally
+from worker.keys import batch_id
 from worker.logs import configure
 from worker.model import CreatorRecord, Job, Outcome, ProcessingConfig, Retryable, S3Manifest, Succeeded, Terminal
 from worker.service.app import signals_set
@@ -27,27 +33,66 @@ from worker.settings import Settings
 
 
 async def process_file(
-    settings: Settings,
-    manifest: Path,
-    output: Path,
-    config: ProcessingConfig,
-    *,
-    as_json: bool = False,
+    settings: Settings, manifest: Path, output: Path, config: ProcessingConfig, *, retry_failed: bool, as_json: bool
 ) -> int:
-    """Do the job and tell the results; returns the exit code."""
+    """Do the job, or what is left of it, and tell the results; returns the exit code."""
     configure("warning" if settings.log_level == "info" else settings.log_level, settings.log_format)
-    job = Job(S3Manifest("file", str(manifest)), "", config, from_event=False)
-    stop, hurry = asyncio.Event(), asyncio.Event()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(signals_set(stop, hurry))
-        share = await own_share(settings.ecs_container_metadata_uri_v4)
-        ledger = MemoryLedger()
-        images = await stack.enter_async_context(image_ports(settings, share, record_metric=_forget_metric))
+    folder = SafeFolder(output)
+    with folder.locked(f"{KEPT}lock"):
+        run = _Run(settings, manifest, folder, config)
+        outcome = await run.run(retry_failed=retry_failed)
+    if isinstance(outcome, Terminal) or (isinstance(outcome, Retryable) and outcome.reason != JobReason.INTERRUPTED):
+        return tell_failed(settings, manifest, outcome)
+    return tell(run, as_json=as_json, is_done=isinstance(outcome, Succeeded))
+
+
+class _Run:
+    """One run of a job in a folder."""
+
+    def __init__(self, settings: Settings, manifest: Path, folder: SafeFolder, config: ProcessingConfig) -> None:
+        self._settings = settings
+        self._manifest = manifest
+        self._config = config
+        self.folder = folder
+        self.ledger = FolderLedger(folder)
+        self.store = FolderStore(folder)
+        self.planned = Tally()
+        self.stay: list[str] = []
+        """Earlier collages that stay beside newer ones with fewer images."""
+
+    async def run(self, *, retry_failed: bool) -> Outcome:
+        """Do the job; where it is stopped, tell what is done."""
+        stop, hurry = asyncio.Event(), asyncio.Event()
+        manifests = FolderManifests(self._manifest)
+        job = await self._job(manifests)
+        earlier = await forget(self.folder, batch_id(job), failed=retry_failed)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(signals_set(stop, hurry))
+            batches = await self._assembled(stack, manifests)
+            outcome = await _until_hurried(batches.run(job, Delivery("process", time.time()), stop), stop, hurry)
+            record = self.ledger.record
+            if isinstance(outcome, Retryable) and outcome.reason == JobReason.INTERRUPTED and record is not None:
+                await batches.tell_unfinished(replace(record, counts=self.planned.counts()))
+        if isinstance(outcome, Succeeded):
+            self.stay = remove_replaced(self.folder, earlier, self.ledger.records.values())
+            shutil.rmtree(self.folder.path / KEPT / "processing" / batch_id(job), ignore_errors=True)
+        return outcome
+
+    async def _job(self, manifests: FolderManifests) -> Job:
+        """Return the job, named after the file's content and everything that it is asked for."""
+        named = S3Manifest("file", self._manifest.name)
+        head = await manifests.head(named)
+        explicit = explicit_of("", self._config.model_dump(mode="json"))
+        return Job(replace(named, etag=head.etag if head else None), "", self._config, False, explicit)
+
+    async def _assembled(self, stack: AsyncExitStack, manifests: FolderManifests) -> BatchWork:
+        share = await own_share(self._settings.ecs_container_metadata_uri_v4)
+        images = await stack.enter_async_context(image_ports(self._settings, share, record_metric=_forget_metric))
         ports = Ports(
-            manifests=FolderManifests(),
-            results=FolderResults(output),
-            ledger=ledger,
-            temp=None,
+            manifests=manifests,
+            results=FolderResults(self.folder),
+            ledger=self.ledger,
+            temp=self.store,
             queue=None,
             fetcher=images.fetcher,
             decoder=images.decoder,
@@ -57,22 +102,36 @@ async def process_file(
             record_metric=_forget_metric,
             clock=time.time,
         )
-        bar = stack.enter_context(creators_bar("reading"))
-        progress = Progressing(bar, manifest.name)
-        batches = assembled(
-            ports,
-            shape_of(settings, "process"),
-            on_plan=progress.planned,
-            on_creator=progress.done,
-        )
+        progress = _Progress(self, stack.enter_context(creators_bar("reading")), self._manifest.name)
         spare_the_collector()
-        outcome = await _until_hurried(batches.run(job, Delivery("process", time.time()), stop), stop, hurry)
-    match outcome:
-        case Terminal() | Retryable():
-            stderr.print(f"{manifest}: {outcome.reason}: {outcome.message}", style="red", markup=False)
-            return 1
-        case Succeeded():
-            return _tell(output, progress.records, ledger, as_json=as_json)
+        shape = shape_of(self._settings, "process")
+        return assembled(ports, shape, on_plan=progress.planned, on_creator=progress.done)
+
+
+class _Progress:
+    """Shows how far a run has come."""
+
+    def __init__(self, run: _Run, bar: CreatorsBar, name: str) -> None:
+        self._run = run
+        self._bar = bar
+        self._name = name
+        self._tally = Tally()
+        self._began = time.monotonic()
+
+    def planned(self, planned: Tally) -> None:
+        """Show how many creators there are."""
+        self._run.planned = planned
+        self._tally.creators_total = planned.creators_total
+        self._began = time.monotonic()
+        self._bar.show(self._name, self._tally.counts(), None)
+
+    def done(self, record: CreatorRecord) -> None:
+        """Count a creator. The pace is that of those which this run has done."""
+        self._run.ledger.records[record.creator] = record
+        self._tally.add(record)
+        now = self._run.store.creators_done
+        left = self._tally.creators_total - len(self._run.ledger.records)
+        self._bar.show(self._name, self._tally.counts(), pace(now, now + left, time.monotonic() - self._began))
 
 
 def _forget_metric(_name: str, _value: float) -> None:
@@ -95,49 +154,3 @@ async def _until_hurried(work: Coroutine[Any, Any, Outcome], stop: asyncio.Event
 async def _tell_how_to_end(stop: asyncio.Event) -> None:
     await stop.wait()
     stderr.print("stopping when the creators at hand are done; once more ends at once", markup=False)
-
-
-class Progressing:
-    """Counts what is done, and shows it."""
-
-    def __init__(self, bar: CreatorsBar, name: str) -> None:
-        self._bar = bar
-        self._name = name
-        self._tally = Tally()
-        self._began = time.monotonic()
-        self.records: list[CreatorRecord] = []
-
-    def planned(self, planned: Tally) -> None:
-        """Show how many there are to do."""
-        self._tally.creators_total = planned.creators_total
-        self._began = time.monotonic()
-        self._bar.show(self._name, self._tally.counts(), None)
-
-    def done(self, record: CreatorRecord) -> None:
-        """Count a creator."""
-        self.records.append(record)
-        self._tally.add(record)
-        at = pace(len(self.records), self._tally.creators_total, time.monotonic() - self._began)
-        self._bar.show(self._name, self._tally.counts(), at)
-
-
-def _tell(output: Path, records: list[CreatorRecord], ledger: MemoryLedger, *, as_json: bool) -> int:
-    collages = [str(output / key) for record in sorted(records, key=_name) for key in record.collage_keys]
-    summary = output / str(ledger.summary_key)
-    if as_json:
-        told = {"summary": str(summary), "report": str(summary.with_suffix(".html")), "collages": collages}
-        print_json({"counts": dict(ledger.counts), **told})
-        return 1 if nothing_made(ledger.counts) else 0
-    for path in collages:
-        stdout.print(path, markup=False)
-    stderr.print(counts_table(ledger.counts, ""))
-    stderr.print(f"source   {source_line(json.loads(summary.read_bytes())['source'])}", markup=False)
-    stderr.print(f"summary  {summary}\nreport   {summary.with_suffix('.html')}", markup=False)
-    if nothing := nothing_made(ledger.counts):
-        stderr.print(nothing, style="red", markup=False)
-        return 1
-    return 0
-
-
-def _name(record: CreatorRecord) -> str:
-    return record.creator

@@ -4,6 +4,7 @@ A file appears whole or not at all, and nothing unfinished is left where writing
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +58,23 @@ class SafeFolder:
                 os.unlink(last, dir_fd=parent)
         except OSError as error:
             raise unwritable(self.path / name, error) from error
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Keep other commands out while the body runs. Raises `Unavailable` where another one is at it."""
+        try:
+            with self._parent(name) as (parent, last):
+                lock = os.open(last, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666, dir_fd=parent)
+        except OSError as error:
+            raise unwritable(self.path / name, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            told = f"another command is at work in {self.path}; wait for its end, or name another folder"
+            raise Unavailable(Dependency.DISK, JobReason.OUTPUT_UNWRITABLE, told) from None
+        finally:
+            os.close(lock)
 
     @contextmanager
     def _parent(self, name: str) -> Iterator[tuple[int, str]]:

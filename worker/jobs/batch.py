@@ -132,6 +132,10 @@ class BatchWork:
             log.warning("batch.record_failed", error=str(failure))
         return identifier
 
+    async def tell_unfinished(self, record: BatchRecord) -> None:
+        """Write summary and report of what is done of a batch that was stopped."""
+        await self._finisher.tell_unfinished(record)
+
     async def _run_chunk(self, job: ChunkJob, delivery: Delivery, stop: asyncio.Event) -> Outcome:
         if self._chunk_work is None:
             raise RuntimeError("a chunk came to a worker that does not split batches")

@@ -180,7 +180,7 @@ class Finisher:
     # --- what is told of it -----------------------------------------------------------------------------------------
 
     async def tell_unfinished(self, record: BatchRecord) -> None:
-        """Write summary and report of what was done of a batch that failed or was cancelled, from its records."""
+        """Write summary and report of what was done of a batch that is not done, from its records."""
         batch = spec_of(record).batch(Lease(record.id, record.owner, record.fence))
         tally = _tally_of(record)
         records = self._recorded(record.id)
@@ -323,6 +323,8 @@ def failure_of(record: BatchRecord) -> Terminal | None:
 def _why_it_ended(record: BatchRecord) -> list[str]:
     if record.state is BatchState.CANCELLED:
         return ["The batch was cancelled; this is what was done by then. Drop its manifest again to begin it anew."]
+    if record.state is BatchState.RUNNING:
+        return ["The batch is not at its end; this is what was done by then."]
     return [f"The batch failed: {record.error_code}: {record.error_message}"]
 
 

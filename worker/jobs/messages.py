@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
@@ -188,7 +189,9 @@ def _problem(item: Mapping[str, Any]) -> str:
         return str(item["msg"]).removeprefix("Value error, ")
     name = "processing_config." + ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        return f"unknown key {name[:120]}; allowed are {', '.join(ProcessingConfig.model_fields)}"
+        meant = get_close_matches(str(item["loc"][-1]).lower(), ProcessingConfig.model_fields, n=1)
+        guess = f"; did you mean {meant[0]}?" if meant else ""
+        return f"unknown key {name[:120]}{guess}; allowed are {', '.join(ProcessingConfig.model_fields)}"
     got = "null" if item["input"] is None else _shown(item["input"])
     told = str(item["msg"]).removeprefix("Input should ").removeprefix("String should ").removeprefix("Value error, ")
     allowed = allowed_range(ProcessingConfig.model_fields.get(str(item["loc"][0])))
