@@ -243,7 +243,7 @@ def test_the_second_ctrl_c_ends_process_at_once(origin: Origin, tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         assert any("once more" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 1
+        assert process.wait(10) == 130
         assert "Traceback" not in process.stderr.read()
 
 

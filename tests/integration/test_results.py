@@ -94,6 +94,7 @@ def test_a_collage_has_the_headers_of_the_contract(mixed: Mixed) -> None:
     head = mixed.place.head(mixed.records["alice"]["collage_s3_key"])
     assert head["ContentType"] == "image/jpeg"
     assert head["CacheControl"] == "max-age=31536000"
+    assert head["ContentDisposition"].startswith('inline; filename="alice_')
     assert head["ServerSideEncryption"] == "AES256"
     assert head["Metadata"] == {"batch-id": mixed.id, "creator": "alice", "images": "4"}
 

@@ -597,3 +597,9 @@ def test_any_text_at_all_is_refused_or_understood(body: str) -> None:
 def test_any_configuration_is_refused_or_understood(given_config: dict[str, Any]) -> None:
     with suppress(TerminalError):
         assert isinstance(config_of(given_config, DEFAULTS.config), ProcessingConfig)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("rowz", "rows"), ("Rows", "rows"), ("cellsize", "cell_size")])
+def test_a_wrong_key_is_answered_with_the_right_one(wrong: str, right: str) -> None:
+    with pytest.raises(TerminalError, match=f"unknown key processing_config.{wrong}; did you mean {right}?"):
+        config_of({wrong: 3}, ProcessingConfig())
