@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -69,11 +70,13 @@ def batch_digest(job: Job) -> str:
     """Return the hash of a batch's identity, in 64 hexadecimal digits.
 
     The identity of a manifest in S3 is its bucket, key and version (or ETag, in a bucket without versions); that of one
-    that came in its message is its text. The settings that the message itself names belong to it.
+    that came in its message is its text. The settings that the message itself names belong to it, and so do those that
+    a dropped object carries where its version does not tell one upload from the next.
     """
     manifest = job.manifest
     if isinstance(manifest, S3Manifest):
         identity: tuple[str, ...] = (manifest.bucket, manifest.key, manifest.version or manifest.etag or "")
+        identity += () if manifest.config is None else ("", manifest.config)
     else:
         identity = ("inline", manifest.text)
     return hashlib.sha256("\n".join(identity + job.explicit).encode("utf-8", "surrogatepass")).hexdigest()
@@ -82,8 +85,11 @@ def batch_digest(job: Job) -> str:
 def batch_id(job: Job, digits: int = HASH_DIGITS) -> str:
     """Name the batch after its manifest, so that the same object is the same batch however often it is notified.
 
-    `digits` of its digest are in the name; more than eight tell two batches apart that share those.
+    `digits` of its digest are in the name; more than eight tell two batches apart that share those. The settings that a
+    dropped object carries are in the longer name alone: when the object is gone, the event still leads to the first.
     """
+    if digits == HASH_DIGITS and isinstance(job.manifest, S3Manifest):
+        job = replace(job, manifest=replace(job.manifest, config=None))
     return f"s3_{safe_name(manifest_stem(job), 100)}-{batch_digest(job)[:digits]}"
 
 

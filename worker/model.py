@@ -144,6 +144,9 @@ class S3Manifest:
     key: str
     version: str | None = None
     etag: str | None = None
+    config: str | None = None
+    """The settings in a dropped object's metadata, as written, in a bucket without versions: its ETag tells the content
+    only, and the same content with other settings is another batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,17 @@ class ManifestHead:
     size: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What whoever stored it wrote beside it, keys in lower case."""
+
+    @property
+    def config(self) -> str | None:
+        """The settings that the object asks for itself, as written; see `jobs.messages.config_in_metadata`."""
+        return self.metadata.get("config")
+
+    def is_of(self, manifest: S3Manifest) -> bool:
+        """Say whether this is the very upload that `manifest` names, and no newer one under its key."""
+        if self.etag != manifest.etag:
+            return False
+        return self.version is not None or self.config == manifest.config
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,23 @@ def test_an_object_carries_its_configuration(place: Place, origin: Origin, name:
     assert summary["settings"]["processing_config"]["cell_size"] == 32
 
 
+def test_the_same_file_dropped_again_with_other_settings_is_another_batch(
+    place: Place, origin: Origin, name: str
+) -> None:
+    for cells in (32, 48):
+        place.put(f"csv-files/{name}.csv", small(origin, name), config=json.dumps({"cell_size": cells}))
+        until(lambda many=cells // 16 - 1: len(summaries(place, name)) == many, "the batch's summary")
+        place.until_empty()
+    found = [place.read_json(key)["settings"]["processing_config"]["cell_size"] for key in summaries(place, name)]
+    assert sorted(found) == [32, 48]
+    assert len([key for key in place.listed(place.input, "archived/processed/csv-files/") if name in key]) == 2
+
+
+def summaries(place: Place, name: str) -> list[str]:
+    keys = place.listed(place.output, "results/processing-summaries/")
+    return [key for key in keys if name in key and key.endswith(".json")]
+
+
 def test_a_gzipped_manifest_dropped_in_the_bucket_is_done_and_archived(place: Place, origin: Origin, name: str) -> None:
     place.put(f"csv-files/{name}.csv.gz", gzip.compress(small(origin, name).encode()))
     assert completed(place, name).startswith(f"s3_{name}-")

@@ -349,6 +349,55 @@ async def test_a_dropped_object_s_metadata_is_its_configuration() -> None:
     assert summary["source"]["url_column"] == "best"
 
 
+async def test_the_same_object_with_other_settings_in_its_metadata_is_another_batch() -> None:
+    shop = Shop()
+    event = replace(job(KEY), manifest=replace(job(KEY).manifest, etag=hashlib.sha256(MANIFEST).hexdigest()))
+    for config in ('{"quality": 12}', '{"quality": 90}'):
+        shop.manifests.objects[KEY] = MANIFEST
+        shop.manifests.metadata = {"config": config}
+        shop.clock.now += 1
+        assert await shop.run(event) == Succeeded()
+        assert KEY not in shop.manifests.objects
+        assert await shop.run(event) == Succeeded()  # once more
+    first, second = shop.ledger.batches.values()
+    assert second.id.startswith(first.id.rpartition("-")[0])
+    assert {each.state for each in (first, second)} == {BatchState.COMPLETED}
+    told = [shop.results.document(each.summary_key)["settings"]["processing_config"] for each in (first, second)]
+    assert [each["quality"] for each in told] == [12, 90]
+
+
+async def test_where_an_object_has_a_version_its_settings_are_in_no_name() -> None:
+    shop = Shop()
+    shop.manifests.metadata = {"config": '{"quality": 12}'}
+    versioned = replace(job(KEY), manifest=replace(job(KEY).manifest, version="v1"))
+    assert await shop.run(versioned) == Succeeded()
+    assert shop.record.asked.digest == hashlib.sha256(f"{job(KEY).manifest.bucket}\n{KEY}\nv1".encode()).hexdigest()
+
+
+async def test_a_batch_whose_object_is_dropped_anew_with_other_settings_before_it_was_planned_is_closed() -> None:
+    shop = Shop()
+    shop.manifests.metadata = {"config": '{"quality": 12}'}
+    await shop.somebody_began(job(KEY))
+    shop.manifests.metadata = {"config": '{"quality": 90}'}
+    assert await shop.run() == Succeeded()
+    first, second = shop.ledger.batches.values()
+    assert (first.state, first.error_code) == (BatchState.FAILED, JobReason.MANIFEST_CHANGED)
+    assert second.state is BatchState.COMPLETED
+    assert shop.results.document(second.summary_key)["settings"]["processing_config"]["quality"] == 90
+    assert KEY not in shop.manifests.objects
+
+
+async def test_the_next_batch_of_an_object_waits_for_the_one_that_a_worker_is_at() -> None:
+    shop = Shop()
+    shop.manifests.metadata = {"config": '{"quality": 12}'}
+    await shop.somebody_began(job(KEY))
+    shop.clock.now -= LEASE
+    shop.manifests.metadata = {"config": '{"quality": 90}'}
+    waits = await shop.run()
+    assert isinstance(waits, Retryable)
+    assert (waits.reason, waits.costs_attempt) == (JobReason.LEASE_HELD, False)
+
+
 async def test_metadata_of_an_object_that_a_message_named_says_nothing() -> None:
     shop = Shop()
     shop.manifests.metadata = {"config": '{"url_column": "nowhere"}'}

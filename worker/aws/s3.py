@@ -308,7 +308,7 @@ class S3:
         if head.version is not None and await call(delete_version):
             return
         now = await self.head(bucket, key)
-        if now is not None and (now.etag, now.version) == (head.etag, head.version):
+        if now is not None and (now.etag, now.version, now.config) == (head.etag, head.version, head.config):
             await call(self._client.delete_object, **self._buckets.at(bucket), Key=key)
 
     async def _copy(

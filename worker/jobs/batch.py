@@ -149,7 +149,8 @@ class BatchWork:
         failpoint("batch.manifest_seen")
         if head is None:
             return job, None
-        return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag)), head
+        config = head.config if job.from_event and head.version is None else None
+        return replace(job, manifest=replace(job.manifest, version=head.version, etag=head.etag, config=config)), head
 
     async def _close_unread(self, job: Job, delivery: Delivery, error: TerminalError) -> Outcome:
         """Close the batch of a manifest that may not be looked at, so that `status` and the archive can tell why."""
@@ -176,17 +177,22 @@ class BatchWork:
             return
         known = await self._ledger.batch(batch_id(named))
         failpoint("batch.replaced_known")
-        told = f"s3://{manifest.bucket}/{manifest.key} was replaced by a newer upload, which is a batch of its own"
-        error = TerminalError(JobReason.MANIFEST_CHANGED, told)
+        error = _replaced(manifest)
         if known is not None and known.error_code == error.reason:
             raise error  # its dead letter may not have got away the first time
-        if known is None or known.state is not BatchState.RUNNING or known.chunks_total is not None:
-            return
+        if known is not None and await self._end_replaced(known, named.dropped, error):
+            raise error
+
+    async def _end_replaced(self, known: BatchRecord, dropped: S3Manifest | None, error: TerminalError) -> bool:
+        """Close a batch that is not planned, for its upload was replaced; says whether it was. Raises `LeaseHeld`."""
+        if known.state is not BatchState.RUNNING or known.chunks_total is not None:
+            return False
         _, lease = await self._leases.take(known.id, source_csv=known.source_csv, as_of=NEVER)
         failpoint("batch.replaced_taken")
-        if lease is not None:
-            await self._finisher.fail(lease, error, named.dropped, None)
-            raise error
+        if lease is None:
+            return False
+        await self._finisher.fail(lease, error, dropped, None)
+        return True
 
     async def _run_identified(
         self, job: Job, head: ManifestHead | None, delivery: Delivery, stop: asyncio.Event
@@ -223,6 +229,8 @@ class BatchWork:
         """Take the batch's lease; a batch that would share its name with another gets a longer one."""
         record, lease = await self._take_as(batch_id(job), job, delivery)
         if lease is None and record.asked is not None and record.asked.digest != batch_digest(job):
+            if job.dropped is not None and _is_same_object(spec_of(record).job.dropped, job.dropped):
+                await self._end_replaced(record, job.dropped, _replaced(job.dropped))
             record, lease = await self._take_as(batch_id(job, MORE_HASH_DIGITS), job, delivery)
         return record, lease
 
@@ -343,6 +351,16 @@ class BatchWork:
             await self._ledger.release(batch.lease)
             failpoint("batch.released")
         return Succeeded()
+
+
+def _replaced(manifest: S3Manifest) -> TerminalError:
+    told = f"s3://{manifest.bucket}/{manifest.key} was replaced by a newer upload, which is a batch of its own"
+    return TerminalError(JobReason.MANIFEST_CHANGED, told)
+
+
+def _is_same_object(one: S3Manifest | None, other: S3Manifest) -> bool:
+    """Say whether two uploads have the same place and the same content, whatever settings they carry."""
+    return one is not None and replace(one, config=None) == replace(other, config=None)
 
 
 def _configured(job: Job, head: ManifestHead | None) -> tuple[Job, TerminalError | None]:

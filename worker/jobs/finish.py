@@ -175,7 +175,7 @@ class Finisher:
         """Return the head of a manifest; None where it was moved already, or replaced by a newer upload."""
         found = await self._manifests.head(dropped)
         failpoint("finish.manifest_seen")
-        return found if found is not None and found.etag == dropped.etag else None
+        return found if found is not None and found.is_of(dropped) else None
 
     # --- what is told of it -----------------------------------------------------------------------------------------
 
