@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site test-site lock clean
+.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site test-site test-install lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -82,6 +82,9 @@ site: ## the documentation as a site in build/site/, readable from the disk; eve
 
 test-site: setup site ## the site from the disk: search in both languages, and no call to another server
 	@$(PY) -m pytest -q tests/site
+
+test-install: ## this checkout installed into an environment of its own, as pipx does, and a collage made with it
+	@scripts/test_install
 
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade

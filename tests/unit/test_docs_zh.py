@@ -68,3 +68,9 @@ def test_a_page_in_chinese_has_the_same_links(english: Path, chinese: Path) -> N
 def test_every_page_of_the_tutorial_and_the_how_tos_is_in_chinese_and_no_other() -> None:
     there = set((ROOT / "docs/zh").rglob("*.md"))
     assert there == {chinese for _, chinese in PAIRS if chinese.name != "README.zh-CN.md"}
+
+
+@pytest.mark.parametrize("page", [chinese for _, chinese in PAIRS], ids=lambda page: page.stem)
+def test_sentences_in_chinese_have_chinese_punctuation(page: Path) -> None:
+    text = re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", prose(page))
+    assert re.findall(r".{0,6}(?:[\u4e00-\u9fff][,;:(]|[,;)][\u4e00-\u9fff]).{0,6}", text) == []
