@@ -9,6 +9,7 @@ import reference
 import yaml
 
 from tests.security import mutations
+from worker import __version__
 from worker.errors import CreatorReason, ImageReason, JobReason, RejectReason
 from worker.jobs import reasons
 
@@ -132,3 +133,7 @@ def test_the_page_of_dead_letters_names_reasons_that_jobs_end_with() -> None:
     named = {code for row in table for code in re.findall(r"`([^`]+)`", row.split("|")[1])}
     assert named
     assert named <= set(JobReason)
+
+
+def test_the_changelog_has_a_section_for_the_version() -> None:
+    assert f"## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
