@@ -1,6 +1,8 @@
 # The worker's image: one stage compiles, one runs. docs/docker.md tells what is in it and why.
+# Deployments build with BASE="$(scripts/base_image)": the same tag by its digest.
+ARG BASE=python:3.13-slim-trixie
 
-FROM python:3.13-slim-trixie AS build
+FROM ${BASE} AS build
 
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
@@ -36,7 +38,7 @@ RUN cd /app/worker/images \
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 
-FROM python:3.13-slim-trixie
+FROM ${BASE}
 
 # The libraries that Pillow-SIMD and our own C code were linked with: decoders of HEVC and AV1, and no encoders.
 # Besides, what only an installer needs goes: a worker installs nothing.
@@ -81,11 +83,12 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
 ENTRYPOINT ["python", "-m", "worker"]
 CMD ["run"]
 
+ARG BASE
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="collage-worker" \
       org.opencontainers.image.description="Turns manifests of cover URLs into one grid collage per creator" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.base.name="python:3.13-slim-trixie" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -34,8 +34,8 @@ format: setup ## put the code in its canonical form
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
 
-image: ## build the container image, collage-worker:local; its bill of materials goes to build/sbom.cdx.json
-	@docker build --tag collage-worker:local \
+image: ## build the container image, collage-worker:local; its bill of materials goes to build/sbom.cdx.json; PINNED=1
+	@docker build --tag collage-worker:local $(if $(PINNED),--build-arg BASE="$$(scripts/base_image)") \
 	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' worker/__init__.py)" \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
 	@mkdir -p build

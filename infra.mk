@@ -1,11 +1,14 @@
 # Targets for infra/: included by the Makefile. ENV is staging or production.
-.PHONY: test-infra infra-fmt need-env deploy destroy output env scale
+.PHONY: test-infra infra-fmt infra-lock need-env deploy destroy output env scale
 
 test-infra: setup ## Terraform checked, tested on a mock and applied to an emulator; checkov; scripts. Needs no account
 	@scripts/infra_test
 
 infra-fmt: ## put infra/ in Terraform's canonical form
 	@terraform fmt -recursive infra
+
+infra-lock: ## lock the checksums of Terraform's provider anew, for every platform; needs its registry
+	@scripts/infra_lock
 
 need-env:
 	@[ -n "$(ENV)" ] || { echo "say which: ENV=staging or ENV=production (a folder of infra/env)" >&2; exit 2; }

@@ -1,5 +1,5 @@
 # What is about safety; included by the Makefile.
-.PHONY: hostile-origin fuzz fuzz-coverage fuzz-jpeg mutations sbom audit audit-image measure-sandbox
+.PHONY: base-image hostile-origin fuzz fuzz-coverage fuzz-jpeg mutations sbom audit audit-image measure-sandbox
 
 hostile-origin: setup ## a server that does everything wrong, on 127.0.0.1:8666, to try the worker against by hand
 	@$(PY) -m tests.security.hostile_origin
@@ -22,6 +22,9 @@ audit: ## known flaws of the pinned packages; needs the network
 audit-image: ## security updates of Debian that the image lacks; needs the network, and collage-worker:local
 	@docker run --rm --user 0 --entrypoint sh collage-worker:local -c \
 	  'apt-get -qq -o APT::Update::Error-Mode=any update && ! apt-get -qq --just-print upgrade | grep "^Inst .*-security"'
+
+base-image: ## take over what the base image's tag is by now: docker/base-image, the digest that deployments build on
+	@scripts/base_image --renew
 
 sbom: setup ## the bill of materials (CycloneDX) of .venv; the image's own is in build/ after make image
 	@$(PY) scripts/make_sbom.py

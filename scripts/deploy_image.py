@@ -121,7 +121,8 @@ def build_and_push(repository: Repository, tag: str, architecture: str = "X86_64
     repository.log_in()
     if _docker_says("buildx", "inspect", BUILDER):  # Docker's own builder attaches nothing
         _docker("buildx", "create", "--name", BUILDER, "--driver", "docker-container")
-    described = ("--build-arg", f"VERSION={_version()}", "--build-arg", f"REVISION={tag}")
+    given = {"VERSION": _version(), "REVISION": tag, "BASE": (ROOT / "docker" / "base-image").read_text().strip()}
+    described = [part for name, value in given.items() for part in ("--build-arg", f"{name}={value}")]
     attached = ("--provenance", "mode=max", "--sbom", "true")
     platform = ("--platform", PLATFORMS[architecture])
     _docker(

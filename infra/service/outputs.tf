@@ -82,3 +82,13 @@ output "alarm_topic_arn" {
     error_message = "The topic must be encrypted."
   }
 }
+
+output "export_security_group_id" {
+  description = "The security group of the export from MySQL, which the database's own has to let in; null without one."
+  value       = one(aws_security_group.export[*].id)
+
+  precondition {
+    condition     = length(aws_security_group.export) == length(aws_scheduler_schedule.export)
+    error_message = "There is an export exactly where there is a group for it."
+  }
+}

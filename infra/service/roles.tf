@@ -12,6 +12,27 @@ locals {
       }
     }]
   })
+
+  start_statements = [
+    {
+      Sid      = "PullImage"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = var.data_half.repository_arn
+    },
+    {
+      Sid      = "LogInToRegistry"
+      Effect   = "Allow"
+      Action   = "ecr:GetAuthorizationToken"
+      Resource = "*" # this action knows no resources
+    },
+    {
+      Sid      = "WriteLogs"
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      Resource = "${aws_cloudwatch_log_group.worker.arn}:*"
+    },
+  ]
 }
 
 # What ECS needs to start a task: the image, and somewhere to write logs to.
@@ -28,29 +49,7 @@ resource "aws_iam_role_policy" "execution" {
   name = "start-tasks"
   role = aws_iam_role.execution.id
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "PullImage"
-        Effect   = "Allow"
-        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-        Resource = var.data_half.repository_arn
-      },
-      {
-        Sid      = "LogInToRegistry"
-        Effect   = "Allow"
-        Action   = "ecr:GetAuthorizationToken"
-        Resource = "*" # this action knows no resources
-      },
-      {
-        Sid      = "WriteLogs"
-        Effect   = "Allow"
-        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.worker.arn}:*"
-      },
-    ]
-  })
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.start_statements })
 }
 
 # What the worker itself may do.

@@ -130,6 +130,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(deploy_image, "ROOT", tmp_path)
     (tmp_path / "worker").mkdir()
     (tmp_path / "worker" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "base-image").write_text("python:3.13@sha256:0123\n")
     me = ("-c", "user.name=test", "-c", "user.email=test@example.com")
     for command in (("init", "-q"), ("add", "."), (*me, "commit", "-q", "-m", "first")):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -166,4 +168,5 @@ def test_an_image_is_pushed_with_what_it_was_made_of(
     text = " ".join(build)
     assert f"--platform {platform} --provenance mode=max --sbom true" in text
     assert "VERSION=1.2.3" in text
+    assert "--build-arg BASE=python:3.13@sha256:0123 " in text
     assert text.endswith(f"--tag 1.dkr.ecr.example.com/worker:0123abc --push {checkout}")

@@ -51,11 +51,14 @@ def test_the_example_files_set_variables_that_there_are(half: str) -> None:
 
 @pytest.mark.parametrize("half", HALVES)
 def test_the_provider_is_locked_for_every_platform_and_cannot_move_by_itself(half: str) -> None:
-    """`zh:` are the checksums of HashiCorp's own packages, one for each platform; `h1:` that of a package unpacked."""
+    """`zh:` are the checksums of HashiCorp's own packages and their list, `h1:` those of the packages unpacked.
+
+    That the one of this machine's platform is right is seen by Terraform itself: `init -lockfile=readonly` of each test.
+    """
     lock = (ROOT / "infra" / half / ".terraform.lock.hcl").read_text()
     assert re.search(r'version += "5\.100\.\d+"\n +constraints = "~> 5\.100"', lock)
     assert len(set(re.findall(r'"zh:[0-9a-f]{64}"', lock))) == 15
-    assert re.search(r'"h1:[A-Za-z0-9+/]{43}="', lock)
+    assert len(set(re.findall(r'"h1:[A-Za-z0-9+/]{43}="', lock))) == 14
     assert 'version = "~> 5.100"' in (ROOT / "infra" / half / "versions.tf").read_text()
     assert (ROOT / "infra" / "data" / ".terraform.lock.hcl").read_text() == lock
 

@@ -13,7 +13,7 @@ from worker.errors import CreatorReason, ImageReason
 NAMESPACE = "TikTokImageProcessor"
 DIMENSIONS = {"Service": "collage-worker-staging-us-east-1"}
 SCALING = {"wake", "rest", "spot-short", "spot-back"}
-EVENTS = {"deployment-failed", "placement-failed"}
+EVENTS = {"deployment-failed", "placement-failed", "export-failed"}
 
 
 def dashboard_metrics(service: Rendered) -> Iterator[tuple[str, str, dict[str, str]]]:

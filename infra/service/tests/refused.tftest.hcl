@@ -518,3 +518,69 @@ run "name_server_by_name" {
   expect_failures = [var.dns_servers]
   variables { dns_servers = ["dns.internal"] }
 }
+
+run "password_among_the_variables" {
+  command         = plan
+  expect_failures = [var.mysql_export]
+  variables {
+    mysql_export = {
+      secret_arn     = "mysql://reader:secret@db/covers"
+      database_block = "10.0.3.0/24"
+      query          = "SELECT creator, cover_url FROM posts"
+      schedule       = "cron(0 2 * * ? *)"
+    }
+  }
+}
+
+run "export_every_night" {
+  command         = plan
+  expect_failures = [var.mysql_export]
+  variables {
+    mysql_export = {
+      secret_arn     = "arn:aws:secretsmanager:us-east-1:123456789012:secret:covers-abc123"
+      database_block = "10.0.3.0/24"
+      query          = "SELECT creator, cover_url FROM posts"
+      schedule       = "every night"
+    }
+  }
+}
+
+run "database_by_name" {
+  command         = plan
+  expect_failures = [var.mysql_export]
+  variables {
+    mysql_export = {
+      secret_arn     = "arn:aws:secretsmanager:us-east-1:123456789012:secret:covers-abc123"
+      database_block = "db.internal"
+      query          = "SELECT creator, cover_url FROM posts"
+      schedule       = "cron(0 2 * * ? *)"
+    }
+  }
+}
+
+run "export_that_starts_no_batch" {
+  command         = plan
+  expect_failures = [var.mysql_export]
+  variables {
+    mysql_export = {
+      secret_arn     = "arn:aws:secretsmanager:us-east-1:123456789012:secret:covers-abc123"
+      database_block = "10.0.3.0/24"
+      query          = "SELECT creator, cover_url FROM posts"
+      schedule       = "cron(0 2 * * ? *)"
+      key            = "exports/covers.csv"
+    }
+  }
+}
+
+run "export_that_deletes" {
+  command         = plan
+  expect_failures = [var.mysql_export]
+  variables {
+    mysql_export = {
+      secret_arn     = "arn:aws:secretsmanager:us-east-1:123456789012:secret:covers-abc123"
+      database_block = "10.0.3.0/24"
+      query          = "DELETE FROM posts"
+      schedule       = "cron(0 2 * * ? *)"
+    }
+  }
+}
