@@ -53,7 +53,7 @@ def test_the_example_files_set_variables_that_there_are(half: str) -> None:
 def test_the_provider_is_locked_for_every_platform_and_cannot_move_by_itself(half: str) -> None:
     """`zh:` are the checksums of HashiCorp's own packages and their list, `h1:` those of the packages unpacked.
 
-    That the one of this machine's platform is right is seen by Terraform itself: `init -lockfile=readonly` of each test.
+    Terraform itself sees whether that of this machine's platform is right: each test's `init -lockfile=readonly`.
     """
     lock = (ROOT / "infra" / half / ".terraform.lock.hcl").read_text()
     assert re.search(r'version += "5\.100\.\d+"\n +constraints = "~> 5\.100"', lock)
