@@ -5,7 +5,7 @@ locals {
     "connect", "tls", "too_large", "too_many_pixels", "too_small", "not_an_image", "unsupported_format",
     "unsupported_encoding", "truncated",
     "duplicate", "decoder_crashed", "decode_timeout", "decode_memory", "out_of_memory",
-    "worker_crashed", "work_lost", "internal_error",
+    "worker_crashed", "work_lost", "record_too_large", "internal_error",
   ]
 
   failures_by_reason = join(", ", [for reason in local.image_reasons : "sum(errors.${reason}) as ${reason}"])
