@@ -15,9 +15,8 @@ import pytest
 
 from tests.unit.workbooks import MAIN, SHEET, cells, sheet, with_parts, workbook, zipped
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
-from worker.manifest import workbook as reading
 from worker.manifest.manifest import open_manifest
-from worker.manifest.workbook import Workbook
+from worker.manifest.workbook import SOUND, Reader, Workbook
 
 HEAD = ("creator", "cover_url")
 ROWS = cells(1, *HEAD) + cells(2, "ann", "http://x/1.jpg")
@@ -37,13 +36,13 @@ def readers(others: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if each not in others]
 
 
-def rows_of(content: bytes) -> list[tuple[str, int, str]]:
-    return [row for block in open_manifest(io.BytesIO(content)).blocks() for row in block.entries]
+def rows_of(content: bytes, reader: Reader = SOUND) -> list[tuple[str, int, str]]:
+    return [row for block in open_manifest(io.BytesIO(content), reader=reader).blocks() for row in block.entries]
 
 
-def refusal(content: bytes) -> TerminalError:
+def refusal(content: bytes, reader: Reader = SOUND) -> TerminalError:
     with pytest.raises(TerminalError) as caught:
-        rows_of(content)
+        rows_of(content, reader)
     assert "as CSV" in str(caught.value) or "again" in str(caught.value)
     return caught.value
 
@@ -78,28 +77,23 @@ def bomb(name: str, unit: bytes, size: int, *, before: str = "", after: str = ""
         ("xl/workbook.xml", b'<sheet name="a" sheetId="1"/>', "<workbook><sheets>"),
     ],
 )
-def test_a_bomb_costs_neither_memory_nor_much_time(
-    name: str, unit: bytes, before: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "MEMORY", 300 * MB)
-    monkeypatch.setattr(reading, "CPU_SECONDS", 10)
+def test_a_bomb_costs_neither_memory_nor_much_time(name: str, unit: bytes, before: str) -> None:
     content = bomb(name, unit, 600 * MB, before=before)
     tracemalloc.start()
     try:
-        error = refusal(content)
+        error = refusal(content, Reader(memory=300 * MB, cpu_seconds=10))
         assert tracemalloc.get_traced_memory()[1] < 8 * MB
     finally:
         tracemalloc.stop()
     assert error.reason in {JobReason.MANIFEST_TOO_LARGE, JobReason.MANIFEST_NOT_CSV}
 
 
-def test_a_text_longer_than_the_memory_that_is_allowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MEMORY", 300 * MB)
+def test_a_text_longer_than_the_memory_that_is_allowed_is_told() -> None:
     before, after = (
         f'<worksheet xmlns="{MAIN}"><sheetData><row><c t="str"><v>',
         "</v></c></row></sheetData></worksheet>",
     )
-    error = refusal(bomb(SHEET, b"x", 400 * MB, before=before, after=after))
+    error = refusal(bomb(SHEET, b"x", 400 * MB, before=before, after=after), Reader(memory=300 * MB))
     assert error.reason is JobReason.MANIFEST_TOO_LARGE
     assert "300 MiB" in str(error)
 
@@ -216,52 +210,43 @@ BAD_READERS = {
 }
 
 
-def stand_in(name: str, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_in(code: str, folder: Path, *, answer_seconds: float = 200.0) -> Reader:
+    """Write a module that runs `code` in place of the reader."""
     (folder / "bad_reader.py").write_text(
         "import json, os, sys, time\nfrom worker.manifest.workbook_child import LENGTH\n"
         "def answer(content):\n    text = json.dumps(content).encode()\n"
         f"    os.write(0, LENGTH.pack(len(text)) + text)\n{code}\ntime.sleep(600 if {'answer' in code} else 0)\n"
     )
-    environment = dict(reading.ENVIRONMENT)
-    environment["PYTHONPATH"] += f":{folder}"
-    monkeypatch.setattr(reading, "ENVIRONMENT", environment)
-    monkeypatch.setattr(reading, "READER", "bad_reader")
-    monkeypatch.setattr(reading, "ANSWER_SECONDS", 3.0 if name == "hangs" else 200.0)
+    environment = {**SOUND.environment, "PYTHONPATH": f"{SOUND.environment['PYTHONPATH']}:{folder}"}
+    return Reader(module="bad_reader", environment=environment, answer_seconds=answer_seconds)
 
 
 @pytest.mark.parametrize("name", BAD_READERS)
-def test_a_reader_that_is_not_sound_costs_its_manifest_only(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in(name, BAD_READERS[name], tmp_path, monkeypatch)
-    error = refusal(workbook(HEAD, ("ann", "http://x/1.jpg")))
+def test_a_reader_that_is_not_sound_costs_its_manifest_only(name: str, tmp_path: Path) -> None:
+    reader = stand_in(BAD_READERS[name], tmp_path, answer_seconds=3.0 if name == "hangs" else 200.0)
+    error = refusal(workbook(HEAD, ("ann", "http://x/1.jpg")), reader)
     large = {"hangs", "is out of memory"}
     assert error.reason is (JobReason.MANIFEST_TOO_LARGE if name in large else JobReason.MANIFEST_NOT_CSV)
 
 
-def test_a_reader_that_hangs_holds_up_no_worker_that_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in("hangs", BAD_READERS["hangs"], tmp_path, monkeypatch)
-    monkeypatch.setattr(reading, "ANSWER_SECONDS", 100.0)
+def test_a_reader_that_hangs_holds_up_no_worker_that_stops(tmp_path: Path) -> None:
+    reader = stand_in(BAD_READERS["hangs"], tmp_path, answer_seconds=100.0)
     stopped = threading.Event()
     content = io.BytesIO(workbook(HEAD, ("ann", "http://x/1.jpg")))
     threading.Timer(0.5, stopped.set).start()
     began = time.monotonic()
     with pytest.raises(Interrupted):
-        open_manifest(content, is_stopped=stopped.is_set)
+        open_manifest(content, is_stopped=stopped.is_set, reader=reader)
     assert time.monotonic() - began < 10
 
 
-def test_a_reader_that_was_killed_from_outside_is_no_fault_of_the_manifest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in("killed", "os.kill(os.getpid(), 9)", tmp_path, monkeypatch)
+def test_a_reader_that_was_killed_from_outside_is_no_fault_of_the_manifest(tmp_path: Path) -> None:
     with pytest.raises(RetryableError):
-        rows_of(workbook(HEAD, ("ann", "http://x/1.jpg")))
+        rows_of(workbook(HEAD, ("ann", "http://x/1.jpg")), stand_in("os.kill(os.getpid(), 9)", tmp_path))
 
 
-def test_a_reader_has_only_so_many_cpu_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CPU_SECONDS", 1)
-    error = refusal(bomb(SHEET, b"<a/>", 900 * MB))
+def test_a_reader_has_only_so_many_cpu_seconds() -> None:
+    error = refusal(bomb(SHEET, b"<a/>", 900 * MB), Reader(cpu_seconds=1))
     assert error.reason is JobReason.MANIFEST_TOO_LARGE
     assert "CPU seconds" in str(error)
 
@@ -270,11 +255,10 @@ def test_a_reader_has_only_so_many_cpu_seconds(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_reader_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in("telltale", "answer({'refused': ' '.join(os.environ)})", tmp_path, monkeypatch)
+    reader = stand_in("answer({'refused': ' '.join(os.environ)})", tmp_path)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
-    monkeypatch.setenv("PYTHONPATH", reading.ENVIRONMENT["PYTHONPATH"])
     with pytest.raises(TerminalError, match="PYTHONPATH") as caught:
-        rows_of(workbook(HEAD))
+        rows_of(workbook(HEAD), reader)
     assert "SECRET" not in str(caught.value)
 
 

@@ -1,7 +1,7 @@
 """From text to records: lines, quotes, and what people and attackers do to them."""
 
 import io
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests.unit.manifests import HEAD, read
 from worker.errors import RejectReason
-from worker.manifest import csv_records
+from worker.manifest.csv_records import MAX_RECORD, Records, Rereading, split_lines
 from worker.manifest.rows import Entry
 from worker.manifest.rules import judged_creator
+from worker.model import Reject
 
 
 def physical_lines(text: str) -> int:
@@ -135,34 +136,34 @@ def test_a_stray_quote_costs_one_line_however_many_follow(rows: int) -> None:
 @pytest.mark.parametrize(
     "line", ['x","\n', '"""\n', 'a,"""\n', '"\n', 'a,"\n\n\n', '""","\n', '"x","y","\n', 'a,"http://x\n']
 )
-def test_no_mix_of_quotes_takes_more_than_linear_time(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    monkeypatch.setattr(csv_records, "FREE_REREAD", 100_000)
-    parsed = _count_parsed(monkeypatch)
+def test_no_mix_of_quotes_takes_more_than_linear_time(line: str) -> None:
+    looked_at = 0
+
+    class Counted(list[str]):
+        """Lines that count the characters of those that are looked at, however often."""
+
+        def __radd__(self, before: list[str]) -> "Counted":
+            return Counted([*before, *self])
+
+        def __getitem__(self, at: Any) -> Any:
+            nonlocal looked_at
+            found = super().__getitem__(at)
+            looked_at += len(found) if isinstance(at, int) else 0
+            return found
+
     content = HEAD + line * (400_000 // len(line))
-    read(content)
-    assert parsed() < 12 * len(content) + 100_000 + 2 * csv_records.MAX_RECORD
+    blocks = (Counted(block) for block in split_lines([content]))
+    for _ in Records(blocks, ",", line=1, one_line=1, rereading=Rereading(free=100_000)):
+        pass
+    assert len(content) <= looked_at < 12 * len(content) + 100_000 + 2 * MAX_RECORD
 
 
-def _count_parsed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    total = 0
-    until = csv_records._until
-
-    def counting(lines: list[str], start: int, stop: int) -> Iterator[str]:
-        nonlocal total
-        for line in until(lines, start, stop):
-            total += len(line)
-            yield line
-
-    monkeypatch.setattr(csv_records, "_until", counting)
-    return lambda: total
-
-
-def test_when_the_allowance_is_used_up_lines_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_records, "FREE_REREAD", 0)
-    monkeypatch.setattr(csv_records, "REREAD_FACTOR", 0)
-    entries, rejects = read(f'{HEAD}"ann\n"bob",http://b\ncai,http://c\n')
-    assert [(reject.line, reject.reason) for reject in rejects] == [(2, RejectReason.BAD_QUOTING)]
-    assert [entry[0] for entry in entries] == ["bob", "cai"]
+def test_when_the_allowance_is_used_up_lines_are_read_one_by_one() -> None:
+    lines = ['"ann\n', '"bob",http://b\n', "cai,http://c\n"]
+    first, *others = Records([lines], ",", line=2, one_line=1, rereading=Rereading(free=0, factor=0))
+    assert isinstance(first, Reject)
+    assert (first.line, first.reason) == (2, RejectReason.BAD_QUOTING)
+    assert others == [(3, ["bob", "http://b"]), (4, ["cai", "http://c"])]
 
 
 @settings(max_examples=300, deadline=None)

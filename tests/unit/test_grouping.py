@@ -131,8 +131,7 @@ def spills():
     links = [str(entry.readlink()) for entry in pathlib.Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     return len([link for link in links if link.startswith(sys.argv[1])])
 
-with Grouping() as grouping:
-    grouping._database.execute("PRAGMA cache_size = -1024")
+with Grouping(cache_kib=1024) as grouping:
     grouping.add(LineBlock([Entry(f"c{line * 37 % 99}", line, "u" * 800) for line in range(2, 5002)]))
     print(spills())
     seen = [(len(group.rows), spills()) for group, _ in grouping.groups(max_rows=10_000)]
@@ -151,10 +150,8 @@ def test_what_does_not_fit_the_cache_spills_under_tmpdir_and_is_gone_at_close(tm
 
 
 def test_a_full_disk_is_an_error_that_another_try_may_mend() -> None:
-    with Grouping() as grouping:
-        grouping._database.execute("PRAGMA max_page_count = 8")
-        with pytest.raises(Unavailable, match="TMPDIR"):
-            grouping.add(batch(*((f"c{line}", line, "u" * 900) for line in range(2, 2_000))))
+    with Grouping(max_pages=8) as grouping, pytest.raises(Unavailable, match="TMPDIR"):
+        grouping.add(batch(*((f"c{line}", line, "u" * 900) for line in range(2, 2_000))))
 
 
 def test_the_database_is_closed_when_its_user_fails() -> None:

@@ -4,16 +4,15 @@ A stray opening quote costs the line it is on and no other: what it would swallo
 lines is kept only where its quoting is correct to the letter, or the next stray quote would seem to end it; on a single
 line, sloppy quotes are let through.
 
-The bounds: at most `MAX_RECORD` characters are looked ahead for a closing quote, plus one piece; characters that are
-read again come out of an allowance of `FREE_REREAD` plus `REREAD_FACTOR` times what has been read. Where it is used up,
-a quote must be closed on its own line. So n characters cost at most about 10·n + `FREE_REREAD` steps, whatever they
-are.
+The bounds: a closing quote is looked for within `MAX_RECORD` characters, plus one piece. Characters that are read again
+come out of an allowance (`Rereading`), which grows with what has been read; where it is used up, a quote must be closed
+on its own line. So n characters cost at most about 10·n steps and the free ones, whatever they are.
 """
 
 import csv
 import io
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from worker.errors import RejectReason
 from worker.manifest.encodings import BAD
@@ -29,8 +28,15 @@ MAX_LINE = 1_048_576
 MAX_RECORD = 1_048_576
 """Characters of a record over several lines."""
 
-FREE_REREAD = 16 * 1_048_576
-REREAD_FACTOR = 4
+
+class Rereading(NamedTuple):
+    """How many characters may be read again: `free` in all, and `factor` times as many as have been read."""
+
+    free: int = 16 * 1_048_576
+    factor: int = 4
+
+
+REREADING = Rereading()
 
 _UNCLOSED = (
     f"a quote that opens on this line is not closed as it should be within {MAX_RECORD} characters (a field may have "
@@ -101,20 +107,28 @@ class Records:
     """
 
     def __init__(
-        self, blocks: Iterable[list[str]], delimiter: str, *, line: int, one_line: int, damaged: bool = False
+        self,
+        blocks: Iterable[list[str]],
+        delimiter: str,
+        *,
+        line: int,
+        one_line: int,
+        damaged: bool = False,
+        rereading: Rereading = REREADING,
     ) -> None:
         self._blocks = blocks
         self._delimiter = delimiter
         self._line = line
         self._one_line = one_line
         self._damaged = damaged
-        self._allowance = FREE_REREAD
+        self._rereading = rereading
+        self._allowance = rereading.free
 
     def __iter__(self) -> Iterator[Record | Reject]:
         rest: list[str] = []
         for block in self._blocks:
             text = "".join(block)
-            self._allowance += REREAD_FACTOR * len(text)
+            self._allowance += self._rereading.factor * len(text)
             if not rest and _is_plain(text, block) and not (self._damaged and BAD in text):
                 yield from enumerate(_plain_reader(block, self._delimiter), self._line)
                 self._line += len(block)

@@ -21,14 +21,15 @@ from worker.model import CreatorGroup, Reject, Row
 
 KEPT_REJECTS = 10_000
 
-_CACHE_MIB = 64  # for the pages, and as much again for the sorter
+CACHE_KIB = 64 * 1024
+"""Memory for the pages of the database, and as much again for its sorter."""
+
 _PRAGMAS = (
     "page_size = 16384",
     "journal_mode = OFF",  # a crash loses the whole database, on purpose: planning starts again
     "synchronous = OFF",
     "locking_mode = EXCLUSIVE",
     "temp_store = FILE",
-    f"cache_size = -{_CACHE_MIB * 1024}",
 )
 
 
@@ -39,10 +40,13 @@ class Grouping:
     order of groups is that of the names' keys (NFKC) in UTF-8, so that planning again after a crash makes the same
     chunks.
     `rows` and `rejects` (by reason) count what was added; `kept_rejects` are the first `keep_rejects` of them.
-    `creators` and `left_out` (rows beyond `max_rows`) are complete when `groups` has come to its end.
+    `creators` and `left_out` (rows beyond `max_rows`) are complete when `groups` has come to its end. `max_pages`
+    bounds the database, which a full disk does otherwise.
     """
 
-    def __init__(self, *, keep_rejects: int = KEPT_REJECTS) -> None:
+    def __init__(
+        self, *, keep_rejects: int = KEPT_REJECTS, cache_kib: int = CACHE_KIB, max_pages: int | None = None
+    ) -> None:
         self.rows = 0
         self.creators = 0
         self.left_out = 0
@@ -52,7 +56,7 @@ class Grouping:
         self._interrupted = False
         self._renamed = False
         with _spilling():
-            self._database = _open_database()
+            self._database = _open_database(cache_kib, max_pages)
 
     def __enter__(self) -> Self:
         return self
@@ -139,9 +143,10 @@ class Grouping:
             )
 
 
-def _open_database() -> sqlite3.Connection:
+def _open_database(cache_kib: int, max_pages: int | None) -> sqlite3.Connection:
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    for pragma in _PRAGMAS:
+    bounds = [f"cache_size = -{cache_kib}", *([] if max_pages is None else [f"max_page_count = {max_pages}"])]
+    for pragma in (*_PRAGMAS, *bounds):
         database.execute(f"PRAGMA {pragma}")
     # the line is the rowid: rows come in its order, so the table only ever grows at its end
     database.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, creator TEXT NOT NULL, url TEXT NOT NULL)")

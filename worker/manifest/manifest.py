@@ -15,6 +15,7 @@ from worker.manifest.rows import Counts, LineBlock, Rows
 from worker.manifest.source import Source
 from worker.manifest.text import Text
 from worker.manifest.values import EDGES
+from worker.manifest.workbook import SOUND, Reader
 from worker.manifest.xlsx_source import MAGIC, open_xlsx
 from worker.model import Reject
 
@@ -82,17 +83,19 @@ def open_manifest(
     group: str | None = None,
     max_bytes: int = MAX_BYTES,
     is_stopped: Callable[[], bool] = lambda: False,
+    reader: Reader = SOUND,
 ) -> Manifest:
     """Find out how to read the manifest in `file`, which is seekable and stays open as long as it is read.
 
     With `group` all rows belong to that one group, and a creator column is neither needed nor looked for. `encoding` is
     that of text without a byte order mark, where it is known. `max_bytes` bounds the manifest's size, decompressed.
-    Reads the whole file to tell its encoding. Where a workbook is waited for, `is_stopped` is asked now and then.
+    Reads the whole file to tell its encoding. A workbook is read by `reader`;
+    while it is waited for, `is_stopped` is asked now and then.
     Raises `TerminalError`: `manifest_not_csv`, `manifest_too_large`, `manifest_columns`,
     `manifest_empty`.
     """
     wanted = Wanted(creator_column, url_column, with_creator=group is None)
-    source = _open_source(file, wanted, encoding, max_bytes, is_stopped)
+    source = _open_source(file, wanted, encoding, max_bytes, is_stopped, reader)
     columns = wanted.find(source.header, source.sample)
     if columns is None:
         raise wanted.missing(source.header, source.sample)
@@ -100,12 +103,17 @@ def open_manifest(
 
 
 def _open_source(
-    file: BinaryIO, wanted: Wanted, encoding: str | None, max_bytes: int, is_stopped: Callable[[], bool]
+    file: BinaryIO,
+    wanted: Wanted,
+    encoding: str | None,
+    max_bytes: int,
+    is_stopped: Callable[[], bool],
+    reader: Reader,
 ) -> Source:
     """Look at the content, never at a name, and open it as what it is."""
     beginning = next(read_pieces(file, max_bytes), b"")
     if beginning.startswith(MAGIC):
-        return open_xlsx(file, wanted, is_stopped)
+        return open_xlsx(file, wanted, is_stopped, reader)
     refuse_other_formats(beginning, encoding=encoding)
     text = Text(file, detect_encoding(file, max_bytes, named=encoding), max_bytes)
     if _JSON.match(text.beginning()):

@@ -9,25 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
 from worker.manifest.bytes import not_csv
 from worker.manifest.workbook_child import LENGTH
-
-READER = "worker.manifest.workbook_child"
-
-MEMORY = 1 << 30
-"""Bytes of address space for a workbook, with Python and the reader: a million rows of two columns take 650 MB."""
-
-CPU_SECONDS = 120
-"""Of a processor, for all of a workbook; a million rows of two columns take 5."""
-
-ANSWER_SECONDS = 600.0
-"""By the clock, for one answer: a processor that has much else to do is no fault of a workbook's."""
 
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a sound process stays far below."""
@@ -39,8 +29,24 @@ LAST_BREATH = 5.0
 """Seconds that a process whose connection has ended gets to end as well, before it is killed."""
 
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
-ENVIRONMENT = {"PYTHONPATH": _PACKAGE_ROOT, "LANG": "C.UTF-8"}
-"""All that the process is told: no credentials, no proxies, no settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The process that reads a workbook: the module that it runs, what it is told, and what it may take."""
+
+    module: str = "worker.manifest.workbook_child"
+    environment: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": _PACKAGE_ROOT, "LANG": "C.UTF-8"})
+    """All that it is told: no credentials, no proxies, no settings."""
+    memory: int = 1 << 30
+    """Bytes of address space, with Python and the library: a million rows of two columns take 650 MB."""
+    cpu_seconds: int = 120
+    """Of a processor, for all of a workbook; a million rows of two columns take 5."""
+    answer_seconds: float = 600.0
+    """By the clock, for one answer: a processor that has much else to do is no fault of a workbook's."""
+
+
+SOUND = Reader()
 
 _AS_CSV = "remove what is empty below and beside the table, or save the sheet as CSV"
 
@@ -53,8 +59,9 @@ class Workbook:
     needs too much memory or time; `RetryableError` where the process is ended from outside; `Interrupted` once stopped.
     """
 
-    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool]) -> None:
+    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool], reader: Reader = SOUND) -> None:
         self._file = file
+        self._reader = reader
         self._is_stopped = is_stopped
         self._stack = ExitStack()
         self.sheets: Sequence[str] = ()
@@ -62,14 +69,15 @@ class Workbook:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             file = stack.enter_context(_on_disk(self._file))
-            if file.seek(0, io.SEEK_END) > MEMORY // 2:
-                raise _too_large(f"it has more than {MEMORY >> 21} MiB")
+            if file.seek(0, io.SEEK_END) > self._reader.memory // 2:
+                raise _too_large(f"it has more than {self._reader.memory >> 21} MiB")
             descriptor = file.fileno()
             ours, theirs = socket.socketpair()
             stack.enter_context(ours)
             ours.settimeout(LOOKS_UP_EVERY)
             self._socket = ours
-            command = [sys.executable, "-P", "-B", "-m", READER, str(MEMORY), str(CPU_SECONDS), str(descriptor)]
+            limits = [str(self._reader.memory), str(self._reader.cpu_seconds)]
+            command = [sys.executable, "-P", "-B", "-m", self._reader.module, *limits, str(descriptor)]
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 -- our own module
                     command,
@@ -77,7 +85,7 @@ class Workbook:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=(descriptor,),
-                    env=ENVIRONMENT,
+                    env=self._reader.environment,
                 )
             stack.callback(self._end)
             self.sheets = _texts(self._answer().get("sheets"))
@@ -114,7 +122,7 @@ class Workbook:
 
     def _answer(self) -> dict[str, Any]:
         """Return the next answer, which a process may have written that hostile bytes have taken over."""
-        until = time.monotonic() + ANSWER_SECONDS
+        until = time.monotonic() + self._reader.answer_seconds
         try:
             (length,) = LENGTH.unpack(self._listen(LENGTH.size, until))
             text = self._listen(length, until) if length <= MAX_ANSWER else b""
@@ -129,7 +137,7 @@ class Workbook:
         if "refused" in answer:
             raise not_csv(str(answer["refused"])[:500])
         if "too_large" in answer:
-            raise _too_large(f"it takes more than the {MEMORY >> 20} MiB of memory that are allowed")
+            raise _too_large(f"it takes more than the {self._reader.memory >> 20} MiB of memory that are allowed")
         return answer
 
     def _listen(self, count: int, until: float) -> bytes:
@@ -138,7 +146,7 @@ class Workbook:
             if self._is_stopped():
                 raise Interrupted(JobReason.INTERRUPTED, "reading the workbook was interrupted")
             if time.monotonic() > until:
-                raise _too_large(f"it takes longer than {ANSWER_SECONDS:g} s")
+                raise _too_large(f"it takes longer than {self._reader.answer_seconds:g} s")
             with suppress(TimeoutError):
                 some = self._socket.recv(min(count - len(found), 1 << 20))
                 if not some:
@@ -160,9 +168,9 @@ class Workbook:
                 "the worker more, or save the sheet as CSV",
             )
         if code == -signal.SIGXCPU:
-            return _too_large(f"it takes more than the {CPU_SECONDS} CPU seconds that are allowed")
+            return _too_large(f"it takes more than the {self._reader.cpu_seconds} CPU seconds that are allowed")
         if b"memory allocation" in errors or b"MemoryError" in errors:
-            return _too_large(f"it takes more than the {MEMORY >> 20} MiB of memory that are allowed")
+            return _too_large(f"it takes more than the {self._reader.memory >> 20} MiB of memory that are allowed")
         fate = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return not_csv(f"a workbook that ends the process which reads it ({fate}); save the sheet as CSV")
 

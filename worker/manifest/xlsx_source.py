@@ -10,7 +10,7 @@ from worker.manifest.columns import Wanted
 from worker.manifest.csv_source import HEADER_WITHIN
 from worker.manifest.source import MAX_FIELD, SAMPLE, Record
 from worker.manifest.values import EDGES
-from worker.manifest.workbook import Workbook
+from worker.manifest.workbook import SOUND, Reader, Workbook
 from worker.model import Reject
 
 MAGIC = b"PK\x03\x04"
@@ -32,6 +32,7 @@ class XlsxSource:
     header: Sequence[str]
     sample: Sequence[Sequence[str]]
     lines_above_the_header: int
+    reader: Reader
     format: str = "xlsx"
     encoding: None = None
     delimiter: None = None
@@ -41,7 +42,7 @@ class XlsxSource:
         columns = [at for at in self.wanted.find(self.header, self.sample) or () if at is not None]
         width = len(self.header)
         empty = [""] * width
-        with Workbook(self.file, self.is_stopped) as book:
+        with Workbook(self.file, self.is_stopped, self.reader) as book:
             for number, texts, other in book.rows(self.sheet, columns, width=width, below=self.header_row):
                 longest = max(map(len, texts))
                 if longest > MAX_FIELD:
@@ -58,7 +59,7 @@ class XlsxSource:
                     yield number, fields
 
 
-def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool]) -> XlsxSource:
+def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool], reader: Reader = SOUND) -> XlsxSource:
     """Find the sheet and the header in it: the first of its first ten filled rows that has the columns.
 
     Hidden sheets are passed over: nobody sees what is in them. Where no sheet has the columns, the widest row of all
@@ -70,12 +71,12 @@ def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool]) ->
     if file.read(len(MAGIC)) != MAGIC:
         raise not_csv("a workbook or a zip that is compressed with gzip; upload it as it was before")
     widest: XlsxSource | None = None
-    with Workbook(file, is_stopped) as book:
+    with Workbook(file, is_stopped, reader) as book:
         for sheet in range(min(len(book.sheets), MAX_SHEETS)):
             rows = [(number, _trimmed(cells)) for number, cells in book.first_rows(sheet)]
             for at, (number, header) in enumerate(rows[:HEADER_WITHIN]):
                 sample = [_aligned(cells, len(header)) for _, cells in rows[at + 1 :]][:SAMPLE]
-                source = XlsxSource(file, wanted, is_stopped, sheet, number, header, sample, at)
+                source = XlsxSource(file, wanted, is_stopped, sheet, number, header, sample, at, reader)
                 if wanted.find(header, sample) is not None:
                     return source
                 if widest is None or _filled(header) > _filled(widest.header):
