@@ -564,7 +564,7 @@ SCENARIOS = {
             "a manifest is dropped whose batch somebody has taken, and died",
             _begun_before,
             completed,
-            ("suspects.creator_begun", "parts.saved_read", "parts.creator_saved"),
+            ("suspects.creator_begun", "creator.page_looked", "parts.saved_read", "parts.creator_saved"),
         ),
         Scenario(
             "a part that is there",

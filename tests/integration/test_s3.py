@@ -356,9 +356,12 @@ async def test_a_key_of_another_batch_is_left_alone_and_ours_gets_the_second(
 
 async def collage(s3: S3, bucket: str, keys: tuple[str, str], *, batch: str = "ours") -> str:
     results = S3Results(s3, bucket=bucket, temp_bucket="none", only_new=True, debug=False)
-    return await results.put_collage(
+    key, there = await results.put_collage(
         keys, batch.encode(), batch_id=batch, creator="a b", images=3, content_type="image/jpeg"
     )
+    assert there in {None, batch.encode()}
+    assert await results.get_collage(keys, batch_id=batch, creator="a b") == (key, batch.encode())
+    return key
 
 
 # --- in parts -------------------------------------------------------------------------------------------------------

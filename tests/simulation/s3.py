@@ -110,7 +110,7 @@ class Buckets:
             raise client_error("InvalidObjectState", 403)
         if IfMatch not in {None, found.etag}:
             raise client_error("PreconditionFailed", 412)
-        return {"Body": Body(found.body), "ETag": found.etag}
+        return {"Body": Body(found.body), "ETag": found.etag, "Metadata": dict(found.metadata)}
 
     def put_object(self, life: Life | None, *, Bucket: str, Key: str, Body: bytes, **headers: Any) -> Any:  # noqa: N803
         old = self.newest(Bucket, Key)

@@ -306,12 +306,7 @@ class Watch:
                 self.claim(item["status"] == ("completed" if usable else "failed"), f"{what} is {item['status']}")
                 self.claim(item["images_processed"] == usable, f"{what} has {item['images_processed']} of {usable}")
                 self.claim(len(keys) == -(-usable // 2), f"{what} has the pages {keys}")
-        if (
-            whole
-            and None not in order.creators.values()
-            and not self._gave_up(order, creators)
-            and len(found) == len(order.creators)
-        ):
+        if whole and not self._gave_up(order, creators) and len(found) == len(order.creators):
             written = {
                 key
                 for key in buckets.keys(OUTPUT)
@@ -344,7 +339,7 @@ class Watch:
     def _objects_hold(self, order: Order, item: Any, keys: list[str], buckets: Buckets) -> None:
         """Hold a record against the objects that it tells of: how many pictures they show, and their bytes' hash."""
         pages = [buckets.newest(OUTPUT, key) for key in keys]
-        if None in order.creators.values() or not pages or None in pages:
+        if not pages or None in pages:
             return
         what = f"{item['creator_name']} of {order.id}"
         images = sum(int(page.metadata["images"]) for page in pages if page is not None)

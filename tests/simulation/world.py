@@ -502,7 +502,7 @@ def _wall() -> float:
 
 
 def _composed(cells: list[bytes], **_: Any) -> bytes:
-    return b"collage" + hashlib.sha256(b"".join(cells)).digest()
+    return b"\xff\xd8\xff\xd9 collage" + hashlib.sha256(b"".join(cells)).digest()
 
 
 class Ear:

@@ -25,9 +25,10 @@ def path(tmp_path: Path) -> Path:
 
 
 async def put(results: FolderResults, *keys: str, body: bytes = b"collage", creator: str = "ann") -> str:
-    return await results.put_collage(
+    key, _ = await results.put_collage(
         (keys[0], keys[1]), body, batch_id="b", creator=creator, images=1, content_type="image/jpeg"
     )
+    return key
 
 
 async def test_a_manifest_is_known_by_its_bytes(path: Path) -> None:

@@ -170,11 +170,16 @@ class S3:
 
     async def get(self, bucket: str, key: str) -> bytes | None:
         """Return the bytes of a small object of our own, or None where there is none."""
+        found = await self.get_described(bucket, key)
+        return found and found[0]
 
-        async def read() -> bytes:
+    async def get_described(self, bucket: str, key: str) -> tuple[bytes, dict[str, str]] | None:
+        """Return the bytes of an object of our own and its own metadata, or None where there is none."""
+
+        async def read() -> tuple[bytes, dict[str, str]]:
             found = await self._client.get_object(**self._buckets.at(bucket), Key=key)
             async with found["Body"] as body:
-                return await body.read()
+                return await body.read(), dict(found.get("Metadata", {}))
 
         async with self._call(f"reading s3://{bucket}/{key}", bucket) as call:
             try:

@@ -60,7 +60,7 @@ class S3Results:
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
-    ) -> str:
+    ) -> tuple[str, bytes | None]:
         """Write a collage; nothing is overwritten unless COLLISION_CHECK_ENABLED is off."""
         headers: dict[str, Any] = {
             "ContentType": content_type,
@@ -70,15 +70,26 @@ class S3Results:
         for key in keys:
             headers["ContentDisposition"] = saved_as(creator, key)
             if await self._s3.put_new(self._bucket, key, body, headers=headers, only_new=self._only_new):
-                return key
-            there = await self._s3.metadata(self._bucket, key)
-            if there is not None and there.get("batch-id") == batch_id:
-                return key
+                return key, None
+            there = await self._s3.get_described(self._bucket, key)
+            if there is not None and there[1].get("batch-id") == batch_id:
+                return key, there[0]
         raise RetryableError(JobReason.COLLAGE_KEYS_TAKEN, f"{keys[0]} and {keys[1]} are both taken by other batches")
+
+    async def get_collage(self, keys: tuple[str, str], *, batch_id: str, creator: str) -> tuple[str, bytes] | None:
+        """Return a page of this batch. The second key is in use only where another batch has the first."""
+        del creator  # the keys tell it
+        for key in keys:
+            there = await self._s3.get_described(self._bucket, key)
+            if there is None:
+                return None
+            if there[1].get("batch-id") == batch_id:
+                return key, there[0]
+        return None
 
     async def put_part(self, key: str, body: bytes) -> bool:
         """Write a part where there is none."""
-        headers = {"ContentType": "application/gzip", "ServerSideEncryption": "AES256"}
+        headers = {"ContentType": "application/gzip"}
         return await self._s3.put_new(self._bucket, key, body, headers=headers)
 
     async def put_document(self, key: str, body: bytes | BinaryIO, content_type: str) -> None:

@@ -65,14 +65,21 @@ class FolderResults:
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
-    ) -> str:
+    ) -> tuple[str, bytes | None]:
         """Write a collage under the first key that is free, or that holds the same bytes."""
         del batch_id, images, content_type  # S3's metadata has no place in a file
         first, second = (self._readable(key, creator) for key in keys)
         path = self._folder.path / first
         key = second if path.exists() and path.read_bytes() != body else first
         self._folder.write(key, body)
-        return key
+        return key, None
+
+    async def get_collage(self, keys: tuple[str, str], *, batch_id: str, creator: str) -> tuple[str, bytes] | None:
+        """Return a page that is there under the first key."""
+        del batch_id  # S3's metadata has no place in a file
+        key = self._readable(keys[0], creator)
+        path = self._folder.path / key
+        return (key, path.read_bytes()) if path.is_file() else None
 
     def _readable(self, key: str, creator: str) -> str:
         """Put the creator's folder as people read it in place of the one that keys have."""

@@ -15,13 +15,15 @@ from worker.failpoints import failpoint
 from worker.images.cell import CellSpec
 from worker.images.collage import parse_background
 from worker.images.fingerprint import content_hash
-from worker.images.geometry import pages
+from worker.images.geometry import canvas_size, pages
+from worker.images.page_note import NotedImage, note_of, noted
 from worker.jobs.creator_rows import Course, CreatorRows, Page, creator_rows, rows_by_fate, rows_given_up
+from worker.jobs.earlier_pages import EarlierPages, find_pages, page_keys
 from worker.jobs.gate import LIMITS, limited, next_mode
 from worker.jobs.ports import Decodes, Fetches, Ledger, Results
 from worker.jobs.reasons import CREATORS
 from worker.jobs.row_fates import UsableImage, gather_images
-from worker.keys import batch_hash, collage_key, safe_name
+from worker.keys import safe_name
 from worker.limiter import Limiter
 from worker.model import Batch, CreatorGroup, CreatorRecord, Mode, ProcessingConfig, Row
 from worker.tasks import unwrapped
@@ -35,7 +37,6 @@ SHOWN_APART = 5.0
 """Seconds that such a record, while its creator is being worked on, keeps the worker from writing the next."""
 
 CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,12 @@ class CreatorWork:
     async def _in_a_mode_that_fits(
         self, batch: Batch, group: CreatorGroup, mode: Mode | None, slots: Limiter, started: float
     ) -> CreatorRows:
+        looked = not batch.first
         while mode is not None:
             try:
-                return await self._collage(batch, group, mode, slots, started)
+                return await self._collage(batch, group, mode, slots, started, look=looked)
+            except _OtherPage:
+                looked = True
             except MemoryError:
                 log.warning("creator.memory_ran_out", mode=mode)
                 mode = next_mode(mode)
@@ -130,16 +134,20 @@ class CreatorWork:
         return await self.give_up(group, CreatorReason.OUT_OF_MEMORY, mode=Mode.MINIMAL, seconds=seconds)
 
     async def _collage(
-        self, batch: Batch, group: CreatorGroup, mode: Mode, slots: Limiter, started: float
+        self, batch: Batch, group: CreatorGroup, mode: Mode, slots: Limiter, started: float, *, look: bool
     ) -> CreatorRows:
         config = limited(batch.job.config, mode)
         downloads = LIMITS[mode].downloads
         ended: dict[int, float] = {}
-        obtain = partial(self._obtain, batch, group.name, config, Limiter(downloads) if downloads else slots, ended)
-        fates = await gather_images(group.rows, config.max_images_per_creator, obtain, dedupe=self._rules.dedupe)
+        earlier = EarlierPages()
+        if look:
+            earlier = await find_pages(self._results, batch, group.name, config, self._rules.hash_algorithm)
+        download = partial(self._obtain, batch, group.name, config, Limiter(downloads) if downloads else slots, ended)
+        obtain, wanted = earlier.obtaining(group.rows, download), config.max_images_per_creator
+        fates = earlier.settled(await gather_images(group.rows, wanted, obtain, dedupe=self._rules.dedupe))
         failpoint("creator.covers_gathered")
-        cells = [fate.pixels for fate in fates if isinstance(fate, UsableImage)]
-        pages = await self._write_pages(batch, group.name, config, cells)
+        new = earlier.new(fates)
+        pages = earlier.pages + await self._write_pages(batch, group.name, config, new, len(earlier.pages))
         course = Course(mode, time.monotonic() - started, self._clock())
         rows = rows_by_fate(group, fates, pages, course, ended)
         return await creator_rows(group, rows, self._rules.hash_algorithm)
@@ -192,17 +200,22 @@ class CreatorWork:
         )
 
     async def _write_pages(
-        self, batch: Batch, creator: str, config: ProcessingConfig, cells: Sequence[bytes]
+        self,
+        batch: Batch,
+        creator: str,
+        config: ProcessingConfig,
+        images: Sequence[tuple[int, UsableImage]],
+        there: int,
     ) -> list[Page]:
-        """Compose and write each page."""
+        """Compose and write each page after the `there` first ones; an image comes with the place of its row."""
         written: list[Page] = []
         loop = asyncio.get_running_loop()
-        for number, page in enumerate(pages(len(cells), config.rows, config.cols), start=1):
+        for number, page in enumerate(pages(len(images), config.rows, config.cols), start=there + 1):
             body = await loop.run_in_executor(
                 self._composer,
                 partial(
                     self._compose,
-                    [cells[i] for i in page],
+                    [images[i][1].pixels for i in page],
                     rows=config.rows,
                     cols=config.cols,
                     cell=config.cell_size,
@@ -212,16 +225,10 @@ class CreatorWork:
                     quality=config.quality,
                 ),
             )
-            key_of = partial(
-                collage_key,
-                batch.job.output_prefix,
-                creator,
-                batch.started_at,
-                page=number,
-                extension=EXTENSIONS[config.format],
-            )
-            key = await self._results.put_collage(
-                (key_of(), key_of(suffix=batch_hash(batch.id))),
+            size = canvas_size(len(page), config.cols, config.cell_size, config.gutter)
+            body = noted(body, size, [_noted(*images[i]) for i in page])
+            key, found = await self._results.put_collage(
+                page_keys(batch, creator, config, number),
                 body,
                 batch_id=batch.id,
                 creator=creator,
@@ -229,7 +236,9 @@ class CreatorWork:
                 content_type=CONTENT_TYPES[config.format],
             )
             failpoint("creator.collage_written")
-            written.append(Page(key, content_hash(body, self._rules.hash_algorithm), len(page)))
+            if found is not None and found != body and note_of(found) is not None:
+                raise _OtherPage
+            written.append(Page(key, content_hash(found or body, self._rules.hash_algorithm), len(page)))
         return written
 
     def _report(self, record: CreatorRecord) -> None:
@@ -246,3 +255,11 @@ class CreatorWork:
             seconds=round(record.duration, 3),
             mode=record.mode,
         )
+
+
+class _OtherPage(Exception):
+    """Another try of the same batch wrote a page with other images: what is told must follow from that one."""
+
+
+def _noted(place: int, image: UsableImage) -> NotedImage:
+    return NotedImage(place, image.format, image.width, image.height, image.size, image.fingerprint)

@@ -85,8 +85,8 @@ def rows_by_fate(
                 height=fate.height,
                 bytes=fate.size,
                 fingerprint=fate.fingerprint,
-                attempts=fate.attempts,
-                seconds=round(fate.seconds, 3),
+                attempts=fate.attempts or None,  # an earlier try's: how it went is not known
+                seconds=round(fate.seconds, 3) if fate.attempts else None,
                 page=number,
                 position=position,
                 collage_key=page.key,

@@ -58,12 +58,15 @@ class Results(ResultFiles, Protocol):
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str
-    ) -> str:
-        """Write a collage under the first key or, where another batch has that, the second; returns the key it has.
+    ) -> tuple[str, bytes | None]:
+        """Write a page under the first key or, where another batch has that, the second; returns the key it has.
 
-        An object of the same batch is ours from an earlier try, and stays. Raises `RetryableError` where both keys
-        are other batches'.
+        An object of the same batch is ours from an earlier try, and stays: its bytes are returned, too. Raises
+        `RetryableError` where both keys are other batches'.
         """
+
+    async def get_collage(self, keys: tuple[str, str], *, batch_id: str, creator: str) -> tuple[str, bytes] | None:
+        """Return the key and the bytes of a page that this batch wrote under one of the keys; None without one."""
 
     async def put_part(self, key: str, body: bytes) -> bool:
         """Write a part where there is none; False where there is one, which may be ours from an earlier try."""
