@@ -27,6 +27,7 @@ from tests.simulation.sqs import DEAD_LETTERS, QUEUE, Sqs
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Trouble, Wire
 from worker.aws import batch_log, calls
+from worker.aws.buckets import Buckets as S3Buckets
 from worker.aws.calls import Patience
 from worker.aws.s3 import S3
 from worker.aws.sqs import Queue
@@ -412,7 +413,7 @@ def put_together(world: World, life: Life) -> Receiver:
     client = partial(world.wire.client, life)
     patience = Patience.within(world.lease)
     queue = Queue(client(world.queue, "sqs"), QUEUE, DEAD_LETTERS, patience=patience)
-    s3 = S3(client(world.buckets, "s3"), settings=OWN_BUCKETS, patience=patience)
+    s3 = S3(client(world.buckets, "s3"), buckets=S3Buckets(OWN_BUCKETS), patience=patience)
     origin = Origin(world, life)
     ports = Ports(
         manifests=S3Manifests(s3),
