@@ -16,7 +16,7 @@ import pytest
 from tests.unit.workbooks import MAIN, SHEET, cells, sheet, with_parts, workbook, zipped
 from worker.errors import Interrupted, JobReason, RetryableError, TerminalError
 from worker.manifest.manifest import open_manifest
-from worker.manifest.workbook import SOUND, Reader, Workbook
+from worker.manifest.workbook import READER, Reader, Workbook
 
 HEAD = ("creator", "cover_url")
 ROWS = cells(1, *HEAD) + cells(2, "ann", "http://x/1.jpg")
@@ -36,11 +36,11 @@ def readers(others: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in psutil.Process().children() if each not in others]
 
 
-def rows_of(content: bytes, reader: Reader = SOUND) -> list[tuple[str, int, str]]:
+def rows_of(content: bytes, reader: Reader = READER) -> list[tuple[str, int, str]]:
     return [row for block in open_manifest(io.BytesIO(content), reader=reader).blocks() for row in block.entries]
 
 
-def refusal(content: bytes, reader: Reader = SOUND) -> TerminalError:
+def refusal(content: bytes, reader: Reader = READER) -> TerminalError:
     with pytest.raises(TerminalError) as caught:
         rows_of(content, reader)
     assert "as CSV" in str(caught.value) or "again" in str(caught.value)
@@ -217,7 +217,7 @@ def stand_in(code: str, folder: Path, *, answer_seconds: float = 200.0) -> Reade
         "def answer(content):\n    text = json.dumps(content).encode()\n"
         f"    os.write(0, LENGTH.pack(len(text)) + text)\n{code}\ntime.sleep(600 if {'answer' in code} else 0)\n"
     )
-    environment = {**SOUND.environment, "PYTHONPATH": f"{SOUND.environment['PYTHONPATH']}:{folder}"}
+    environment = {**READER.environment, "PYTHONPATH": f"{READER.environment['PYTHONPATH']}:{folder}"}
     return Reader(module="bad_reader", environment=environment, answer_seconds=answer_seconds)
 
 

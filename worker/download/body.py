@@ -1,6 +1,6 @@
-"""Reading the body of an answer: counted, judged and bounded while it comes.
+"""Reads the body of an answer, and checks it while it arrives.
 
-Reading ends as soon as the body is too long, too slow, or begins like no image.
+Reading ends as soon as the body is too long, too slow, or does not begin as an image does.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from worker.download.urls import ImageUrl, redacted
 from worker.errors import ImageError, ImageReason
 
 HEAD_BYTES = 1_024
-"""So many first bytes tell whether a body is an image; of fewer, some may have to come first."""
+"""So many bytes at the beginning are enough to tell whether a body is an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyRules:
-    """What a body has to keep to. `could_be_image` says of its first bytes, up to 1,024, whether an image begins so."""
+    """The limits of a body. `could_be_image` says of its first bytes, up to 1,024, whether an image begins so."""
 
     max_bytes: int
     could_be_image: Callable[[bytes], bool]
@@ -31,7 +31,7 @@ class BodyRules:
 
 
 class SpeedWatch:
-    """Tells whether a body comes too slowly: in each stretch of `seconds`, whatever came before it.
+    """Tells whether a body arrives too slowly. Each period of `seconds` is judged by itself.
 
     `now` is in seconds of any clock. Nothing is to be seen before `next_look`.
     """

@@ -58,7 +58,7 @@ class BodyBudget:
             raise
 
     def leave(self, claim: "BodyClaim") -> None:
-        """Count a large body no more, and let in those that may come now."""
+        """Stop counting a large body, and let in those that may be large now."""
         self._free += 1
         _count_down(self._held_by_job, claim.job)
         _count_down(self._held_by_host, claim.host)
@@ -90,7 +90,7 @@ class BodyClaim:
         self.had_to_wait = False
 
     async def make(self, host: str) -> None:
-        """Wait until this body, which comes from `host`, may be large. Where the claim is made already, do nothing."""
+        """Wait until this body, which comes from `host`, may be large. If the claim is made already, do nothing."""
         if not self.is_made:
             self.host = host
             self.had_to_wait = not self._budget.may_enter(self)
@@ -98,7 +98,7 @@ class BodyClaim:
             self.is_made = True
 
     def release(self) -> None:
-        """Give the claim back; where there is none this does nothing."""
+        """Give the claim back; do nothing if there is none."""
         if self.is_made:
             self.is_made = False
             self._budget.leave(self)

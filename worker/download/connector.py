@@ -1,4 +1,4 @@
-"""The connections of the downloads: aiohttp's, with our own sockets and names, and with a parser that forgives more."""
+"""The connections of the downloads: aiohttp's, with our own sockets and names, and a parser that accepts more."""
 
 import ssl
 from functools import partial
@@ -24,7 +24,7 @@ class _ForgivingHandler(ResponseHandler):
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what has come."""
+        """Pass on what has arrived."""
         if self._is_new:
             self._is_new = False
             if not is_in_order(data):
@@ -39,7 +39,7 @@ class _ForgivingHandler(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connects to the hosts of images. How many connections there are is for the caller to bound."""
+    """Connects to the hosts of images. The caller bounds the number of connections."""
 
     def __init__(self, *, resolver: AbstractResolver, sockets: SocketFactoryType, tls: ssl.SSLContext | None) -> None:
         super().__init__(limit=0, use_dns_cache=False, resolver=resolver, socket_factory=sockets, ssl=tls or True)

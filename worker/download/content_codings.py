@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 PIECE_BYTES: Final = 1 << 18
-"""The most that is unpacked in one go, so that nothing else has to wait for long."""
+"""Bytes that are unpacked at a time, so that nothing else has to wait for long."""
 
 READABLE: Final = ("gzip", "deflate")
 

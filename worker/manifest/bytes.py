@@ -1,4 +1,4 @@
-"""The bytes of a manifest: what it must not be, gzip, and its size.
+"""The bytes of a manifest: undoes gzip, bounds the size, and refuses what is no table.
 
 Every pass over the file starts at its beginning and holds one piece of it, so memory does not grow with its length.
 """
@@ -14,12 +14,12 @@ from typing import BinaryIO
 from worker.errors import JobReason, TerminalError
 
 MAX_BYTES = 100 * 1024**3
-"""Bytes of a manifest, decompressed, unless the caller says otherwise: some 500 million rows. The disk ends before."""
+"""Bytes of a manifest, decompressed, unless the caller says otherwise: about 500 million rows."""
 
 BOMB_BYTES = 1024**3
 MOST_INFLATED = 100
-"""Times its compressed size that a manifest of more than `BOMB_BYTES` may have. CSVs of links come to 5 to 20, and no
-file of gzip's to more than 1,032; below `BOMB_BYTES` a bomb is not worth its name."""
+"""How many times larger than its compressed file a manifest may be, if it has more than `BOMB_BYTES`. A CSV of links is
+5 to 20 times larger, and gzip reaches 1,032 at most."""
 
 PIECE = 256 * 1024
 """Bytes that are read and decoded at a time."""
@@ -79,9 +79,9 @@ def not_csv(what: str) -> TerminalError:
 
 
 def inline_bytes(text: str) -> bytes:
-    """Turn the CSV text of a message into manifest bytes that say themselves that they are UTF-8.
+    """Turn the CSV text of a message into the bytes of a manifest, with a mark that says UTF-8.
 
-    A lone surrogate, which JSON can carry, becomes bytes that are no UTF-8, and is refused where it matters.
+    JSON can hold a lone surrogate. It becomes bytes that are not UTF-8, and its line is a reject.
     """
     return codecs.BOM_UTF8 + text.removeprefix("\ufeff").encode("utf-8", "surrogatepass")
 
@@ -89,8 +89,8 @@ def inline_bytes(text: str) -> bytes:
 def read_pieces(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     """Read the manifest from its beginning, gzip (of one or several members) undone.
 
-    Raises `TerminalError`: `manifest_too_large` beyond `max_bytes` decompressed and for what was compressed beyond
-    belief, `manifest_not_csv` for broken gzip.
+    Raises `TerminalError`: `manifest_too_large` where it is longer than `max_bytes`, or than its compressed size
+    allows; `manifest_not_csv` for broken gzip.
     """
     file.seek(0)
     zipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC

@@ -1,8 +1,8 @@
 """From text to CSV records with the physical line that each starts on, in bounded memory and linear time.
 
-A stray opening quote costs the line it is on and no other: what it would swallow is read again. A record over several
-lines is kept only where its quoting is correct to the letter, or the next stray quote would seem to end it; on a single
-line, sloppy quotes are let through.
+A quote that opens and never closes costs its own line only: the lines after it are read again. A record over several
+lines counts only if its quoting is exactly correct; otherwise the next stray quote would seem to end it. On a single
+line, incorrect quotes are accepted.
 
 The bounds: a closing quote is looked for within `MAX_RECORD` characters, plus one piece. Characters that are read again
 come out of an allowance (`Rereading`), which grows with what has been read; where it is used up, a quote must be closed
@@ -45,7 +45,7 @@ _UNCLOSED = (
 
 
 class _OutOfLines(Exception):
-    """There is no further line to look at: a signal through the C reader, never seen outside."""
+    """There is no further line. It passes through the C reader, and never leaves this module."""
 
 
 def split_lines(pieces: Iterable[str]) -> Iterator[list[str]]:

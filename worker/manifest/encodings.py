@@ -14,7 +14,7 @@ from worker.manifest.bytes import not_csv, read_pieces
 from worker.manifest.plausibility import plausibility
 
 BAD = "\udcff"
-"""What stands in the text for bytes that are no character: half a surrogate pair, which no valid text can hold."""
+"""Stands in the text for bytes that are no character. It is half a surrogate pair, which no valid text holds."""
 
 _ON_ERROR = "worker.manifest.bad"
 codecs.register_error(_ON_ERROR, lambda error: (BAD, error.end))  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ _BOMS: tuple[tuple[bytes, str, str], ...] = (
 class Encoding:
     """A manifest's encoding: its usual `name`, and Python's `codec` for it.
 
-    Where it is `damaged`, some bytes are no text in it; `BAD` stands for them.
+    Where it is `damaged`, some bytes are no characters in this encoding; `BAD` stands for them.
     """
 
     name: str
@@ -90,21 +90,23 @@ RIVALS = (
 """What a manifest is not taken for, but may be: where one of them reads it best, it is named in the error."""
 
 CERTAIN = 4.0
-"""How much costlier the next best reading has to be: e to this power is how much likelier the best one is then."""
+"""The best reading is taken only if the next best costs at least so much more. The best one is then e⁴, about 55, times
+as likely."""
 
 ODD_SHARE = 0.1
-"""Share of characters that nobody would write there, up to which a reading is plausible."""
+"""A reading is plausible if at most this share of its characters is odd: such as nobody would write there."""
 
 BROKEN_SHARE = 0.02
-"""Share of lines that may be broken in the encoding that is chosen."""
+"""At most this share of the lines may be broken in the encoding that is chosen."""
 
 
 ENOUGH = 4_000_000
-"""Characters beyond ASCII, from the beginning of a file, that tell damaged UTF-8 from another encoding."""
+"""So many characters beyond ASCII, from the beginning of a file, are enough to tell damaged UTF-8 from another
+encoding."""
 
 SAMPLE_BYTES = 64 * 1024
 LONGEST_LINE = 16 * 1024
-"""Bytes of different lines by which an encoding is told, from the beginning of a file, and of each of them."""
+"""Bytes of the lines by which an encoding is told, in all and for one line."""
 
 
 def detect_encoding(file: BinaryIO, max_bytes: int, *, named: str | None = None) -> Encoding:
@@ -178,7 +180,7 @@ def _decoded(line: bytes, codec: str) -> str | None:
 
 
 def _sample(file: BinaryIO, max_bytes: int) -> list[bytes]:
-    """Return different lines of the whole file that are not ASCII, as many as are enough to judge by."""
+    """Return lines that are not ASCII, from the whole file, until they are enough to judge by; each line once."""
     found: dict[bytes, None] = {}
     size, rest = 0, b""
     for piece in read_pieces(file, max_bytes):

@@ -1,7 +1,7 @@
 """JSON Lines or a JSON array of objects as a source: keys become columns, nested ones joined with dots.
 
-The header has the keys of the first objects, in the order in which they first come. Where the wanted columns are not
-among them, the search goes on to the end, for keys that are known names.
+The header has the keys of the first objects, in the order in which they appear. If the wanted columns are not among
+them, the search for known names goes on to the end of the file.
 """
 
 import json

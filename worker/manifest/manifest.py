@@ -15,7 +15,7 @@ from worker.manifest.rows import Counts, LineBlock, Rows
 from worker.manifest.source import Source
 from worker.manifest.text import Text
 from worker.manifest.values import EDGES
-from worker.manifest.workbook import SOUND, Reader
+from worker.manifest.workbook import READER, Reader
 from worker.manifest.xlsx_source import MAGIC, open_xlsx
 from worker.model import Reject
 
@@ -83,7 +83,7 @@ def open_manifest(
     group: str | None = None,
     max_bytes: int = MAX_BYTES,
     is_stopped: Callable[[], bool] = lambda: False,
-    reader: Reader = SOUND,
+    reader: Reader = READER,
 ) -> Manifest:
     """Find out how to read the manifest in `file`, which is seekable and stays open as long as it is read.
 

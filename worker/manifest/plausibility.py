@@ -1,7 +1,7 @@
 """How much a decoded text looks like what people write: the rule by which an encoding is told. Pure.
 
-The costs are natural logarithms, so that a difference of 3 between two readings makes one 20 times likelier than the
-other. They need not be exact: what counts is that a wrong reading costs far more than the right one.
+The costs are natural logarithms: if one reading costs 3 less than another, it is 20 times as likely. They need not be
+exact. It is enough that a wrong reading costs far more than the right one.
 """
 
 import re

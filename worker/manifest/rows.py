@@ -1,7 +1,7 @@
 """Which records of a source are rows, and why the others are not.
 
-One loop sees every record of every manifest, and ten million of them are planned in about a minute: what is plainly a
-row is told there, by checks that each look for one character; everything else is looked at closely.
+One loop sees every record of every manifest; ten million records take about a minute. In this loop, a record that is
+plainly a row passes by checks that each look for one character. All other records are looked at closely.
 """
 
 import itertools
@@ -36,7 +36,7 @@ _SCHEMES = frozenset({"http://", "https:/"})
 class Entry(NamedTuple):
     """A usable record: its creator's key (the same for all Unicode forms of a name), its line, and its URL.
 
-    Most entries are plain tuples of this shape: millions of objects with names would take a tenth of the time.
+    Most entries are plain tuples of this shape: to make millions of named tuples would take a tenth of the time.
     """
 
     creator: str

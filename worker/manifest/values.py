@@ -1,7 +1,7 @@
 """What a cell of a manifest means: cleaned names of creators and URLs, with a note of what was repaired. Pure.
 
-A signed link breaks when one byte of it changes. So a URL is repaired only where an export has plainly escaped it, and
-is otherwise sent byte for byte as it was given, without what stands around it.
+A signed link breaks when one byte of it changes. So a URL is repaired only where an export has plainly escaped it.
+Otherwise it is sent byte for byte as it was given, without the spaces and quotes around it.
 """
 
 import json

@@ -22,11 +22,11 @@ from worker.manifest.workbook_child import LENGTH
 MAX_ANSWER = 64 << 20
 """Bytes of one answer; a sound process stays far below."""
 
-LOOKS_UP_EVERY = 0.25
-"""Seconds between two looks at whether to go on waiting for an answer."""
+POLL_SECONDS = 0.25
+"""Seconds between two looks whether the worker stops."""
 
-LAST_BREATH = 5.0
-"""Seconds that a process whose connection has ended gets to end as well, before it is killed."""
+END_SECONDS = 5.0
+"""Seconds that a process has to exit after its connection ended, before it is killed."""
 
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 
@@ -46,7 +46,7 @@ class Reader:
     """By the clock, for one answer: a processor that has much else to do is no fault of a workbook's."""
 
 
-SOUND = Reader()
+READER = Reader()
 
 _AS_CSV = "remove what is empty below and beside the table, or save the sheet as CSV"
 
@@ -59,7 +59,7 @@ class Workbook:
     needs too much memory or time; `RetryableError` where the process is ended from outside; `Interrupted` once stopped.
     """
 
-    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool], reader: Reader = SOUND) -> None:
+    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool], reader: Reader = READER) -> None:
         self._file = file
         self._reader = reader
         self._is_stopped = is_stopped
@@ -74,7 +74,7 @@ class Workbook:
             descriptor = file.fileno()
             ours, theirs = socket.socketpair()
             stack.enter_context(ours)
-            ours.settimeout(LOOKS_UP_EVERY)
+            ours.settimeout(POLL_SECONDS)
             self._socket = ours
             limits = [str(self._reader.memory), str(self._reader.cpu_seconds)]
             command = [sys.executable, "-P", "-B", "-m", self._reader.module, *limits, str(descriptor)]
@@ -111,7 +111,7 @@ class Workbook:
         while rows := _rows(self._answer(), 3):
             for number, cells, other in rows:
                 if len(texts := _texts(cells)) != len(columns) or not -1 <= _number(other) < width:
-                    raise _nonsense()
+                    raise _bad_answer()
                 yield _number(number), texts, other
 
     def _ask(self, request: dict[str, Any]) -> None:
@@ -124,8 +124,8 @@ class Workbook:
         """Return the next answer, which a process may have written that hostile bytes have taken over."""
         until = time.monotonic() + self._reader.answer_seconds
         try:
-            (length,) = LENGTH.unpack(self._listen(LENGTH.size, until))
-            text = self._listen(length, until) if length <= MAX_ANSWER else b""
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, until))
+            text = self._receive(length, until) if length <= MAX_ANSWER else b""
         except (OSError, EOFError) as error:
             raise self._lost() from error
         try:
@@ -133,14 +133,14 @@ class Workbook:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise _nonsense()
+            raise _bad_answer()
         if "refused" in answer:
             raise not_csv(str(answer["refused"])[:500])
         if "too_large" in answer:
             raise _too_large(f"it takes more than the {self._reader.memory >> 20} MiB of memory that are allowed")
         return answer
 
-    def _listen(self, count: int, until: float) -> bytes:
+    def _receive(self, count: int, until: float) -> bytes:
         found = bytearray()
         while len(found) < count:
             if self._is_stopped():
@@ -157,9 +157,9 @@ class Workbook:
     def _lost(self) -> TerminalError | RetryableError:
         """Tell what became of a process that has closed the connection."""
         try:
-            _, errors = self._process.communicate(timeout=LAST_BREATH)
+            _, errors = self._process.communicate(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
-            return _nonsense()
+            return _bad_answer()
         code = self._process.returncode
         if code == -signal.SIGKILL:
             return RetryableError(
@@ -196,24 +196,24 @@ def _too_large(what: str) -> TerminalError:
     return TerminalError(JobReason.MANIFEST_TOO_LARGE, f"the workbook cannot be read: {what}; {_AS_CSV}")
 
 
-def _nonsense() -> TerminalError:
+def _bad_answer() -> TerminalError:
     return not_csv("a workbook that makes the process which reads it answer nonsense; save the sheet as CSV")
 
 
 def _rows(answer: dict[str, Any], length: int) -> list[list[Any]]:
     rows = answer.get("rows")
     if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != length for row in rows):
-        raise _nonsense()
+        raise _bad_answer()
     return rows
 
 
 def _texts(cells: object) -> Sequence[str]:
     if not isinstance(cells, list) or any(type(cell) is not str for cell in cells):
-        raise _nonsense()
+        raise _bad_answer()
     return cells
 
 
 def _number(value: object) -> int:
     if type(value) is not int:
-        raise _nonsense()
+        raise _bad_answer()
     return value

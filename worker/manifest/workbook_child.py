@@ -1,8 +1,8 @@
 """The workbook process: `python -m worker.manifest.workbook_child MEMORY CPU_SECONDS DESCRIPTOR`. It talks on fd 0.
 
-It reads one XLSX file, which it gets as an open descriptor, where hostile bytes can do little harm: with no credentials
-in its environment, limits that are set before the reader is imported, and in a sandbox that is sealed when everything
-is loaded (`worker.sandbox`). It ends when its parent closes the connection, or dies.
+It gets one XLSX file as an open descriptor, and reads it where hostile bytes can do little harm: it has no credentials
+in its environment, its limits are set before the reader is imported, and its sandbox is sealed when everything is
+loaded (`worker.sandbox`). It ends when its parent closes the connection, or dies.
 
 Each message is JSON. The parent writes lines; answers have their length in bytes before them (`LENGTH`). The first one
 comes unasked: `{"sheets": [names]}`. A request `{"sheet": index}` is answered with the first filled rows of that sheet,
@@ -40,8 +40,8 @@ MAX_ROWS = 1_048_576
 ROWS, CHARACTERS = 1_024, 1 << 18
 """Rows, and characters in them, of one answer."""
 
-STANDS_BACK = 10
-"""How much nicer than the worker the process is: other batches come first."""
+NICENESS = 10
+"""How much lower than the worker's its priority is: other batches come first."""
 
 _EXACT = 10**15
 _ALL_INTEGERS = 2**53
@@ -79,8 +79,8 @@ def main() -> None:
     file = os.fdopen(descriptor, "rb")
     sandbox.limit(memory=memory)
     try:
-        _rehearse()
-        os.nice(STANDS_BACK)
+        _preload()
+        os.nice(NICENESS)
         sandbox.seal()
         sandbox.grant_cpu(cpu_seconds)
         _serve(file, requests, answers)
@@ -92,7 +92,7 @@ def main() -> None:
         _answer(answers, {"too_large": True})
 
 
-def _rehearse() -> None:
+def _preload() -> None:
     """Read a small workbook and fail to read a broken one, so that all the code is loaded."""
     sample = io.BytesIO()
     with zipfile.ZipFile(sample, "w", zipfile.ZIP_DEFLATED) as written:

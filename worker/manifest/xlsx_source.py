@@ -10,7 +10,7 @@ from worker.manifest.columns import Wanted
 from worker.manifest.csv_source import HEADER_WITHIN
 from worker.manifest.source import MAX_FIELD, SAMPLE, Record
 from worker.manifest.values import EDGES
-from worker.manifest.workbook import SOUND, Reader, Workbook
+from worker.manifest.workbook import READER, Reader, Workbook
 from worker.model import Reject
 
 MAGIC = b"PK\x03\x04"
@@ -59,7 +59,7 @@ class XlsxSource:
                     yield number, fields
 
 
-def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool], reader: Reader = SOUND) -> XlsxSource:
+def open_xlsx(file: BinaryIO, wanted: Wanted, is_stopped: Callable[[], bool], reader: Reader = READER) -> XlsxSource:
     """Find the sheet and the header in it: the first of its first ten filled rows that has the columns.
 
     Hidden sheets are passed over: nobody sees what is in them. Where no sheet has the columns, the widest row of all

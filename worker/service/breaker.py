@@ -1,4 +1,4 @@
-"""A breaker for each dependency: while one refuses, nothing is taken on that would only be handed back.
+"""A breaker for each dependency: while it refuses, the worker takes no message that it would have to hand back.
 
 ::
 
@@ -8,8 +8,8 @@
     trial  ──its message meets a refusal──▶ open, with a longer pause
     trial  ──its message is done, or goes on for a while──▶ closed
 
-A probe cannot show everything, for example not that a single right is missing: that is what the trial is for. What is
-handed back meanwhile costs no attempt (`worker.jobs.outcomes`).
+A probe cannot show everything: it does not notice that a single right is missing, for example. That is what the trial
+is for. What is handed back meanwhile costs no attempt (`worker.jobs.outcomes`).
 """
 
 import asyncio
@@ -41,13 +41,13 @@ class BreakerTimes:
     """How long a breaker waits, in seconds."""
 
     first_pause: float = 1.0
-    """To the first probe at most; each further pause is twice as long at most, with full jitter."""
+    """Before the first probe, at most. The limit doubles for each further pause; pauses have full jitter."""
     longest_pause: float = 30.0
     """Between probes at most: with the trial, work goes on within a minute of an outage's end."""
     trial: float = 15.0
     """Without a refusal, until a trial is passed though its message is still worked on."""
     quiet: float = 300.0
-    """For which a breaker has to stay closed before its next pauses begin anew."""
+    """If a breaker stays closed for so long, its next pauses begin short again."""
 
 
 TIMES = BreakerTimes()

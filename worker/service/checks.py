@@ -24,12 +24,12 @@ CHECK_DEADLINE = 5.0
 """Seconds for one check."""
 
 ONCE: Any = {"deadline": CHECK_DEADLINE, "patience": NONE}
-"""A check asks once: whoever looks wants to see what is wrong now."""
+"""A check asks once: people want to see what is wrong now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. A failed check that is not `required` is shown, and the whole counts as healthy all the same."""
+    """One check. A failed check that is not `required` is shown, but the worker counts as healthy."""
 
     name: str
     ok: bool

@@ -33,7 +33,7 @@ class Settlement:
 
     @property
     def only_delete_left(self) -> bool:
-        """Whether nothing but the message itself stands for its work any more."""
+        """Whether the message only has to be deleted: everything else is done."""
         return self._sent or isinstance(self._outcome, Succeeded)
 
     async def settle(self) -> None:

@@ -43,7 +43,7 @@ class MemoryGauge:
 
     @property
     def limit_bytes(self) -> int | None:
-        """What the worker may use; None where nobody tells, so that it is the whole machine's memory."""
+        """Bytes that the worker may use; None if no limit is known: then it is the memory of the whole machine."""
         cgroup = number(self._files.limit) if self._files is not None and self._files.limit is not None else None
         told = [limit for limit in (cgroup, self._task_bytes) if limit is not None]
         return min((limit for limit in told if limit < psutil.virtual_memory().total), default=self._task_bytes)

@@ -19,7 +19,7 @@ class ScaleInTimes:
     """Much shorter than a protection lasts. A worker that is never idle learns from a renewal that a deployment wants
     to replace it. Until then it takes new messages, and the deployment waits."""
     blocked_pause: float = 60.0
-    """Without asking for a message, after a deployment has refused the protection."""
+    """For which no message is received, after a deployment has refused the protection."""
     first_retry: float = 5.0
     """To the second try of a call that the agent did not confirm; doubled for each further one, with jitter, up to
     `renew_every`: the API behind the agent is throttled, and all tasks of a service share it."""
@@ -58,7 +58,7 @@ class ScaleIn:
         return asyncio.get_running_loop().time() < self._blocked_until
 
     async def keep(self) -> None:
-        """Tell the agent of changes, and renew the protection while busy; runs until cancelled."""
+        """Tell the agent about changes, and renew the protection while the worker is busy; runs until cancelled."""
         if self._agent is None:
             return
         while True:
@@ -89,7 +89,7 @@ class ScaleIn:
             self._blocked_until = asyncio.get_running_loop().time() + self._times.blocked_pause
 
     def _patience(self) -> float | None:
-        """Return the seconds to the next call where nothing changes; None where there is nothing to be told."""
+        """Return the seconds to the next call if nothing changes; None if there is nothing to tell."""
         if self.blocked and self._busy:
             return self._times.blocked_pause / 2  # before the pause is over: nothing new is taken in between
         if self._confirmed is None:

@@ -38,9 +38,9 @@ class ReceiverTimes:
     visibility: float
     """For which a message stays invisible to others; the heartbeat extends it."""
     grace: float
-    """From the wish to stop until work that is not done is handed back."""
+    """From the signal to stop until unfinished work is handed back."""
     hand_back: float = 5.0
-    """Of the grace period, kept for handing messages back."""
+    """The part of the grace period that is kept for handing messages back."""
     last_settlements: float = 10.0
     """That giving leases and messages back may take after that; a message that is not settled then comes back by itself
     when its visibility ends."""
@@ -57,7 +57,7 @@ class RunsJobs(Protocol):
         """Do the job and say what becomes of its message."""
 
     async def refuse(self, delivery: Delivery, error: TerminalError) -> str:
-        """Record a message that asks for nothing that can be done; returns the id it is recorded under."""
+        """Record a message that cannot be understood; return the id of its record."""
 
 
 class Receiver:
@@ -225,7 +225,7 @@ class Receiver:
         self._scale_in.busy(bool(self._messages))
 
     async def _see_through(self, message: Message, stop: asyncio.Event) -> None:
-        """Work on one message and settle its fate. The work is a task of its own: it can be ended, the fate not."""
+        """Work on one message and settle its fate. The work is a task of its own, so that it alone can be ended."""
         with structlog.contextvars.bound_contextvars(message_id=message.id):
             self._metrics.record("QueueDelay", max(0.0, time.time() - message.sent_at))
             log.info("message.received", receives=message.receives)
@@ -248,7 +248,7 @@ class Receiver:
             self._breakers.refused(outcome.refused_by, outcome.reason, outcome.message)
 
     async def _settle(self, message: Message, outcome: Outcome) -> None:
-        """Settle a message; where SQS does not answer, keep it invisible and settle it when it does."""
+        """Settle a message. If SQS does not answer, keep the message invisible, and settle it later."""
         settlement = Settlement(self._queue, message, outcome)
         try:
             await self._try_to_settle(settlement)
@@ -285,7 +285,7 @@ class Receiver:
             raise
 
     async def _outcome(self, message: Message, stop: asyncio.Event) -> Outcome | None:
-        """Do what a message asks for; None where it is not ours any more."""
+        """Do what a message asks for; return None if it is not ours any more."""
         if stop.is_set():
             return Retryable(JobReason.INTERRUPTED, "the worker is stopping", costs_attempt=False)
         if (refused := self._breakers.refusing_work()) is not None:  # it came with a poll that was under way

@@ -1,7 +1,7 @@
 """The worker's share of its machine: how many cores it feeds, and how much memory it may fill.
 
-On Fargate a container may see two cores where it has a quarter of one, and no limit of memory at all: there the task's
-metadata tells. Where nobody tells, the worker does not guess.
+On Fargate a container may see two cores and have a quarter of one, and may see no limit of memory: there the metadata
+of the task tells. Where nothing tells, the worker does not guess.
 """
 
 import math
