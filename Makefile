@@ -1,6 +1,6 @@
 # What people type. Each target sets up what it needs; a bare `make` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site test-site test-install lock clean
+.PHONY: help setup first demo demo-shell test test-system test-crash test-simulation test-soak test-image-python test-ministack test-nightly up down image lint format reference session site test-site test-install man lock clean
 
 PY := .venv/bin/python
 COMPOSE := docker compose
@@ -85,6 +85,9 @@ test-site: setup site ## the site from the disk: search in both languages, and n
 
 test-install: ## this checkout installed into an environment of its own, as pipx does, and a collage made with it
 	@scripts/test_install
+
+man: setup ## man pages of the commands, from their help texts: build/man/collage.1
+	@$(PY) scripts/make_man.py
 
 lock: ## pin the requirements anew
 	@scripts/lock --upgrade

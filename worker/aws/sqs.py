@@ -99,8 +99,10 @@ class Queue:
         *,
         patience: Patience = USUAL,
         max_receives: int = MAX_RECEIVES,
+        setting: str = "SQS_QUEUE_URL",
     ) -> None:
         self._client = client
+        self._setting = setting
         self._max_receives = max_receives
         self.url = url
         self.dead_letter_url = dead_letter_url
@@ -224,7 +226,7 @@ class Queue:
         return replace(self._patience, throttle=self._patience.moment, outage=self._patience.moment)
 
     def _call(self, doing: str, **more: Any) -> AbstractAsyncContextManager[AwsCall]:
-        return aws_call(Dependency.SQS, doing, **{"setting": "SQS_QUEUE_URL", "patience": self._patience, **more})
+        return aws_call(Dependency.SQS, doing, **{"setting": self._setting, "patience": self._patience, **more})
 
 
 @contextmanager

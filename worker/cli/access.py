@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients, open_clients
-from worker.aws.s3 import S3, open_s3
+from worker.aws.s3 import PROBED, S3, open_s3
 from worker.aws.sqs import Queue, redrive_policy_of
 from worker.aws.state_table import StateTable
 from worker.errors import Dependency, JobError, JobReason, SettingsError, Unavailable
@@ -44,7 +44,7 @@ class Access:
             raise SettingsError(
                 "SQS_DLQ_URL: it is not set, and no SQS_QUEUE_URL has a redrive policy that names the queue"
             )
-        return Queue(self.clients.sqs, url, None, patience=AT_A_PROMPT)
+        return Queue(self.clients.sqs, url, None, patience=AT_A_PROMPT, setting="SQS_DLQ_URL")
 
 
 @asynccontextmanager
@@ -88,7 +88,9 @@ async def _reach(access: Access, dependency: Dependency) -> None:
 async def _probe(access: Access, dependency: Dependency) -> None:
     match dependency:
         case Dependency.S3:
-            await access.s3.probe([access.settings.input_bucket, access.settings.output_bucket])
+            # By a key that is not there: a HEAD of the bucket would not say what is wrong.
+            buckets = (access.settings.input_bucket, access.settings.output_bucket)
+            await asyncio.gather(*[access.s3.get(bucket, PROBED) for bucket in buckets])
         case Dependency.DYNAMODB:
             await access.table.probe()
         case Dependency.SQS if access.settings.sqs_queue_url is not None:

@@ -8,10 +8,12 @@ from worker.cli.batch_told import status_told
 from worker.cli.letters import EXHAUSTED, Letter, Wanted, held
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.errors import Dependency
-from worker.jobs.reasons import MEANING
+from worker.jobs.reasons import JOBS
 from worker.masks import without_signatures, written_out
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
+
+_MEANING = {str(reason): told for reason, told in JOBS.items()}
 
 
 async def show_dead_letter(settings: Settings, message_id: str, *, as_json: bool, limit: int) -> int:
@@ -24,7 +26,7 @@ async def show_dead_letter(settings: Settings, message_id: str, *, as_json: bool
             return 2 if fitting else 1
         letter = fitting[0]
         record = await _batch(access, letter)
-    meaning = MEANING.get(letter.cause, "The log of the worker says why its attempts failed.")
+    meaning = _MEANING.get(letter.cause, "The log of the worker says why its attempts failed.")
     following = _next(letter, record)
     if as_json:
         batch = status_told(record) if record else None

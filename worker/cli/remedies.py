@@ -43,7 +43,7 @@ def _missing(error: WorkerError, settings: Settings) -> str:
     setting = error.setting if isinstance(error, Unavailable) else None
     if setting is None:
         return f"is AWS_REGION={settings.aws_region} right?"
-    name = str(getattr(settings, setting.lower()))
+    name = str(getattr(settings, setting.lower()) or "that the redrive policy of SQS_QUEUE_URL names")
     elsewhere = region_of_queue(name)
     if setting.startswith("SQS_") and elsewhere not in {None, settings.aws_region}:
         return f"{setting} is in {elsewhere}, AWS_REGION is {settings.aws_region}: export AWS_REGION={elsewhere}"
