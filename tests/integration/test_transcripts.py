@@ -21,6 +21,7 @@ from tests.integration.processes import Worker, command
 
 KEPT = Path(__file__).parent / "transcripts"
 CHANGING = (
+    (r"An error occurred \(.*?(?=; make what|\n)", "AWS SAYS SO"),  # each emulator in its own words
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z(?=\")", "TIME"),
     (r"[?&](X-Amz-|AWSAccessKeyId)\S*?(?=\"|\s|$)", "?SIGNATURE"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "MESSAGE-ID"),
