@@ -42,7 +42,8 @@ def test_memory_after_many_messages_is_what_it_was_after_few(
             tag = token()
             send(place, origin, tag, count)
             until(lambda: place.waiting() == 0, "an empty queue", within=900, every=0.25)
-            assert len(place.listed(prefix=f"{tag}/")) == 4 * count
+            # a collage, a part, the table of creators, the summary and the report of each
+            assert len(place.listed(prefix=f"{tag}/")) == 5 * count
             before, held = held, worker.resident_bytes()
         assert held < before * 1.1, f"{held / 1e6:.0f} MB after {late} messages, {before / 1e6:.0f} MB after {early}"
         assert worker.stop() == 0

@@ -34,7 +34,10 @@ def one_by_one(place: Place, origin: Origin, tag: str) -> str:
 
 
 def finished_creators(place: Place) -> set[str]:
-    return {item["creator_name"] for item in place.items() if item.get("status") == "completed"}
+    """Return who need not be done again: who is recorded, or saved because the part is not finished yet."""
+    recorded = {item["creator_name"] for item in place.items() if item.get("status") == "completed"}
+    keys = [key for key in place.listed(place.settings.temp_bucket) if "/unfinished/" in key]
+    return recorded | {key.rpartition("/")[2].removesuffix(".jsonl.gz") for key in keys}
 
 
 def all_is_done_once(place: Place, tag: str) -> None:

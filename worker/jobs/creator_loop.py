@@ -111,8 +111,12 @@ class CreatorLoop:
             await work.try_first(group)
         with unwrapped():
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(CREATORS_PER_JOB, work.batch.job.config.max_workers)):
-                    tasks.create_task(work.take_turns())
+                saving = tasks.create_task(work.save_when_stopped())
+                turns = min(CREATORS_PER_JOB, work.batch.job.config.max_workers)
+                async with asyncio.TaskGroup() as creators:
+                    for _ in range(turns):
+                        creators.create_task(work.take_turns())
+                saving.cancel()
         for part, group in work.deferred:
             if work.stop.is_set():
                 return
@@ -201,10 +205,16 @@ class _Work:
         async with self.suspects.on_trial(group.name):
             return await self._work_on(group)
 
+    async def save_when_stopped(self) -> None:
+        """Save at once what is done when the worker is asked to stop: those in flight may outlast its grace."""
+        await self.stop.wait()
+        with suppress(Postponed):  # tried again at the end, where there is time
+            await self.save_unfinished()
+
     async def save_unfinished(self) -> None:
         """Keep the lines of those creators that are done while their parts are not."""
-        for part in self._open:
-            for rows in part.done.values():
+        for part in tuple(self._open):
+            for rows in tuple(part.done.values()):
                 await self._parts.save(self.batch, rows)
 
     async def _next_turn(self) -> tuple[Part, CreatorGroup] | None:
@@ -241,8 +251,8 @@ class _Work:
                 return await self._creators.run(self.batch, group, mode, self._slots)
 
     async def _kept(self, made: CreatorRows) -> CreatorRows:
-        """Note progress. Whoever took the unit over saves the creator first: it is done then, whatever comes."""
-        if not self.batch.first:
+        """Note progress. Whoever took the unit over, or is to stop, saves the creator first: it stays done."""
+        if not self.batch.first or self.stop.is_set():
             made = await self._parts.save(self.batch, made)
         if self._attempts:
             self._attempts = 0
