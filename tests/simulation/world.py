@@ -116,11 +116,11 @@ class World:
         self.wanted = self.rng.randint(1, 8)
         self.kills_left = self.misfortunes.kills_on_progress
         self.watch.creator_done = self._creator_done
-        self.watch.is_refused = lambda: self.ends() > 0 and self.wire.hits["refused"] > 0
+        self.watch.is_refused = lambda: self._lives_ended() > 0 and self.wire.hits["refused"] > 0
         self.watch.is_undisturbed = lambda: self.wire.hits.keys() <= {"kill by a creator"}
-        self.watch.ends = self.ends
+        self.watch.ends = self._lives_ended
 
-    def ends(self) -> int:
+    def _lives_ended(self) -> int:
         """Return how many workers ended or were frozen, so that their leases ran out."""
         frozen = sum(count for name, count in self.wire.hits.items() if name.startswith("freeze"))
         return frozen + sum(life.state is State.DEAD for life in self.workers)
