@@ -149,3 +149,27 @@ def test_nobody_who_reads_is_nobody_who_fails(done: Done) -> None:
         ["bash", "-c", line], env=environment(done.place.env()), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (found.stdout, found.stderr) == ("0\n", "")
+
+
+def test_retry_of_a_cancelled_batch_runs_what_it_never_did(done: Done, origin: Origin, tmp_path: Path) -> None:
+    place, name = done.place, token()
+    quick = [(f"a{number:02}", origin.photo(SMALL[0], f"{name}-{number}")) for number in range(16)]
+    slow = [(f"z{number:02}", origin.slow(25_000 + number)) for number in range(20)]
+    path = tmp_path / f"{name}.csv"
+    path.write_text(manifest([*quick, *slow]), encoding="utf-8")
+    with Worker(place.env(), check=False) as worker:
+        batch_id = command("submit", str(path), "--set", "cell_size=32", env=place.env()).stdout.strip()
+        until(lambda: place.listed(prefix=f"results/metadata/{batch_id}/part-"), "the first part", within=60)
+        cancelled = command("cancel", batch_id, env=place.env())
+        worker.kill()
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"{batch_id}  cancelled\n")
+    assert f"collage retry {batch_id}" in cancelled.stderr
+    told = command("submit", str(path), "--set", "cell_size=32", "--wait", env=place.env())
+    assert told.returncode == 1
+    assert "--again" in told.stderr
+
+    retried = command("retry", batch_id, env=place.env())
+    assert (retried.returncode, retried.stderr) == (0, "creators that are run anew: 20\n")
+    (key,) = place.listed(place.input, f"manual-uploads/retry_{batch_id}")
+    creators = {line.split(",")[0] for line in place.read(key, place.input).decode().splitlines()[1:]}
+    assert creators == {creator for creator, _ in slow}

@@ -266,3 +266,27 @@ def test_process_of_what_is_no_manifest_fails(tmp_path: Path) -> None:
     assert (found.returncode, found.stdout) == (1, "")
     assert "manifest_not_csv" in found.stderr
     assert command("process", str(tmp_path / "none.csv"), "-o", str(tmp_path), env={}).returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_causes(shell: str) -> None:
+    """The variables are those with which the scripts of `--show-completion` ask."""
+    typed = "collage dlq redrive --cause manifest_mis"
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": "4", "_TYPER_COMPLETE_ARGS": typed}
+    script = collage({"_COLLAGE_COMPLETE": f"source_{shell}"})
+    assert "_COLLAGE_COMPLETE" in script
+    found = collage(asked | {"_COLLAGE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"})
+    assert "manifest_missing" in found
+    assert "manifest_empty" not in found
+
+
+def collage(env: dict[str, str]) -> str:
+    program = Path(sys.executable).with_name("collage")
+    return subprocess.run([program], env=environment(env), capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("dlq",), ("process",), ("dlq", "redrive")])
+def test_h_and_help_say_the_same(arguments: tuple[str, ...]) -> None:
+    short, long = command(*arguments, "-h", env={}), command(*arguments, "--help", env={})
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+    assert "Usage:" in short.stdout
