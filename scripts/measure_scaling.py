@@ -71,12 +71,13 @@ def crew(place: Place, count: int, **env: object) -> Iterator[list[Worker]]:
 
 def drop(place: Place, address: str, creators: int) -> None:
     """Drop a manifest; moto notifies the queue, as S3 would."""
-    place.put("csv-files/covers.csv", manifest(address, range(creators), per=COVERS, name="0.jpg"))
+    place.put("csv-files/covers.csv", manifest(address, range(creators), per=COVERS))
 
 
 def picture(folder: str) -> Path:
-    """Write the origin's only picture."""
-    Image.new("RGB", (72, 128), "teal").save(Path(folder, "0.jpg"))
+    """Write the origin's pictures."""
+    for number in range(COVERS):
+        Image.new("RGB", (72, 128), "teal").save(Path(folder, f"{number:02}.jpg"))
     return Path(folder)
 
 
@@ -131,7 +132,9 @@ class Bill:
 
     def _s3(self, operation: str, _body: str) -> tuple[str, float]:
         method, _, path = operation.partition(" ")
-        places = r"collages|metadata|processing-summaries|/chunks/|/results/|plan\.json|archived|csv-files"
+        places = (
+            r"collages|part-|creators\.jsonl|processing-summaries|/chunks/|/results/\d|plan\.json|archived|csv-files"
+        )
         found = re.search(places, path)
         price = {"PUT": PRICES["s3_thousand_puts"], "DELETE": 0.0}.get(method, PRICES["s3_thousand_gets"])
         return f"{method} {found[0].strip('/') if found else 'others'}", price / 1000

@@ -22,10 +22,10 @@ class Counts:
     covers: int = 35
     cover_bytes: int = 157_000
     collage_bytes: int = 722_000
-    metadata_bytes: int = 10_600
+    part_bytes_per_creator: int = 4_700
     creators_per_chunk: int = 50
     chunk_seconds: float = 100.0
-    puts_per_creator: int = 2
+    part_creators: int = 16
     writes_per_creator: int = 3
     writes_of_a_shown_creator: int = 4
     shown_share: float = 0.1
@@ -53,10 +53,10 @@ SOURCES: dict[str, str] = {
     "covers": "the contract: 5 rows by 7 columns",
     "cover_bytes": "measured: the mean of 60 creators' JPEGs; 5.5 TB for a million collages",
     "collage_bytes": "measured: 1,400 x 1,000 at quality 95",
-    "metadata_bytes": "measured, in the same run",
+    "part_bytes_per_creator": "measured: 35 rows with links of 150 letters, gzipped",
     "creators_per_chunk": "CHUNK_CREATORS",
     "chunk_seconds": "reckoned: a task's four chunks at two creators a second",
-    "puts_per_creator": "read from worker/aws: collage, metadata",
+    "part_creators": "worker/model.py: PART_CREATORS; each part is one PUT",
     "writes_per_creator": "read from worker/aws: one put, which is one unit in the table and in each of two indexes",
     "writes_of_a_shown_creator": "DynamoDB's documentation: where the status changes, its index takes one more",
     "shown_share": "read from worker/jobs: one in 5 s, and a worker does 10 meanwhile",
@@ -102,8 +102,10 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
         "Fargate": compute(hours, counts),
         "Public IPv4 addresses": all_hours * PRICES["public_ipv4_hour"],
         "S3 PUT, collages": MILLION * PRICES["s3_thousand_puts"] / 1000,
-        "S3 PUT, metadata": MILLION * (counts.puts_per_creator - 1) * PRICES["s3_thousand_puts"] / 1000,
-        "S3, chunks and parts": chunks * (2 * PRICES["s3_thousand_puts"] + 2 * PRICES["s3_thousand_gets"]) / 1000,
+        "S3 PUT, parts": MILLION / counts.part_creators * PRICES["s3_thousand_puts"] / 1000,
+        "S3, chunks and their results": chunks
+        * (2 * PRICES["s3_thousand_puts"] + 2 * PRICES["s3_thousand_gets"])
+        / 1000,
         "DynamoDB, creators": creator_writes * PRICES["dynamodb_million_writes"],
         "DynamoDB, chunks": chunk_writes / MILLION * PRICES["dynamodb_million_writes"]
         + chunk_reads / MILLION * PRICES["dynamodb_million_reads"],
@@ -171,6 +173,6 @@ def a_month_at_rest() -> dict[str, float]:
 
 
 def kept_a_month(counts: Counts | None = None) -> float:
-    """Return the price of keeping a million collages, with their metadata, for a month."""
+    """Return the price of keeping a million collages, with their rows, for a month."""
     counts = counts or Counts()
-    return MILLION * (counts.collage_bytes + counts.metadata_bytes) / GIB * PRICES["s3_gib_month"]
+    return MILLION * (counts.collage_bytes + counts.part_bytes_per_creator) / GIB * PRICES["s3_gib_month"]

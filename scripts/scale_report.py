@@ -83,7 +83,7 @@ def cost_table(runs: dict[str, Outcome]) -> str:
     rows.append(["**all in**", *(f"**{sum(way.values()):.2f}**" for way in ways)])
     for name, counts in (
         ("if every creator were shown as `processing` first", cost.Counts(shown_share=1.0)),
-        ("without the metadata objects", cost.Counts(puts_per_creator=1)),
+        ("if a part held one creator", cost.Counts(part_creators=1)),
     ):
         other = [cost.of_a_million(hours_of_a_million(runs["burst"], spot), counts) for spot in (0.0, 0.8, 1.0)]
         rows.append([name, *(f"{sum(each.values()):.2f}" for each in other)])

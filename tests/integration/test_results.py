@@ -5,8 +5,10 @@ import io
 import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from PIL import Image
 
@@ -145,6 +147,40 @@ def test_the_table_of_creators_says_what_the_records_say(mixed: Mixed) -> None:
             assert line[field] == record[field]
         assert line["part"] == record["part_s3_key"]
         assert line["content_hash"] == record.get("content_hash")
+
+
+def recipe(name: str, folder: Path) -> list[tuple[Any, ...]]:
+    """Run a query of docs/results.md on the parts in a folder."""
+    page = (Path(__file__).parents[2] / "docs/results.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- recipe: {name} -->\n```sql\n(.*?)```", page, re.DOTALL)
+    assert found
+    return duckdb.sql(found[1].replace("FOLDER", str(folder))).fetchall()
+
+
+@pytest.fixture
+def folder(mixed: Mixed, tmp_path: Path) -> Path:
+    for key in mixed.place.listed(prefix=f"results/metadata/{mixed.id}/"):
+        (tmp_path / key.rpartition("/")[2]).write_bytes(mixed.place.read(key))
+    return tmp_path
+
+
+def test_the_recipe_for_failures_counts_them_by_reason_and_host(mixed: Mixed, folder: Path) -> None:
+    reasons = Counter(reason for fates in mixed.fates.values() for _, reason in fates)
+    del reasons["used"], reasons["duplicate"]
+    found = recipe("failures", folder)
+    assert {reason: rows for reason, _, rows in found} == reasons
+    assert {host for _, host, _ in found} == {"127.0.0.1"}
+
+
+def test_the_recipe_for_slow_hosts_tells_how_long_their_images_took(folder: Path) -> None:
+    ((host, images, mean, p95),) = recipe("hosts", folder)
+    assert (host, images) == ("127.0.0.1", 4)
+    assert 0 <= mean <= p95
+
+
+def test_the_recipe_for_creators_without_a_collage_tells_why(mixed: Mixed, folder: Path) -> None:
+    reasons = sorted({reason for _, reason in mixed.fates["bob/../é"]})
+    assert recipe("creators", folder) == [("bob/../é", 6, ", ".join(reasons))]
 
 
 def test_the_summary_adds_up_to_what_the_origin_served(mixed: Mixed, origin: Origin) -> None:

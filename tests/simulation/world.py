@@ -36,7 +36,7 @@ from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.download.fetch import Fetched
 from worker.errors import Dependency, ImageError, ImageReason, JobReason
 from worker.images.cell import Cell, CellSpec
-from worker.jobs import batch, chunk, creator, creator_loop, finish, gate, leasing, suspects
+from worker.jobs import batch, chunk, creator, creator_loop, finish, gate, leasing, part_work, suspects
 from worker.jobs.creator import ImageRules
 from worker.jobs.gate import CREATORS_PER_JOB, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
@@ -533,7 +533,7 @@ def replaced(watch: Watch, seed: int) -> Iterator[None]:
     """Seed what is drawn elsewhere, and put stand-ins where the code uses what this run has none of."""
     ear, state = Ear(watch), random.getstate()
     modules = [batch, breaker, calls, chunk, creator, creator_loop, suspects, fate, finish, gate, heartbeat, leasing]
-    modules += [receive, batch_log]
+    modules += [receive, batch_log, part_work]
     random.seed(seed)
     collecting = gc.isenabled()
     gc.disable()
