@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chunk", type=int, default=50, help="creators of a chunk")
     parser.add_argument("--lease", type=float, default=6.0, help="seconds; a frozen worker is frozen for 1.6 of them")
+    parser.add_argument("--kills", type=int, default=0, help="kill so many workers and do nothing else; 3 receives")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args()
     os.environ.update(CREDENTIALS)
@@ -38,6 +39,7 @@ def main() -> int:
         options.chunk,
         within=3 * options.seconds + 120,
         lease=options.lease,
+        kills=options.kills,
     )
     began = time.monotonic()
     with emulator() as endpoint, aws_at(endpoint) as aws:

@@ -161,6 +161,8 @@ class ManifestHead:
     size: int
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What whoever stored it wrote beside it, keys in lower case."""
+    modified: float = field(default=0.0, compare=False)
+    """When it was stored, in epoch seconds; 0 where nobody says."""
 
     @property
     def config(self) -> str | None:

@@ -42,6 +42,8 @@ class Plan:
     chunk: int = 50
     within: float = 300.0
     """Seconds in which the batch has to end once the trouble is over."""
+    kills: int = 0
+    """So many workers are killed, and nothing else happens; a message may be received three times, as in earnest."""
     lease: float = 6.0
     """Seconds that a lease and a message's invisibility last."""
 
@@ -85,7 +87,8 @@ def chaos(aws: Aws, plan: Plan, say: Callable[[str], None] = lambda _text: None)
     """Run a batch through the trouble, hold the end against the invariants, and tell what happened."""
     place = make_place(aws)
     versions_kept(place)
-    policy = {"deadLetterTargetArn": _arn(place), "maxReceiveCount": str(RECEIVES)}
+    receives = 3 if plan.kills else RECEIVES
+    policy = {"deadLetterTargetArn": _arn(place), "maxReceiveCount": str(receives)}
     place.aws.sqs.set_queue_attributes(QueueUrl=place.queue_url, Attributes={"RedrivePolicy": json.dumps(policy)})
     with tiny_origin() as base:
         asked, identifier = _drop(place, base, plan.creators)
@@ -108,6 +111,7 @@ class Crew:
         self.place = place
         self.told = Told()
         self._frozen_for = plan.frozen
+        self._misfortunes = ("kill",) if plan.kills else ("kill", "kill", "freeze", "freeze", "stop")
         self._env = place.env(
             VISIBILITY_TIMEOUT=plan.lease,
             CHUNK_CREATORS=plan.chunk,
@@ -150,7 +154,7 @@ class Crew:
             return f"start {number}"
         if number in self._frozen:
             return ""
-        what = chance.choice(("kill", "kill", "freeze", "freeze", "stop"))
+        what = chance.choice(self._misfortunes)
         self.told.events[what] += 1
         if what == "freeze":
             self._frozen[number] = time.monotonic() + self._frozen_for
@@ -190,6 +194,8 @@ def _trouble(crew: Crew, plan: Plan, identifier: str, say: Callable[[str], None]
     chance = random.Random(plan.seed)
     began = time.monotonic()
     while (passed := time.monotonic() - began) < plan.seconds and not _closed(crew.place, identifier):
+        if plan.kills and crew.told.events["kill"] >= plan.kills:
+            break
         time.sleep(chance.uniform(plan.lease / 6, plan.lease * 4 / 6))  # or all would be frozen at once
         what = crew.turn(chance)
         say(f"{passed:6.1f} s  {what:10}  {_progress(crew.place, identifier)}")

@@ -13,6 +13,7 @@ from typing import Any, Self
 from unittest import mock
 
 from tests.simulation import refusals
+from tests.simulation.clock import LIFE
 from tests.simulation.refusals import Refusal
 
 OUTAGE_SECONDS = 1200.0
@@ -33,6 +34,9 @@ class Misfortunes:
     """The share of creators whose record is more than an item may hold."""
     kills_on_progress: int = 0
     """Workers that are killed soon after each has finished a creator."""
+    kills_at: str = ""
+    """A regular expression over calls; workers are killed as they make one, `kills_left` times in all."""
+    kills_left: int = 0
     full_disks: list[tuple[float, float]] = field(default_factory=list)
     """From when to when there is no room under TMPDIR."""
     absence_at: float | None = None
@@ -66,6 +70,8 @@ def drawn(chance: random.Random) -> Misfortunes:
         found.too_large = 0.2
     if chance.random() < 0.08:
         found.kills_on_progress = chance.choice([6, 12, 30])
+    if chance.random() < 0.05:
+        found.kills_at, found.kills_left = r"summaries|archived/|dynamodb.*batch: SET", chance.choice([3, 6])
     if chance.random() < 0.06:
         begins = chance.uniform(0, 10)
         found.full_disks = [(begins, begins + chance.choice([20, 300]))]
@@ -77,6 +83,24 @@ def drawn(chance: random.Random) -> Misfortunes:
     found.forged = chance.choice([0, 0, 0, 0, 3])
     found.new_uploads = chance.random() < 0.2
     return found
+
+
+PRESETS: dict[str, Callable[[random.Random], Misfortunes]] = {
+    "outages": lambda chance: Misfortunes(refusals=[refusals.one(chance, most=240.0)]),
+    "throttled transactions": lambda _: Misfortunes(refusals=[Refusal(r"^dynamodb\.transact", "throttled", 0.0, 60.0)]),
+    "denied looks": lambda _: Misfortunes(refusals=[Refusal(r"^s3\.(get|head)_object", "denied", 0.0, 60.0)]),
+    "killers": lambda _: Misfortunes(killers=0.3),
+    "kills on progress": lambda _: Misfortunes(kills_on_progress=30),
+    "kills at the end": lambda _: Misfortunes(kills_at=r"summaries|archived/|dynamodb.*batch: SET", kills_left=6),
+    "records too large": lambda _: Misfortunes(too_large=0.3),
+    "full disks": lambda _: Misfortunes(full_disks=[(0.0, 300.0)]),
+    "absence": lambda chance: Misfortunes(absence_at=chance.uniform(0.5, 10)),
+    "index lag": lambda _: Misfortunes(index_lag=3.0),
+    "settings": lambda _: Misfortunes(settings_change=True),
+    "forgeries": lambda _: Misfortunes(forged=6),
+    "uploads": lambda _: Misfortunes(new_uploads=True),
+}
+"""One kind of misfortune alone, in every seed: `--only` of `python -m tests.simulation.run`."""
 
 
 @contextmanager
@@ -91,7 +115,7 @@ def disk_of(misfortunes: Misfortunes, now: Callable[[], float]) -> Iterator[None
             self._file = real(*given, **named)
 
         def write(self, body: bytes) -> int:
-            if misfortunes.disk_is_full(now()):
+            if LIFE.get() is not None and misfortunes.disk_is_full(now()):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return self._file.write(body)
 

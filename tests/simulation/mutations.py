@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -12,9 +13,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.simulation.faults import FAULTS, Mutation
+
 ROOT = Path(__file__).resolve().parents[2]
 
-MUTATIONS: dict[str, tuple[str, str, str]] = {
+RULES: dict[str, tuple[str, str, str]] = {
     "the message is deleted before its copy is sent": (
         "worker/service/fate.py",
         r"( +)await self\._queue\.send_copy\(",
@@ -147,42 +150,66 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
 }
 
 
+MUTATIONS: dict[str, Mutation] = {name: Mutation(*rule) for name, rule in RULES.items()} | FAULTS
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1_000, help="to try at most for each")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="those with this in their name")
+    parser.add_argument("--faults", action="store_true", help="the faults of earlier workers alone")
+    parser.add_argument("--tests", action="store_true", help="see the tests go red as well")
     asked = parser.parse_args()
-    names = [name for name in MUTATIONS if asked.only in name]
+    names = [name for name in (FAULTS if asked.faults else MUTATIONS) if asked.only in name]
     with ThreadPoolExecutor(asked.jobs) as pool:
-        found = pool.map(lambda name: _seeds_until_found(name, asked.seeds), names)
+        found = pool.map(lambda name: _looked_for(MUTATIONS[name], asked.seeds, tests=asked.tests), names)
         for name, result in zip(names, found, strict=True):
             print(f"{name}: {result}", flush=True)
     return 0
 
 
-def _seeds_until_found(name: str, most: int) -> str:
-    file, pattern, replacement = MUTATIONS[name]
+def _looked_for(mutation: Mutation, most: int, *, tests: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        for each in ("worker", "tests/simulation"):
+        for each in ("worker", "tests", "samples"):
             shutil.copytree(ROOT / each, Path(folder) / each, ignore=shutil.ignore_patterns("__pycache__"))
-        path = Path(folder) / file
-        text, times = re.subn(pattern, replacement, path.read_text(encoding="utf-8"), count=1)
-        if not times:
-            return "the code has changed: this mutation no longer applies"
-        path.write_text(text, encoding="utf-8")
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.simulation.run", "--seeds", f"0-{most}", "--first"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        lines = ended.stdout.splitlines()
-        seed = re.match(r"seed (\d+): (?:\[[\d.]+\] )?(.*)", lines[0]) if lines else None
-        if seed:
-            return f"{int(seed[1]) + 1} seeds: {seed[2][:150]}"
-        return f"not found in {most} seeds" if ended.returncode == 0 else ended.stderr[-300:]
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        for file, pattern, replacement in (mutation[:3], *mutation.more):
+            path = Path(folder) / file
+            text, times = re.subn(pattern, replacement, path.read_text(encoding="utf-8"), count=1)
+            if not times:
+                return "the code has changed: this mutation no longer applies"
+            path.write_text(text, encoding="utf-8")
+        told = [_seeds_until_found(folder, mutation, most)] if mutation.simulated else []
+        told += [_tests_go_red(folder, mutation)] if tests and mutation.tests else []
+        return "; ".join(told) or "the simulation knows nothing of it: see it with --tests"
+
+
+def _ran(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": folder},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _tests_go_red(folder: str, mutation: Mutation) -> str:
+    ended = _ran(folder, "pytest", "-q", "-p", "no:cacheprovider", *[f"tests/{name}" for name in mutation.tests])
+    red = [line.removeprefix("FAILED tests/") for line in ended.stdout.splitlines() if line.startswith("FAILED ")]
+    return f"{len(red)} red: {red[0].partition(' - ')[0][:150]}" if red else f"NO TEST IS RED: {ended.stdout[-300:]}"
+
+
+def _seeds_until_found(folder: str, mutation: Mutation, most: int) -> str:
+    only = ["--only", mutation.only] if mutation.only else []
+    ended = _ran(folder, "tests.simulation.run", "--seeds", f"0-{most}", "--first", *only)
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("seed ")]
+    seed = re.match(r"seed (\d+): (?:\[[\d.]+\] )?(.*)", lines[0]) if lines else None
+    if seed:
+        return f"{int(seed[1]) + 1} seeds: {seed[2][:150]}"
+    return f"not found in {most} seeds" if ended.returncode == 0 else ended.stderr[-300:]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Order:
     fails: str | None = None
     """The reason with which it has to fail as a whole."""
     cancelled: bool = False
+    again: bool = False
+    """It was asked for again after it had been cancelled, and has to be done."""
     lost: bool = False
     """A file of it was taken out of the temp bucket: it may fail for that."""
     rejects: int = 0

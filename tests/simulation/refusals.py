@@ -74,20 +74,22 @@ def drawn(chance: random.Random, *, most: float) -> list[Refusal]:
     """Draw what is refused in a run: mostly nothing, else one thing or some, for `most` seconds at the most."""
     if chance.random() < 0.8:
         return []
-    found = []
-    for _ in range(chance.choice([1, 1, 1, 2, 3])):
-        where, kind = chance.choice(PLACES), chance.choice(KINDS)
-        if where == ".":
-            kind = "unreachable"
-        elif kind == "missing" and where not in WHOLE:
-            kind = "denied"
-        begins, seconds = (
-            chance.uniform(0, 30),
-            min(most, 15.0 if kind == "garbled" else chance.choice([15, 15, 60, 60, 240, 1200])),
-        )
-        rate = chance.choice([0.0, 5.0]) if kind == "throttled" else 0.0
-        found.append(Refusal(where, kind, begins, begins + seconds, rate))
-    return found
+    return [one(chance, most=most) for _ in range(chance.choice([1, 1, 1, 2, 3]))]
+
+
+def one(chance: random.Random, *, most: float) -> Refusal:
+    """Draw one thing that is refused."""
+    where, kind = chance.choice(PLACES), chance.choice(KINDS)
+    if where == ".":
+        kind = "unreachable"
+    elif kind == "missing" and where not in WHOLE:
+        kind = "denied"
+    begins, seconds = (
+        chance.uniform(0, 30),
+        min(most, 15.0 if kind == "garbled" else chance.choice([15, 15, 60, 60, 240, 1200])),
+    )
+    rate = chance.choice([0.0, 5.0]) if kind == "throttled" else 0.0
+    return Refusal(where, kind, begins, begins + seconds, rate)
 
 
 def refused(refusals: Sequence[Refusal], what: str, now: float) -> Exception | None:

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from tests.simulation.clock import Life
+from tests.simulation.clock import EPOCH, Life
 from tests.simulation.dynamodb import client_error
 
 
@@ -17,6 +18,7 @@ class Object:
     body: bytes
     version: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    stored_at: float = 0.0
 
     @property
     def etag(self) -> str:
@@ -52,6 +54,8 @@ class Buckets:
         self,
         versioned: frozenset[str] = frozenset(),
         changed: Callable[[Life | None, str, str, Object | None, Object], None] = lambda *_: None,
+        *,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.objects: dict[tuple[str, str], list[Object]] = {}
         self.archived: set[str] = set()
@@ -61,6 +65,7 @@ class Buckets:
         self._versioned = versioned
         self._changed = changed
         self._count = 0
+        self._now = now
 
     def newest(self, bucket: str, key: str) -> Object | None:
         return (self.objects.get((bucket, key)) or [None])[-1]  # type: ignore[list-item]
@@ -86,9 +91,15 @@ class Buckets:
             raise client_error("403", 403)
         if found is None:
             raise client_error("404", 404)
+        extra: dict[str, Any] = {}
         if Key in self.archived:
-            return {"StorageClass": "GLACIER", "Metadata": {}}
-        told = {"ETag": found.etag, "ContentLength": len(found.body), "Metadata": dict(found.metadata)}
+            extra["StorageClass"] = "GLACIER"
+        told = extra | {
+            "ETag": found.etag,
+            "ContentLength": len(found.body),
+            "Metadata": dict(found.metadata),
+            "LastModified": datetime.fromtimestamp(EPOCH + found.stored_at, UTC),
+        }
         return told | ({"VersionId": found.version} if Bucket in self._versioned else {})
 
     def get_object(
@@ -152,7 +163,7 @@ class Buckets:
 
     def _put(self, life: Life | None, bucket: str, key: str, body: bytes, metadata: Mapping[str, str]) -> None:
         self._count += 1
-        old, new = self.newest(bucket, key), Object(body, f"v{self._count:06d}", metadata)
+        old, new = self.newest(bucket, key), Object(body, f"v{self._count:06d}", metadata, self._now())
         there = self.objects.setdefault((bucket, key), [])
         if bucket not in self._versioned:
             there.clear()

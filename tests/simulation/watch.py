@@ -209,6 +209,8 @@ class Watch:
                 self.claim(order.replaced, f"nobody knows of {order.id}")
             elif record["state"] == "cancelled":
                 self.claim(order.cancelled, f"{order.id} is cancelled, and nobody cancelled it")
+                self.claim(not order.again, f"{order.id} stays cancelled though it was asked for again")
+                self.claim(record.get("summary_key"), f"{order.id} is cancelled and has no summary")
                 self._records_hold(order, creators[order.id], buckets, whole=False)
             elif order.fails or (record["state"] == "failed" and self._may_fail(order, record)):
                 self._failed(order, record, buckets)
@@ -222,7 +224,7 @@ class Watch:
         may_fail = self.may_come | {order.id for order in expected if order.fails or order.lost or order.replaced}
         failed = {batch for (batch, part), item in batches.items() if part == "batch" and item["state"] == "failed"}
         letters = {stored.attributes.get("batch_id", "") for stored in queue.dead}
-        self.claim(failed & known <= letters, f"there is no dead letter of {failed - letters}")
+        self.claim(self.is_refused() or failed & known <= letters, f"there is no dead letter of {failed - letters}")
         for stored in queue.dead:
             batch, code = stored.attributes.get("batch_id", ""), stored.attributes.get("error_code")
             is_forged = "batch_chunk" in stored.body and code in {"bad_value", "batch_unknown"}
@@ -281,9 +283,9 @@ class Watch:
     def _records_hold(self, order: Order, creators: list[Any], buckets: Buckets, *, whole: bool) -> None:
         found = Counter(item["creator_name"] for item in creators)
         self.claim(max(found.values(), default=1) == 1, f"{order.id} has creators twice: {found}")
-        self._rows_hold(order, buckets, whole=whole and not (order.lost and not order.key))
+        self._rows_hold(order, buckets, whole=whole and not _is_nameless(order))
         self.claim(set(found) <= set(order.creators), f"{order.id} has creators that nobody asked for: {found}")
-        if whole and not (order.lost and not order.key):  # where an inline manifest's chunks are gone, so are names
+        if whole and not _is_nameless(order):  # where an inline manifest's chunks are gone, so are names
             self.claim(set(found) == set(order.creators), f"{order.id} lost {set(order.creators) - set(found)}")
         shown = set()
         self._deaths_hold(order)
@@ -291,7 +293,7 @@ class Watch:
             what, usable = f"{item['creator_name']} of {order.id}", order.creators.get(item["creator_name"])
             keys = item.get("collage_s3_keys", [item["collage_s3_key"]] if "collage_s3_key" in item else [])
             shown |= set(keys)
-            if whole and not (order.lost and not order.key):
+            if whole and not _is_nameless(order):
                 self.claim(item["status"] in TERMINAL, f"{what} is {item['status']}")
             for key in keys:
                 there = buckets.newest(OUTPUT, key)
@@ -306,7 +308,7 @@ class Watch:
                 self.claim(item["status"] == ("completed" if usable else "failed"), f"{what} is {item['status']}")
                 self.claim(item["images_processed"] == usable, f"{what} has {item['images_processed']} of {usable}")
                 self.claim(len(keys) == -(-usable // 2), f"{what} has the pages {keys}")
-        if whole and not self._gave_up(order, creators) and len(found) == len(order.creators):
+        if whole and not self._gave_up(order, creators) and not _is_nameless(order):
             written = {
                 key
                 for key in buckets.keys(OUTPUT)
@@ -324,8 +326,8 @@ class Watch:
         name, errors = item["creator_name"], item["errors"]
         if item["status"] != "failed" or len(errors) != 1 or item["error_count"] != 1:
             return False
-        if name in order.killers:
-            return bool(errors == {"worker_crashed": 1})
+        if name in order.killers and errors == {"worker_crashed": 1}:
+            return True
         if name in order.too_large:
             return bool(errors == {"record_too_large": 1})
         if errors in ({"worker_crashed": 1}, {"work_lost": 1}) and (self.ends() >= STRIKES or self.is_refused()):
@@ -359,7 +361,7 @@ class Watch:
         if there is None:
             return
         summary = json.loads(there.body)
-        if order.lost and not order.key:  # the names of a lost chunk's creators stood in its file alone
+        if _is_nameless(order):  # the names of a lost chunk's creators stood in its file alone
             self.claim(summary["counts"]["creators_total"] == len(order.creators), f"{order.id} does not count all")
             return
         told = {line["creator"]: (line["status"], line["images_processed"]) for line in summary["creators"]}
@@ -402,6 +404,11 @@ def _as_recorded(item: Any) -> dict[str, Any]:
     keys = item.get("collage_s3_keys", [item["collage_s3_key"]] if "collage_s3_key" in item else [])
     told = {name: item[name] for name in ("status", "images_processed", "errors")}
     return told | {"keys": keys, "content_hash": item.get("content_hash"), "duplicates": item.get("duplicates", 0)}
+
+
+def _is_nameless(order: Order) -> bool:
+    """Say whether a lost chunk's creators are known to nobody: their names stood in its file alone."""
+    return order.lost and (not order.key or order.replaced)
 
 
 def _groups(body: bytes) -> list[bytes]:

@@ -56,6 +56,7 @@ class Wire:
         self.trace: list[tuple[float, str, str, str]] = []
         self.under_way = 0
         self.refusals: list[Refusal] = []
+        self.kills_at, self.kills_left = "", 0
         self.seen: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
 
@@ -72,7 +73,7 @@ class Wire:
             asked = asked | {"Body": asked["Body"].read()}
         label, what = _labels(name, operation, asked)
         kind = self._kind(life, operation, asked)
-        hit = self._hit(life, label)
+        hit = self._hit(life, label, what)
         if hit.endswith("before"):
             self.strike(life, hit, what)
             if hit.startswith("kill"):
@@ -103,9 +104,12 @@ class Wire:
             draw -= chance
         return ""
 
-    def _hit(self, life: Life | None, label: str) -> str:
+    def _hit(self, life: Life | None, label: str, what: str) -> str:
         """Say whether the worker is hit at this step; the rarer the step so far, the likelier."""
         self.seen[label] += 1
+        if life is not None and self.kills_left and re.search(self.kills_at, what) and self.rng.random() < 0.8:
+            self.kills_left -= 1
+            return self.rng.choice(["kill before", "kill after"])
         if life is None or not self.trouble.hits_left:
             return ""
         if self.rng.random() >= self.trouble.at_steps / (3 + self.seen[label] ** 1.5):

@@ -42,6 +42,7 @@ from worker.jobs.gate import CREATORS_PER_JOB, Memory, Thresholds
 from worker.jobs.messages import JobDefaults
 from worker.jobs.ports import Ports
 from worker.keys import batch_digest
+from worker.model import BatchState
 from worker.service import breaker, fate, heartbeat, receive
 from worker.service.assembly import Shape, assembled
 from worker.service.breaker import Breakers
@@ -97,9 +98,10 @@ class World:
             self.trouble = Trouble()
         self.wire = Wire(self.loop, self.rng, self.trouble)
         self.wire.refusals = self.misfortunes.refusals
+        self.wire.kills_at, self.wire.kills_left = self.misfortunes.kills_at, self.misfortunes.kills_left
         self.troubled_for = max(self.troubled_for, self.misfortunes.until)
         versioned = self.rng.random() < 0.5
-        self.buckets = Buckets(frozenset({INPUT} if versioned else ()), self.watch.object_changed)
+        self.buckets = Buckets(frozenset({INPUT} if versioned else ()), self.watch.object_changed, now=self.loop.time)
         self.watch.newest = self.buckets.newest
         self.table = DynamoDb(self.watch.item_changed, now=self.loop.time, index_lag=self.misfortunes.index_lag)
         self.queue = Sqs(self.loop, self.rng)
@@ -117,7 +119,9 @@ class World:
         self.kills_left = self.misfortunes.kills_on_progress
         self.watch.creator_done = self._creator_done
         self.watch.is_refused = lambda: self._lives_ended() > 0 and self.wire.hits["refused"] > 0
-        self.watch.is_undisturbed = lambda: self.wire.hits.keys() <= {"kill by a creator"}
+        self.watch.is_undisturbed = lambda: (
+            self.wire.hits.keys() <= {"kill by a creator"} and not self.misfortunes.full_disks
+        )
         self.watch.ends = self._lives_ended
 
     def _lives_ended(self) -> int:
@@ -136,7 +140,7 @@ class World:
                     self.uploads.append((chance.uniform(0, 30), order))
                 elif order.key and not order.fails:
                     self.orders.append(strangers.other_settings(chance, order))
-        if told.new_uploads and chance.random() < 0.3:
+        if told.new_uploads and chance.random() < 0.1:
             self.orders += strangers.twins(chance, len(self.orders))
         if told.new_uploads and chance.random() < 0.3:
             number = len(self.orders)
@@ -267,7 +271,7 @@ class World:
         self.wire.note("-", "THE TROUBLE ENDS", "")
         self.trouble.chances.clear()
         self.trouble.hits_left = 0
-        self.kills_left = 0
+        self.kills_left = self.wire.kills_left = 0
         self.wire.refusals = []
         self.queue.duplicates = 0.0
         for life in self.workers:
@@ -377,6 +381,7 @@ class World:
             return
         life = self.rng.choice(running)
         self.wire.note(life, "STOPS", "")
+        self.wire.hits["stop"] += 1
         self.stops[life][0].set()
         if self.rng.random() < 0.3:
             await asyncio.sleep(self.rng.uniform(0, 10))
@@ -402,10 +407,31 @@ class World:
 
     async def _cancel(self, order: Order) -> None:
         await asyncio.sleep(self.rng.uniform(0.1, min(20, self.troubled_for)))
-        table = StateTable(self.wire.client(None, self.table, "dynamodb"), "state", ttl_days=30)
+        table = StateTable(self.wire.client(None, self.table, "dynamodb"), "state", ttl_days=30, clock=_wall)
         record = await table.cancel(self.id_of(order))
-        order.cancelled = record is not None
+        order.cancelled = record is not None and record.state is BatchState.CANCELLED
         self.wire.note("user", f"cancels {self.id_of(order)}", str(record and record.state))
+        if record is None or not order.cancelled or record.asked is None or order.fails:
+            return
+        s3 = S3(self.wire.client(None, self.buckets, "s3"), settings=OWN_BUCKETS)
+        results = S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False)
+        leases = leasing.Leases(table, owner="user", seconds=self.lease)
+        manifests = S3Manifests(s3)
+        closing = finish.Finisher(
+            manifests=manifests, results=results, ledger=table, leases=leases, chunk_files=None, clock=_wall
+        )
+        await closing.close_cancelled(record)
+        if order.id != self.id_of(order) or order.replaced or self.chance.random() < 0.5:
+            return
+        await asyncio.sleep(5)
+        if order.from_event:
+            if self.versioned:
+                return  # that would be a batch of its own
+            self.buckets.put_object(None, Bucket=INPUT, Key=order.key, Body=order.body)
+        order.again = not order.replaced
+        self.wire.note("user", "asks again for", order.id)
+        order.cancelled = False
+        self.queue.send_message(None, QueueUrl=QUEUE, MessageBody=order.messages[0])
 
 
 def put_together(world: World, life: Life) -> Receiver:

@@ -289,6 +289,7 @@ class FakeManifests:
         self.journal = journal or Journal()
         self.objects: dict[str, bytes] = {}
         self.metadata: dict[str, str] = {}
+        self.modified = 0.0
         self.refusal: TerminalError | None = None
         """What a look at a manifest meets."""
 
@@ -299,7 +300,7 @@ class FakeManifests:
         body = self.objects.get(manifest.key)
         if body is None:
             return None
-        return ManifestHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body), self.metadata)
+        return ManifestHead(hashlib.sha256(body).hexdigest(), manifest.version, len(body), self.metadata, self.modified)
 
     async def download(self, manifest: S3Manifest, head: ManifestHead, file: BinaryIO) -> None:
         self.journal.before("download")

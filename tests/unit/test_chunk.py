@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -258,3 +259,42 @@ async def test_creators_whose_names_nobody_knows_any_more_are_counted_as_lost() 
     summary = town.summary()
     assert (summary["counts"]["creators_failed"], summary["failures_by_reason"]) == (1, {"work_lost": 1})
     assert any("1 creators are not named" in text for text in summary["warnings"])
+
+
+async def test_a_failed_batch_whose_manifest_could_not_be_moved_is_cleared_up_by_the_next_message_of_it() -> None:
+    town = Town()
+    await town.plan()
+    await town.chunk(1)
+    await town.chunk(2)
+    unit = town.ledger.batches[town.id]
+    town.ledger.batches[town.id] = replace(unit, attempts=3)  # three workers ended at the batch's end
+    town.manifests.journal.failing.append("archive")
+    outcome = await town.chunk(3)
+    assert isinstance(outcome, Retryable)
+    assert town.ledger.batches[town.id].state is BatchState.FAILED
+    await town.chunk(3)
+    assert f"archived/failed/{KEY}" in town.manifests.objects
+    assert KEY not in town.manifests.objects
+
+
+async def test_a_batch_that_is_planned_again_with_other_settings_keeps_its_chunks() -> None:
+    town = Town()
+    town.ledger.journal.failing.append("note_plan")
+    await town.worker(creators=1).run(ASKED, Delivery("m", town.clock()), asyncio.Event())
+    before = dict(town.store.objects)
+    await town.plan(creators=3)
+    assert town.ledger.batches[town.id].chunks_total == 3
+    assert {key: town.store.objects[key] for key in before} == before
+
+
+async def test_a_manifest_that_is_dropped_again_is_not_taken_for_that_of_the_batch_that_failed() -> None:
+    town = Town()
+    await town.plan()
+    unit = town.ledger.batches[town.id]
+    town.ledger.batches[town.id] = replace(unit, state=BatchState.CANCELLED, lease_expires=town.clock() + 10)
+    town.manifests.modified = town.clock() + 60
+    assert await town.chunk(1) == Succeeded()
+    assert KEY in town.manifests.objects
+    town.manifests.modified = town.clock()
+    assert await town.chunk(1) == Succeeded()
+    assert KEY not in town.manifests.objects

@@ -89,7 +89,9 @@ class S3:
         # S3 writes metadata that is not ASCII as encoded words.
         metadata = {key.lower(): _decoded(value) for key, value in found["Metadata"].items()}
         version = None if version == "null" else version
-        return ManifestHead(found["ETag"].strip('"'), version, found["ContentLength"], metadata)
+        return ManifestHead(
+            found["ETag"].strip('"'), version, found["ContentLength"], metadata, found["LastModified"].timestamp()
+        )
 
     async def _look(self, bucket: str, key: str, version: str | None) -> "HeadObjectOutputTypeDef":
         """Ask for a head once. Its errors have no body: what they mean is told by a GET of the first byte."""

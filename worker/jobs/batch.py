@@ -18,7 +18,7 @@ from worker.failpoints import failpoint
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, spec_of, written_spec
 from worker.jobs.creator_loop import CreatorLoop, Done
-from worker.jobs.finish import NEVER, Finisher, all_done
+from worker.jobs.finish import NEVER, Finisher, all_done, was_there
 from worker.jobs.groups import ManifestGroups
 from worker.jobs.leasing import Leases
 from worker.jobs.messages import config_in_metadata
@@ -249,7 +249,8 @@ class BatchWork:
         """Answer from the record of a batch that is over."""
         if record.state is not BatchState.COMPLETED and record.summary_key is None and record.asked is not None:
             await self._finisher.tell_unfinished(record)
-        if record.state is not BatchState.COMPLETED and head is not None and job.dropped is not None:
+        is_over = record.state is not BatchState.COMPLETED
+        if is_over and job.dropped is not None and head is not None and was_there(head, record):
             # Whoever closed it may have died before this.
             await self._manifests.archive(job.dropped, head, batch_id=record.id, failed=True)
             failpoint("batch.archived_again")

@@ -74,6 +74,8 @@ class ChunkWork:
             raise TerminalError(JobReason.BAD_VALUE, told)
         if known.state is not BatchState.RUNNING:
             log.info("chunk.found_unneeded", state=known.state)
+            if known.state is not BatchState.COMPLETED and known.asked is not None:
+                await self._finisher.close_left_over(known)
             own = await self._ledger.batch(chunk.batch_id, unit=chunk_unit(chunk.number))
             failpoint("chunk.own_known")
             return (own and failure_of(own)) or Succeeded()  # its dead letter may not have got away the first time

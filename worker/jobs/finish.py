@@ -150,6 +150,17 @@ class Finisher:
         await self._put_error(record.id, error, dropped)
         await self._archive_failed(record.id, dropped, await self._still_there(dropped))
 
+    async def close_left_over(self, record: BatchRecord) -> None:
+        """Do what whoever failed or cancelled a batch may not have come to: its summary, and its manifest's move."""
+        if record.summary_key is None:
+            await self.tell_unfinished(record)
+        dropped = spec_of(record).job.dropped
+        if dropped is None:
+            return
+        there = await self._still_there(dropped)
+        if there is not None and was_there(there, record):
+            await self._archive_failed(record.id, dropped, there)
+
     async def _archive_failed(self, batch_id: str, dropped: S3Manifest, there: ManifestHead | None) -> None:
         if there is not None:
             await self._manifests.archive(dropped, there, batch_id=batch_id, failed=True)
@@ -311,6 +322,11 @@ def all_done(record: BatchRecord) -> bool:
         and record.chunks_total is not None
         and record.chunks_done >= record.chunks_total
     )
+
+
+def was_there(head: ManifestHead, record: BatchRecord) -> bool:
+    """Say whether a manifest is the one that its batch ended with, and no later upload of the same bytes."""
+    return head.modified < record.lease_expires
 
 
 def failure_of(record: BatchRecord) -> Terminal | None:
