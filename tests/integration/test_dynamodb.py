@@ -11,6 +11,7 @@ import pytest
 from tests.integration.faulty import Faulty, cancelled, json_error
 from tests.integration.pictures import token
 from tests.integration.places import Place, plain
+from worker.aws.batch_records import may_be_taken_over
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
 from worker.aws.state_table import StateTable
@@ -561,3 +562,10 @@ async def test_names_with_any_characters_are_kept_as_they_are(
         assert (await table.begin_creator(batch, creator))[0] is None
         await table.finish_creators(batch, [done(creator)])
     assert set(shared_place.records(name)) == set(names)
+
+
+@pytest.mark.parametrize("state", [BatchState.FAILED, BatchState.CANCELLED])
+async def test_a_batch_that_is_over_is_begun_anew_by_who_asks_for_it_later(state: BatchState) -> None:
+    record = BatchRecord("b", state, datetime(2025, 1, 19, 12, tzinfo=UTC), "me", 1, 100.0, "covers.csv")
+    assert may_be_taken_over(record, None, now=200.0, as_of=150.0)
+    assert not may_be_taken_over(record, None, now=200.0, as_of=50.0), "its message was sent before the end"

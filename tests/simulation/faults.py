@@ -86,7 +86,7 @@ FAULTS: dict[str, Mutation] = {
         r"case BatchState\.FAILED \| BatchState\.CANCELLED:",
         "case BatchState.FAILED:",
         None,
-        ("integration/test_dynamodb.py",),
+        ("integration/test_dynamodb.py::test_a_batch_that_is_over_is_begun_anew_by_who_asks_for_it_later",),
     ),
     "11: a creator's rows beyond those that are looked at are told nowhere": Mutation(
         "worker/jobs/batch.py",
@@ -101,7 +101,7 @@ FAULTS: dict[str, Mutation] = {
         r"if lease is None and record\.asked is not None and record\.asked\.digest != batch_digest\(job\):",
         "if False:",
         "uploads",
-        ("unit/test_batch.py",),
+        ("unit/test_batch.py::test_a_batch_whose_eight_digits_another_has_gets_an_id_with_more_of_them",),
     ),
     "12: other settings make no other batch": Mutation(
         "worker/keys.py",

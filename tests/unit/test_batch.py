@@ -38,6 +38,7 @@ from worker.jobs.part_lines import record_of_rows
 from worker.jobs.ports import Ports
 from worker.keys import batch_id
 from worker.model import (
+    Asked,
     BatchState,
     CreatorRecord,
     CreatorStatus,
@@ -851,3 +852,16 @@ async def test_a_disk_that_is_full_when_the_summary_is_written_costs_no_attempt(
     assert (outcome.reason, outcome.costs_attempt, outcome.refused_by) == ("disk_full", False, Dependency.DISK)
     assert shop.record.attempts == 0
     assert await shop.run() == Succeeded()
+
+
+async def test_a_batch_whose_eight_digits_another_has_gets_an_id_with_more_of_them() -> None:
+    shop = Shop()
+    asked = job(KEY, from_event=False)
+    other = Asked("0" * 64, "{}")
+    name = batch_id(replace(asked, manifest=replace(asked.manifest, etag=hashlib.sha256(MANIFEST).hexdigest())))
+    await shop.ledger.take(name, owner="other", source_csv="covers.csv", lease_seconds=LEASE, asked=other)
+    assert await shop.run(asked) == Succeeded()
+    (taken, theirs), (longer, ours) = shop.ledger.batches.items()
+    assert (taken, theirs.state) == (name, BatchState.RUNNING)
+    assert longer.startswith(name)
+    assert (len(longer), ours.state) == (len(name) + 24, BatchState.COMPLETED)
