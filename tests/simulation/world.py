@@ -413,7 +413,7 @@ class World:
         self.wire.note("user", f"cancels {self.id_of(order)}", str(record and record.state))
         if record is None or not order.cancelled or record.asked is None or order.fails:
             return
-        s3 = S3(self.wire.client(None, self.buckets, "s3"), settings=OWN_BUCKETS)
+        s3 = S3(self.wire.client(None, self.buckets, "s3"), buckets=S3Buckets(OWN_BUCKETS))
         results = S3Results(s3, bucket=OUTPUT, temp_bucket=TEMP, only_new=True, debug=False)
         leases = leasing.Leases(table, owner="user", seconds=self.lease)
         manifests = S3Manifests(s3)
