@@ -122,25 +122,10 @@ RULES: dict[str, tuple[str, str, str]] = {
         r"( +)if body and not await self\._results\.put_part\(part\.key, body\):",
         r"\1await self._record(batch, records)\n\1if body and not await self._results.put_part(part.key, body):",
     ),
-    "the records tell what their worker did where the part is another's": (
-        "worker/jobs/part_work.py",
-        r"return await self\._as_told\(batch, part\)",
-        r"return await self._record(batch, records)",
-    ),
     "a creator is done once more without a look at the pages that are there": (
         "worker/jobs/creator.py",
         r"looked = not batch\.first",
         r"looked = False",
-    ),
-    "a page that another try wrote is told as if it were ours": (
-        "worker/jobs/creator.py",
-        r"if found is not None and found != body and note_of\(found\) is not None:",
-        r"if False:",
-    ),
-    "an image that came late is put among those of a page that is there": (
-        "worker/jobs/earlier_pages.py",
-        r"if place > last and self\.is_full:",
-        r"if True:",
     ),
     "the lease is not given back": (
         "worker/jobs/leasing.py",

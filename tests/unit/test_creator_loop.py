@@ -181,3 +181,46 @@ async def test_a_worker_that_stops_hands_the_rest_back() -> None:
     with pytest.raises(Interrupted, match="0 of 2 creators are done"):
         await loop.work_through(batch_of(job(), "b"), record, plan, 2, done, stopped)
     assert record.state is BatchState.RUNNING
+
+
+async def test_a_slow_creator_holds_back_the_records_of_its_part_alone_and_the_others_count_as_waiting() -> None:
+    unit = Unit([f"creator {number:02}" for number in range(8)])
+    unit.part_creators = 4
+    seen = dict[str, Any]()
+    done = Done()
+    done.tally.creators_total = 8
+
+    async def life() -> None:
+        record, _ = await unit.ledger.take("b", owner="w", source_csv="covers.csv", lease_seconds=60)
+        batch = Batch("b", job(max_workers=8), NOON, "w", record.fence, "m", "covers.csv", first=True)
+        fetcher = FakeFetcher()
+
+        async def fetched(url: str) -> None:
+            if url.endswith("creator 01"):
+                while len(unit.ledger.finished) < 4 or done.tally.creators_waiting < 3:
+                    await asyncio.sleep(0)
+                seen["recorded"], seen["counts"] = set(unit.ledger.finished), done.tally.counts()
+
+        fetcher.gate = fetched
+        creators = CreatorWork(
+            fetcher=fetcher,
+            decoder=FakeDecoder(),
+            composer=Here(),
+            compose=compose,
+            results=unit.results,
+            ledger=unit.ledger,
+            rules=RULES,
+            record_metric=lambda _name, _value: None,
+            clock=unit.clock,
+        )
+        parts = PartWork(unit.results, unit.store, unit.ledger, hash_algorithm="sha256")
+        loop = CreatorLoop(creators, parts, Gate(8, Thresholds(80, 90), lambda: Memory(1.0, None)), unit.ledger)
+        plan = PartPlan(batch, ChunkGroups(unit.groups), Asked("", "", part_creators=4))
+        await loop.work_through(batch, record, plan, 8, done, asyncio.Event())
+
+    async with asyncio.timeout(20):
+        await life()
+    assert seen["recorded"] == {f"creator {number:02}" for number in range(4, 8)}
+    assert seen["counts"]["creators_waiting"] == 3
+    assert "creators_waiting" not in done.tally.counts(), "in the end nobody waits"
+    assert len(done.records) == 8

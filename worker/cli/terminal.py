@@ -92,6 +92,10 @@ def counts_table(counts: Mapping[str, Any], title: str) -> Table:
     table.add_row("creators", f"{done} of {counts.get('creators_total', 0)}")
     table.add_row("  with a collage", str(counts.get("creators_completed", 0)))
     table.add_row("  without", str(counts.get("creators_failed", 0)))
+    if waiting := counts.get("creators_waiting", 0):
+        table.add_row("  done, waiting for others of their part", str(waiting))
+    if duplicates := counts.get("duplicates", 0):
+        table.add_row("repeats left out", str(duplicates))
     table.add_row("collages", str(counts.get("collages_written", 0)))
     table.add_row("images used", str(counts.get("images_processed", 0)))
     table.add_row("images not usable", str(counts.get("images_failed", 0)))
