@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from tests.unit.fakes import NOON
 from worker.cli.pace import SILENT_AFTER, Pace, pace_of, progress_text, silence_of, time_told
@@ -79,11 +80,14 @@ def test_durations_are_told_as_people_do(seconds: float, told: str) -> None:
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 200])
-@pytest.mark.parametrize("state", ["running", "a-very-long-file-name-of-covers-from-last-week.csv", "covers.csv"])
+@pytest.mark.parametrize(
+    "state",
+    ["running", "a-very-long-file-name-of-covers-from-last-week.csv", "covers.csv", "上周的封面链接清单汇总.csv"],
+)
 def test_pace_and_time_left_stay_in_every_bar_however_narrow(width: int, state: str) -> None:
     counts = {"creators_total": 12_000, "creators_completed": 345, "images_processed": 9_999, "images_failed": 12}
     text = progress_text(state, counts, Pace(12.34, 950.0), width)
-    assert len(text) <= width
+    assert cell_len(text) <= width
     assert "345/12000 12.3/s 16 min left" in text
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from worker.cli.access import Access, open_access
 from worker.cli.batch_names import manifest_told, records_of
 from worker.cli.pace import time_told
@@ -94,8 +96,8 @@ HEADER = ("BATCH", "STATE", "CREATORS", "COLLAGES", "FAILED IMAGES", "AGE", "MAN
 def table_lines(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = HEADER) -> list[str]:
     """Return rows as lines with columns below each other; the last column is not padded."""
     whole = [header, *rows]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(header))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole]
+    widths = [max(cell_len(row[column]) for row in whole) for column in range(len(header))]
+    return ["  ".join(map(set_cell_size, row, widths)).rstrip() for row in whole]
 
 
 def _told(record: BatchRecord) -> dict[str, Any]:

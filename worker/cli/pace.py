@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from worker.model import BatchRecord, BatchState
 
 SILENT_AFTER = 900.0
@@ -69,10 +71,13 @@ def progress_text(state: str, counts: Mapping[str, Any], at: Pace | None, width:
     failed = counts.get("images_failed", 0)
     images = f"{counts.get('images_processed', 0)} images" + (f", {failed} failed" if failed else "")
     whole = f"{state} {figures} {images}"
-    if len(whole) <= width:
+    if cell_len(whole) <= width:
         return whole
     return f"{_cut(state, width - len(figures) - 1)} {figures}".strip()
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…" if most > 1 else ""
+    """Cut a text to so many columns of a terminal; a Chinese character takes two."""
+    if cell_len(text) <= most:
+        return text
+    return f"{set_cell_size(text, most - 1).rstrip()}…" if most > 1 else ""
