@@ -120,3 +120,18 @@ def test_two_at_a_time_in_one_folder_are_told_apart(origin: Origin, tmp_path: Pa
         os.kill(process.pid, signal.SIGKILL)
     assert second.returncode == 1
     assert "another command is at work" in second.stderr
+
+
+def test_ctrl_c_while_the_manifest_is_read_leaves_nothing_to_tell(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    with path.open("w", encoding="utf-8") as file:
+        file.write("creator_name,cover_url\n")
+        file.writelines(f"c{number},http://127.0.0.1:9/{number}.jpg\n" for number in range(600_000))
+    with begun(path, tmp_path / "out") as process:
+        until((tmp_path / "out" / ".collage").exists, "the run's beginning")
+        assert process.stderr is not None
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err

@@ -29,6 +29,9 @@ class Run(Protocol):
 
 def tell(run: Run, *, as_json: bool, is_done: bool) -> int:
     """Tell what there is in the folder now; returns the exit code."""
+    if run.ledger.summary_key is None:  # stopped while the manifest was read
+        stderr.print("stopped before a creator was done; the same command begins with the first", markup=False)
+        return INTERRUPTED
     counts, summary = run.ledger.counts, run.folder.path / str(run.ledger.summary_key)
     collages = [
         str(run.folder.path / key) for _, record in sorted(run.ledger.records.items()) for key in record.collage_keys
