@@ -21,6 +21,7 @@ from tests.unit.ssim import luma, ssim
 
 CELL = 200
 OLD = "old, stock"
+CODEC = "floor: what the codec takes for the same parts, and nothing else"
 SIMD_KINDS = ("jpeg", "progressive", "webp", "png")
 """What Pillow-SIMD opens."""
 
@@ -108,6 +109,7 @@ def _of_format(kind: str, stock: Path | None) -> list[Way]:
     return [
         Way(OLD, "old", stock, kind),
         Way("**this worker**", "ours", environments.OURS, kind, environments.of_decoders()),
+        *([Way(CODEC, "floor-codec", environments.OURS, kind, environments.of_decoders())] if kind != "png" else []),
         Way("old, on Pillow-SIMD", "old", environments.OURS, kind),
         Way("old, on Pillow 13", "old", newest, kind),
         Way("pyvips", "pyvips", vips, kind, {"VIPS_CONCURRENCY": "1"}),

@@ -1,7 +1,7 @@
 """An origin that costs little: photographs from memory, over kept connections, after a delay.
 
-`python origin.py FOLDER MEAN_MS SPREAD_MS` prints its port. `/NAME?anything` answers with the file; the delays are
-uniform in MEAN ± SPREAD, from a fixed seed.
+`python origin.py FOLDER MEAN_MS SPREAD_MS` prints its port. `/NAME.jpg?anything` answers with the file of that name,
+whatever its suffix is, as hosts of covers do; the delays are uniform in MEAN ± SPREAD, from a fixed seed.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             path = self._buffer[: self._buffer.index(b"\r\n")].split(b" ")[1]
             self._buffer = self._buffer[end + 4 :]
-            body = self._files.get(path.partition(b"?")[0][1:])
+            body = self._files.get(path.partition(b".")[0][1:])
             answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
             if body is not None:
                 answer = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -60,7 +60,7 @@ class Delay:
 
 async def main(folder: str, mean: str, spread: str) -> None:
     """Serve until killed."""
-    files = {path.name.encode(): path.read_bytes() for path in Path(folder).iterdir()}
+    files = {path.stem.encode(): path.read_bytes() for path in Path(folder).iterdir()}
     delay = Delay(float(mean), float(spread))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(files, delay), "127.0.0.1", 0, backlog=1024)

@@ -70,10 +70,14 @@ def formats_table(ways: list[Way]) -> str:
 def formats_chart(ways: list[Way]) -> str:
     """Return the plot of the same."""
     bars = [
-        Bar(f"{NAMES[way.kind]}: {re.sub('[*]', '', way.title)}", *found, "ours" if "**" in way.title else "other")
+        Bar(f"{NAMES[way.kind]}: {re.sub('[*]|: what.*', '', way.title)}", *found, _kind_of(way.title))
         for way, found in _by_format(ways)
     ]
     return chart("How many times the old way costs", "CPU of a collage of 35 photographs, by files and way", bars)
+
+
+def _kind_of(title: str) -> str:
+    return "floor" if title.startswith("floor") else "ours" if "**" in title else "other"
 
 
 def _by_format(ways: list[Way]) -> list[tuple[Way, tuple[float, float, float]]]:
@@ -96,10 +100,8 @@ def _likeness(way: Way) -> tuple[str, str]:
 def compose_chart(ways: list[Way]) -> str:
     """Return the plot of the ways for baseline JPEG."""
     base = next(way for way in ways if way.title == OLD and way.kind == "jpeg")
-    bars = []
-    for way in sorted((way for way in ways if way.kind == "jpeg"), key=lambda way: ratio(way, base)[0]):
-        kind = "floor" if way.title.startswith("floor") else "ours" if "**" in way.title else "other"
-        bars.append(Bar(re.sub(r"[*`]", "", way.title), *ratio(way, base), kind))
+    found = sorted((way for way in ways if way.kind == "jpeg"), key=lambda way: ratio(way, base)[0])
+    bars = [Bar(re.sub(r"[*`]", "", way.title), *ratio(way, base), _kind_of(way.title)) for way in found]
     return chart("CPU time of a collage of 35 photographs", "baseline JPEG; the old way = 1", bars, digits=3, line=0.12)
 
 

@@ -154,8 +154,7 @@ async def test_hostile_rows_cost_no_good_image_and_little_time(tmp_path: Path) -
     assert {"timeout", "too_large", "too_many_pixels", "address_refused", "bad_url", "truncated"} <= set(reasons)
     print(f"{told(first)} alone, {told(second)} mixed; {dict(reasons)}")
     assert second.most_bytes < first.most_bytes + (150 << 20), "a decoder may hold one large picture, and no more"
-    # Good pictures became cheaper than the hostile rows did: 2.0 was measured where 1.2 had been.
-    assert second.cpu_seconds < 2.5 * first.cpu_seconds
+    assert second.cpu_seconds < 2 * first.cpu_seconds
     # By the clock other work on the machine counts, too, and the time-outs of the rows that hang are 2 s of it.
     assert second.seconds < 2 * first.seconds + 10, (
         "a thousand time-outs one after the other would be a thousand seconds"

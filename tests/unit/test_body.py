@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from tests.unit.byte_origin import (
 )
 from worker.download.body import SpeedWatch
 from worker.download.body_budget import SMALL_BODY_BYTES
+from worker.download.content_codings import Unpacker
 from worker.download.fetch import Fetcher
 from worker.errors import ImageError, ImageReason
 from worker.limiter import Limiter
@@ -242,6 +244,57 @@ async def test_a_packed_body_counts_by_what_is_in_it(origin: Origin, coding: str
     origin.answers = [reply(200, f"Content-Encoding: {said}", body=packed(coding, bytes(MAX_BYTES + 1)))]
     error = await failure(origin.url(), max_retries=3)
     assert (error.reason, error.transient) == (ImageReason.TOO_LARGE, False)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "raw"])
+async def test_a_packed_body_that_grows_as_no_picture_does_is_left_long_before_the_cap(
+    origin: Origin, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[int] = []
+    feed = Unpacker.feed
+
+    def counted(self: Unpacker, packed: bytes) -> Iterator[bytes]:
+        for piece in feed(self, packed):
+            unpacked.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(Unpacker, "feed", counted)
+    said = "deflate" if coding == "raw" else coding
+    bomb = packed(coding, IMAGE + bytes(20_000_000))
+    origin.answers = [reply(200, f"Content-Encoding: {said}", body=bomb)]
+    async with Fetcher(replace(POLICY, max_bytes=30_000_000)) as fetcher:
+        with pytest.raises(ImageError) as refused:
+            await fetcher.fetch(origin.url(), timeout=5, max_retries=3, slots=Limiter(1))
+    assert (refused.value.reason, refused.value.transient) == (ImageReason.TOO_LARGE, False)
+    assert "times as many" in str(refused.value)
+    assert sum(unpacked) < 3_000_000
+
+
+async def test_a_packed_body_that_begins_like_no_image_is_left_at_its_first_piece(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    feed = Unpacker.feed
+
+    def counted(self: Unpacker, packed: bytes) -> Iterator[bytes]:
+        for piece in feed(self, packed):
+            pieces.append(piece)
+            yield piece
+
+    monkeypatch.setattr(Unpacker, "feed", counted)
+    origin.answers = [reply(200, "Content-Encoding: gzip", body=packed("gzip", bytes(900_000)))]
+    async with Fetcher(replace(POLICY, max_bytes=30_000_000), could_be_image=begins_like_an_image) as fetcher:
+        with pytest.raises(ImageError) as refused:
+            await fetcher.fetch(origin.url(), timeout=5, max_retries=0, slots=Limiter(1))
+    assert refused.value.reason is ImageReason.NOT_AN_IMAGE
+    assert len(pieces) == 1
+
+
+async def test_a_small_picture_that_packs_well_is_taken(origin: Origin) -> None:
+    flat = IMAGE + bytes(900_000)
+    origin.answers = [reply(200, "Content-Encoding: gzip", body=packed("gzip", flat))]
+    async with Fetcher(replace(POLICY, max_bytes=30_000_000)) as fetcher:
+        assert (await fetcher.fetch(origin.url(), timeout=5, max_retries=0, slots=Limiter(1))).body == flat
 
 
 async def test_a_packed_body_that_breaks_off_is_truncated_and_tried_again(origin: Origin) -> None:

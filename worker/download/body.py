@@ -19,6 +19,10 @@ from worker.errors import ImageError, ImageReason
 HEAD_BYTES = 1_024
 """So many bytes at the beginning are enough to tell whether a body is an image."""
 
+SMALL_UNPACKED_BYTES = 1 << 20
+MOST_TIMES = 100
+"""A body may be packed to a hundredth, above a megabyte: pictures are packed already, and hardly shrink once more."""
+
 
 @dataclass(frozen=True, slots=True)
 class BodyRules:
@@ -68,20 +72,18 @@ async def read_body(
         received += len(chunk)
         if clock.spent >= speed.next_look and speed.is_too_slow(received, clock.spent):
             raise _too_slow(url, received, rules)
-        judged = size >= HEAD_BYTES
         for piece in _unpacked(url, unpacker, chunk) if unpacker else (chunk,):
+            judged = size >= HEAD_BYTES
             size += len(piece)
-            if size > rules.max_bytes:
-                response.close()
-                raise too_large(url, f"more than {rules.max_bytes:,} bytes", rules.max_bytes)
+            _check_size(url, response, size, received, rules)
             pieces.append(piece)
+            if not judged:
+                _check_head(url, response, pieces, rules)
             if unpacker:
                 await asyncio.sleep(0)  # unpacking takes the event loop's time
             if size > SMALL_BODY_BYTES:
                 with clock.paused():
                     await claim.make(url.host)
-        if not judged:
-            _check_head(url, response, pieces, rules)
     if not pieces:
         raise ImageError(ImageReason.NOT_AN_IMAGE, f"{redacted(url.text)} answered with an empty body")
     if unpacker and not unpacker.is_whole:
@@ -94,6 +96,18 @@ def _unpacked(url: ImageUrl, unpacker: Unpacker, chunk: bytes) -> Iterator[bytes
         yield from unpacker.feed(chunk)
     except BadCodingError as error:
         raise ImageError(ImageReason.UNSUPPORTED_ENCODING, f"{redacted(url.text)}: {error}") from None
+
+
+def _check_size(url: ImageUrl, response: aiohttp.ClientResponse, size: int, received: int, rules: BodyRules) -> None:
+    if size > rules.max_bytes:
+        response.close()
+        raise too_large(url, f"more than {rules.max_bytes:,} bytes", rules.max_bytes)
+    if size > SMALL_UNPACKED_BYTES and size > MOST_TIMES * received:
+        response.close()
+        raise ImageError(
+            ImageReason.TOO_LARGE,
+            f"{redacted(url.text)} is a bomb: {received:,} packed bytes become more than {MOST_TIMES} times as many",
+        )
 
 
 def _check_head(url: ImageUrl, response: aiohttp.ClientResponse, pieces: list[bytes], rules: BodyRules) -> None:
