@@ -117,6 +117,7 @@ class World:
         self.stops: dict[Life, tuple[asyncio.Event, asyncio.Event]] = {}
         self.wanted = self.rng.randint(1, 8)
         self.kills_left = self.misfortunes.kills_on_progress
+        self.doomed: set[Life] = set()
         self.watch.creator_done = self._creator_done
         self.watch.is_refused = lambda: self._lives_ended() > 0 and self.wire.hits["refused"] > 0
         self.watch.is_undisturbed = lambda: (
@@ -245,8 +246,9 @@ class World:
 
     def _creator_done(self, life: Life | None) -> None:
         """Kill a worker soon after it has finished a creator."""
-        if self.kills_left and life is not None:
+        if self.kills_left and life is not None and life not in self.doomed:
             self.kills_left -= 1
+            self.doomed.add(life)
             self.loop.call_later(
                 self.chance.uniform(0.05, 3), self.wire.strike, life, "kill", "after progress", context=WORLD
             )
