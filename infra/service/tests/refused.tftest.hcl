@@ -524,7 +524,7 @@ run "password_among_the_variables" {
   expect_failures = [var.mysql_export]
   variables {
     mysql_export = {
-      secret_arn     = "mysql://reader:secret@db/covers"
+      secret_arn     = "mysql://db.example/covers"
       database_block = "10.0.3.0/24"
       query          = "SELECT creator, cover_url FROM posts"
       schedule       = "cron(0 2 * * ? *)"
