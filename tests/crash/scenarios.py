@@ -369,6 +369,16 @@ def completed_or_given_up(place: Place, asked: Asked) -> None:
     assert (place.waiting(), place.dead_count()) == (0, 0), "messages are left"
 
 
+def completed_or_crashed(place: Place, asked: Asked) -> None:
+    """Where three workers ended one after the other without progress, the batch is given up, as it is promised."""
+    ((batch_id, batch),) = whole_batches(place).items()
+    if batch["state"] != "failed":
+        completed(place, asked)
+        return
+    assert batch["error_code"] == "worker_crashed"
+    _dead_at_least_once(place, "worker_crashed", batch_id)
+
+
 def work_lost(place: Place, asked: Asked) -> None:
     """Chunks that could not be done have their creators recorded as failed, and a dead letter each; the batch ends."""
     ((batch_id, batch),) = whole_batches(place).items()
@@ -570,7 +580,7 @@ SCENARIOS = {
             "a part that is there",
             "a worker ended when it had put a part, and before it wrote the records: they follow from the part",
             _inline,
-            completed,
+            completed_or_crashed,
             ("parts.looked", "parts.recorded"),
             armed="parts.put=kill",
             killers=1,
