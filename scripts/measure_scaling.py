@@ -124,6 +124,8 @@ class Bill:
             return f"{operation}, {whose}", read
         if whose != "creators":
             return f"{operation}, {whose}", write
+        if "status" not in item:
+            return f"{operation}, the list of batches", write
         status = asked["Item"]["status"]["S"]
         before = self._statuses.get(item["creator_name"]["S"], status)
         self._statuses[item["creator_name"]["S"]] = status
@@ -137,7 +139,7 @@ class Bill:
         )
         found = re.search(places, path)
         price = {"PUT": PRICES["s3_thousand_puts"], "DELETE": 0.0}.get(method, PRICES["s3_thousand_gets"])
-        return f"{method} {found[0].strip('/') if found else 'others'}", price / 1000
+        return f"{method} {found[0].strip('/-0123456789') if found else 'others'}", price / 1000
 
     def _sqs(self, operation: str, _body: str) -> tuple[str, float]:
         return operation, PRICES["sqs_million_requests"] / 1e6
@@ -171,7 +173,7 @@ def calls(creators: int = 500) -> str:
             with crew(place, 2, **env):
                 drop(place, address, creators)
                 until(lambda: _closed(place), "the batch's end", within=WITHIN, every=0.5)
-                place.until_empty()
+                place.until_empty(within=300)
                 bill = Bill()
                 for label in proxy.labels:
                     bill.add(label)

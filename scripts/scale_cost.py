@@ -56,7 +56,7 @@ SOURCES: dict[str, str] = {
     "part_bytes_per_creator": "measured: 35 rows with links of 150 letters, gzipped",
     "creators_per_chunk": "CHUNK_CREATORS",
     "chunk_seconds": "reckoned: a task's four chunks at two creators a second",
-    "part_creators": "worker/model.py: PART_CREATORS; each part is one PUT",
+    "part_creators": "worker/model.py: PART_CREATORS; each part is one PUT, four for a chunk of 50",
     "writes_per_creator": "read from worker/aws: one put, which is one unit in the table and in each of two indexes",
     "writes_of_a_shown_creator": "DynamoDB's documentation: where the status changes, its index takes one more",
     "shown_share": "read from worker/jobs: one in 5 s, and a worker does 10 meanwhile",
@@ -102,7 +102,10 @@ def of_a_million(hours: dict[str, float], counts: Counts | None = None) -> dict[
         "Fargate": compute(hours, counts),
         "Public IPv4 addresses": all_hours * PRICES["public_ipv4_hour"],
         "S3 PUT, collages": MILLION * PRICES["s3_thousand_puts"] / 1000,
-        "S3 PUT, parts": MILLION / counts.part_creators * PRICES["s3_thousand_puts"] / 1000,
+        "S3 PUT, parts": chunks
+        * -(-counts.creators_per_chunk // counts.part_creators)
+        * PRICES["s3_thousand_puts"]
+        / 1000,
         "S3, chunks and their results": chunks
         * (2 * PRICES["s3_thousand_puts"] + 2 * PRICES["s3_thousand_gets"])
         / 1000,
