@@ -155,14 +155,6 @@ FAULTS: dict[str, Mutation] = {
         ("unit/test_host_names.py",),
         simulated=False,
     ),
-    "17: a worker whose polls fail counts as deaf": Mutation(
-        "worker/service/receive.py",
-        r'(Begin to work on what a poll brought\."""\n)        self\._polled_at = self\._clock\(\)\n',
-        r"\1",
-        None,
-        ("unit/test_receive.py::test_a_worker_whose_polls_fail_is_alive_and_one_whose_poll_does_not_end_is_silent",),
-        simulated=False,
-    ),
     "17: a throttled lift of scale-in protection is not tried again": Mutation(
         "worker/service/protection.py",
         r"LAST_TRIES = 3",
@@ -183,6 +175,5 @@ FAULTS: dict[str, Mutation] = {
         r"if await self\._s3\.put_new\(manifest\.bucket, key, body, headers=ours\):",
         "if await self._s3.put_new(manifest.bucket, key, body, headers=ours, only_new=False):",
         "forgeries",
-        ("integration/test_s3.py",),
     ),
 }
