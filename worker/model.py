@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.fields import FieldInfo
 
 from worker.errors import Dependency, JobReason, RejectReason
+from worker.extract import Extract, PreviewSpec
 
 JPEG_MAX_SIDE = 65_500
 """The longest side libjpeg writes (`JPEG_MAX_DIMENSION`); the canvas of every format is held to it."""
@@ -261,6 +262,8 @@ class CreatorRecord:
     """Rows that were left out as repeats: no failures."""
     part_key: str | None = None
     """The part that tells of each row; None in records of an earlier version."""
+    extract: Extract | None = field(default=None, compare=False)
+    """Where it is known: not in the table."""
 
     @property
     def error_count(self) -> int:
@@ -311,6 +314,8 @@ class Batch:
     unit: str = WHOLE
     first: bool = False
     """Whether nobody had a lease on it before, so that none of its creators can have been begun."""
+    preview: PreviewSpec | None = None
+    """How large the previews of its pages are for the report; None where it has no room for these creators."""
 
     @property
     def lease(self) -> Lease:

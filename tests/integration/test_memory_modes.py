@@ -14,7 +14,7 @@ from worker.aws.clients import Clients
 from worker.aws.s3 import S3
 from worker.aws.state_table import StateTable
 from worker.aws.stores import S3Results
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.jobs.creator import CreatorWork
 from worker.jobs.gate import Gate, Memory, Thresholds
 from worker.limiter import Limiter
@@ -68,7 +68,7 @@ async def test_the_mode_that_memory_allows_is_in_the_record_and_holds_the_images
             fetcher=images_from.fetcher,
             decoder=images_from.decoder,
             composer=images_from.composer,
-            compose=compose,
+            compose=compose_with_preview,
             results=results,
             ledger=ledger,
             rules=shape_of(settings, "me").rules,

@@ -122,10 +122,11 @@ MUTATIONS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "deeply nested JSON is not expected": ("worker/jobs/messages.py", r"except \(ValueError, RecursionError\) as error:", "except ValueError as error:", (f"{MESSAGES}::hostile_message",)),
     "a name is its own key": ("worker/keys.py", r'    if name in \{"\.", "\.\."\}:', '    return name\n    if name in {".", ".."}:', (f"{MESSAGES}::share_a_key",)),
     # What people open
-    "the report does not escape": ("worker/jobs/report.py", r"return escape\((.*), quote=True\)", r"return \1", (f"{MESSAGES}::markup",)),
-    "the report shows what turns a line around": ("worker/jobs/report.py", r"escape\(visible\(str\(value\)\)", "escape(str(value)", (f"{MESSAGES}::markup",)),
-    "the report shows formulas": ("worker/jobs/report.py", r"if text\.lstrip\(\)\[:1\] in _FORMULA", "if False", (f"{MESSAGES}::formula",)),
-    "the report may run scripts": ("worker/jobs/report.py", r"default-src 'none'; ", "", (f"{MESSAGES}::markup",)),
+    "the report does not escape": ("worker/jobs/report/page.py", r"autoescape=True", "autoescape=False", (f"{MESSAGES}::markup",)),
+    "a name ends the report's block of JSON": ("worker/jobs/report/blocks.py", r'for letter in "<>&', 'for letter in "&', (f"{MESSAGES}::markup", "test_fuzz.py::safe_markup")),
+    "the report shows what turns a line around": ("worker/jobs/report/blocks.py", r"told = visible\((.*)\)\n", r"told = \1\n", (f"{MESSAGES}::markup",)),
+    "the report shows formulas": ("worker/jobs/report/page.py", r"if text\.lstrip\(\)\[:1\] in _FORMULA", "if False", (f"{MESSAGES}::formula",)),
+    "the report may run scripts": ("worker/jobs/report/page.py", r"default-src 'none'; ", "", (f"{MESSAGES}::markup",)),
     "commands drive the terminal": ("worker/cli/terminal.py", r"visible\(each\) if", "each if", ("tests/unit/test_masks.py::commands",)),
     "log lines drive the terminal": ("worker/logs.py", r"visible\(str\(line\)\)", "str(line)", ("tests/unit/test_masks.py::log_lines",)),
     # Secrets

@@ -25,7 +25,7 @@ from worker.errors import ImageError, ImageReason, TerminalError
 from worker.images.cell import Cell, CellSpec, make_cell
 from worker.images.sniff import sniffed_format, webp_canvas
 from worker.jobs.messages import JobDefaults, parse
-from worker.jobs.report import _name, _text
+from worker.jobs.report.blocks import in_script, shown
 from worker.keys import safe_name
 from worker.manifest.manifest import open_manifest
 from worker.model import Job, ProcessingConfig
@@ -212,7 +212,10 @@ def test_a_name_is_a_safe_key_and_safe_markup(name: str) -> None:
     assert set(key) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-%~")
     assert len(key) <= 200
     assert key not in {".", ".."}
-    for shown in (_text(name), _name(name)):
-        shown.encode()
-        assert not set(shown) & set("<>\"'\x1b\u202e")
-        assert not _name(name).lstrip().startswith(("=", "+", "@"))
+    told = shown(name, 120)
+    told.encode()
+    assert not set(told) & set("\x00\x1b\u202e\u2066")
+    assert len(shown("z" * len(name), 120)) <= 120
+    block = in_script([name])
+    assert not set(block) & set("<>&\u2028\u2029")
+    assert json.loads(block) == [name]

@@ -19,7 +19,8 @@ import pytest
 from tests.unit.fakes import NOON
 from worker.errors import JobReason, RejectReason, TerminalError
 from worker.jobs.messages import JobDefaults, parse
-from worker.jobs.report import report
+from worker.jobs.report.blocks import shown
+from worker.jobs.report.page import rebuilt
 from worker.keys import collage_key, metadata_key, name_of, safe_name
 from worker.manifest import bytes as manifest_bytes
 from worker.manifest.manifest import open_manifest
@@ -223,47 +224,56 @@ def test_names_that_look_the_same_stay_apart() -> None:
 
 
 class Page(HTMLParser):
-    """Collects the elements, attributes and texts of a page."""
+    """Collects the elements, attributes, cells and blocks of JSON of a page."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.elements: set[str] = set()
+        self.elements: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.cells: list[str] = []
-        self._in_cell = False
+        self.blocks: list[Any] = []
+        self._open = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
+        self.elements.append(tag)
         self.attributes += attrs
+        self._open = "json" if ("type", "application/json") in attrs else tag
         if tag == "td":
-            self._in_cell = True
             self.cells.append("")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "td":
-            self._in_cell = False
+        self._open = ""
 
     def handle_data(self, data: str) -> None:
-        if self._in_cell:
+        if self._open == "td":
             self.cells[-1] += data
+        elif self._open == "json":
+            self.blocks.append(json.loads(data))
 
 
 def page_of(name: str) -> str:
-    creator = {"creator": name, "images_processed": 1, "error_count": 1, "mode": name, "errors": {name: 1}}
-    return report(
+    creator = {"creator": name, "status": "completed", "images_processed": 1, "mode": "normal", "errors": {name: 1}}
+    creator |= {"seconds": 1.0, "error_count": 1}
+    return rebuilt(
         {
             "batch_id": name,
             "source_csv": name,
-            "status": name,
-            "started_at": name,
+            "status": "completed",
+            "started_at": "2025-01-19T12:00:00Z",
+            "warnings": [name],
             "durations": {"batch_seconds": 1.0},
             "counts": defaultdict(lambda: 1),
             "failures_by_reason": {name: 1},
-            "rejects": {"total": 1, "listed": [{"line": 1, "reason": name, "detail": name}]},
+            "rejects": {
+                "total": 1,
+                "by_reason": {name: 1},
+                "listed": [{"line": 1, "reason": name, "detail": name}],
+            },
             "creators": [{**creator, "collages": [f"out/{safe_name(name)}"]}, {**creator, "collages": []}],
-            "settings": {"output_prefix": "out/"},
+            "settings": {"output_prefix": "out/", "processing_config": {"url_column": name}},
+            "source": {"format": "csv", "encoding": "utf-8", "creator_column": name, "repairs": {name: 1}},
         }
-    )
+    ).decode()
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
@@ -274,8 +284,14 @@ def test_no_name_gets_markup_script_or_a_turned_line_into_the_report(name: str) 
     page.feed(text)
     assert page.elements == plain.elements
     assert {attribute for attribute, _ in page.attributes} == {attribute for attribute, _ in plain.attributes}
-    assert not any((value or "").lower().startswith(("javascript:", "data:")) for _, value in page.attributes)
-    assert "default-src 'none'" in text
+    assert not any((value or "").lower().startswith(("javascript:", "data:t")) for _, value in page.attributes)
+    assert "style" not in {attribute for attribute, _ in page.attributes}
+    (policy,) = [value for name, value in page.attributes if name == "content" and value and "-src" in value]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert len(page.blocks) == len(plain.blocks)
+    creators = next(block for block in page.blocks if isinstance(block, list) and len(block) == 2)
+    assert [told[0] for told in creators] == [shown(name, 120)] * 2
     text.encode()
     for character in "\x1b\x00\u202e\u2066\u2069\u200f":
         assert character not in text
@@ -286,3 +302,4 @@ def test_no_creator_s_name_is_a_formula_to_a_spreadsheet_that_opens_the_report()
         page = Page()
         page.feed(page_of(name))
         assert f"“{name}”" in page.cells
+        assert not [cell for cell in page.cells if cell.lstrip().startswith(("=", "+", "-", "@"))]

@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+from PIL import Image
+
 from tests.simulation import misfortunes as misfortune
 from tests.simulation import orders as order_book
 from tests.simulation import strangers
@@ -35,7 +37,9 @@ from worker.aws.state_table import StateTable
 from worker.aws.stores import S3Manifests, S3Results, TempObjects
 from worker.download.fetch import Fetched
 from worker.errors import Dependency, ImageError, ImageReason, JobReason
+from worker.extract import PreviewSpec
 from worker.images.cell import Cell, CellSpec
+from worker.images.preview import preview_of
 from worker.jobs import batch, chunk, creator, creator_loop, finish, gate, leasing, part_work, suspects
 from worker.jobs.creator import ImageRules
 from worker.jobs.gate import CREATORS_PER_JOB, Memory, Thresholds
@@ -530,8 +534,11 @@ def _wall() -> float:
     return time.time()  # looked up at each call: it is replaced while a run lasts
 
 
-def _composed(cells: list[bytes], **_: Any) -> bytes:
-    return b"\xff\xd8\xff\xd9 collage" + hashlib.sha256(b"".join(cells)).digest()
+PREVIEW = preview_of(Image.new("RGB", (7, 5)), PreviewSpec(35, 50))
+
+
+def _composed(cells: list[bytes], **_: Any) -> tuple[bytes, bytes | None]:
+    return b"\xff\xd8\xff\xd9 collage" + hashlib.sha256(b"".join(cells)).digest(), PREVIEW
 
 
 class Ear:

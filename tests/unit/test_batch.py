@@ -27,7 +27,7 @@ from tests.unit.fakes import (
     not_found,
 )
 from worker.errors import Dependency, JobReason, LeaseLost, TerminalError, Unavailable
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.jobs.batch import BatchWork, Delivery
 from worker.jobs.creator import ImageRules
 from worker.jobs.finish import Finisher
@@ -93,7 +93,7 @@ class Shop:
             fetcher=self.fetcher,
             decoder=FakeDecoder(),
             composer=Here(),
-            compose=compose,
+            compose=compose_with_preview,
             read_memory=lambda: Memory(10.0, None),
             record_metric=lambda _name, _value: None,
             clock=self.clock,

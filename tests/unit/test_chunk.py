@@ -19,7 +19,7 @@ from tests.unit.fakes import (
     Here,
     job,
 )
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.jobs.batch import BatchWork, Delivery
 from worker.jobs.creator import ImageRules
 from worker.jobs.gate import Memory, Thresholds
@@ -68,7 +68,7 @@ class Town:
             fetcher=self.fetcher,
             decoder=FakeDecoder(),
             composer=Here(),
-            compose=compose,
+            compose=compose_with_preview,
             read_memory=lambda: Memory(10.0, None),
             record_metric=lambda _name, _value: None,
             clock=self.clock,

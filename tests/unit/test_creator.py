@@ -23,7 +23,7 @@ from tests.unit.fakes import (
     outage,
 )
 from worker.errors import ImageError, ImageReason, JobReason, LeaseLost, Unavailable
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.images.fingerprint import content_hash
 from worker.jobs import creator as module
 from worker.jobs.creator import CreatorWork, ImageRules
@@ -45,7 +45,7 @@ class Studio:
         answers: Mapping[str, bytes | BaseException] | None = None,
         undecodable: Mapping[bytes, BaseException] | None = None,
         rules: ImageRules = RULES,
-        compose: Callable[..., bytes] = compose,
+        compose: Callable[..., tuple[bytes, bytes | None]] = compose_with_preview,
         **config: Any,
     ) -> None:
         self.fetcher = FakeFetcher(answers)
@@ -259,15 +259,15 @@ async def test_metrics_tell_of_images_and_creators() -> None:
 # --- when memory runs out -------------------------------------------------------------------------------------------
 
 
-def running_out(times: int) -> tuple[Callable[..., bytes], list[tuple[int, int]]]:
+def running_out(times: int) -> tuple[Callable[..., tuple[bytes, bytes | None]], list[tuple[int, int]]]:
     """Return a composer that runs out of memory so many times, and what it was asked: (quality, cells)."""
     asked: list[tuple[int, int]] = []
 
-    def composing(cells: Any, **options: Any) -> bytes:
+    def composing(cells: Any, **options: Any) -> tuple[bytes, bytes | None]:
         asked.append((options["quality"], len(cells)))
         if len(asked) <= times:
             raise MemoryError
-        return compose(cells, **options)
+        return compose_with_preview(cells, **options)
 
     return composing, asked
 

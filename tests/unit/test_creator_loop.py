@@ -19,7 +19,7 @@ from tests.unit.fakes import (
     job,
 )
 from worker.errors import Interrupted, LeaseLost
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.jobs.creator import CreatorWork, ImageRules
 from worker.jobs.creator_loop import CreatorLoop, Done
 from worker.jobs.gate import Gate, Memory, Thresholds
@@ -73,7 +73,7 @@ class Unit:
             fetcher=fetcher,
             decoder=FakeDecoder(),
             composer=Here(),
-            compose=compose,
+            compose=compose_with_preview,
             results=self.results,
             ledger=self.ledger,
             rules=RULES,
@@ -206,7 +206,7 @@ async def test_a_slow_creator_holds_back_the_records_of_its_part_alone_and_the_o
             fetcher=fetcher,
             decoder=FakeDecoder(),
             composer=Here(),
-            compose=compose,
+            compose=compose_with_preview,
             results=unit.results,
             ledger=unit.ledger,
             rules=RULES,

@@ -2,17 +2,14 @@
 
 import io
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fakes import NOON, batch_of, job
 from worker.errors import ImageReason, RejectReason
-from worker.jobs.report import report
 from worker.jobs.summary import (
     Rejects,
     Tally,
@@ -136,23 +133,6 @@ def test_a_summary_tells_the_whole_batch() -> None:
     }
 
 
-def test_a_report_tells_how_the_manifest_was_read_and_what_the_failures_have_in_common() -> None:
-    tally = Tally(columns={"creator": "creator <1>", "url": "url", "likelier": "thumbnail"})
-    tally.add(CreatorRecord("ann", CreatorStatus.FAILED, errors={"not_an_image": 60}))
-    found = written(summary_top(batch_of(job()), tally, REJECTS, finished_at=NOON, worked=1.0, status="completed"), [])
-    assert [text for text in found["warnings"] if "thumbnail" in text] == found["warnings"] != []
-    page = report(found)
-    for text in (
-        "thumbnail",
-        "creator &lt;1&gt;",
-        "cover_url",
-        "html_escapes 4",
-        "repeated headers 1",
-        "&#x27;;&#x27;",
-    ):
-        assert text in page
-
-
 @settings(deadline=None)
 @given(st.lists(records, max_size=6))
 def test_counts_add_up(some: list[CreatorRecord]) -> None:
@@ -184,16 +164,3 @@ def test_a_summary_written_line_by_line_says_what_one_in_memory_says(some: list[
 def test_a_name_that_is_no_unicode_comes_out_escaped() -> None:
     assert json.loads(dumped({"creator": "x\ud800"}).decode("utf-8")) == {"creator": "x\ud800"}
     assert "José" in dumped({"creator": "José"}).decode("utf-8")
-
-
-@pytest.mark.parametrize(
-    ("prefix", "link"),
-    [("", "collages/ann"), ("p/", "collages/ann"), ("p/q-", "q-collages/ann"), ("q", "qcollages/ann")],
-)
-def test_a_reports_links_lead_from_its_key_to_the_collages(prefix: str, link: str) -> None:
-    ann = replace(ANN, collage_keys=(f"{prefix}collages/ann/a.jpg",))
-    batch = batch_of(job(prefix=prefix))
-    told = written(
-        summary_top(batch, tally_of([ann]), REJECTS, finished_at=NOON, worked=1.0, status="completed"), [ann]
-    )
-    assert f'<img src="../../{link}/a.jpg"' in report(told)

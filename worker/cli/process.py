@@ -17,7 +17,7 @@ from worker.cli.process_told import tell, tell_failed
 from worker.cli.safe_folder import SafeFolder
 from worker.cli.terminal import CreatorsBar, creators_bar, stderr
 from worker.errors import JobReason
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.jobs.batch import BatchWork, Delivery
 from worker.jobs.messages import explicit_of
 from worker.jobs.ports import Ports
@@ -97,7 +97,7 @@ class _Run:
             fetcher=images.fetcher,
             decoder=images.decoder,
             composer=images.composer,
-            compose=compose,
+            compose=compose_with_preview,
             read_memory=share.gauge.read,
             record_metric=_forget_metric,
             clock=time.time,

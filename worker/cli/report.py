@@ -1,25 +1,20 @@
 """`report`: a batch's HTML report as a file here."""
 
 import json
-import re
+import time
 import webbrowser
-from collections.abc import Awaitable, Callable
-from html import escape, unescape
 from pathlib import Path
-from urllib.parse import unquote
 
 from worker.aws.s3 import S3
 from worker.cli.access import open_access
 from worker.cli.batch_names import AmbiguousNameError, named_batch
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.errors import Dependency
-from worker.jobs.report import report
+from worker.jobs.report.links import with_links
+from worker.jobs.report.page import rebuilt
 from worker.keys import report_key, summary_key
 from worker.model import BatchRecord, BatchState
 from worker.settings import Settings
-
-LINK = re.compile(r'(href|src)="\.\./\.\./([^"]*)"')
-"""A collage's link in a report: relative to the report's own key."""
 
 
 async def fetch_report(
@@ -44,7 +39,7 @@ async def fetch_report(
         async def signed(collage: str) -> str:
             return await s3.presigned(settings.output_bucket, collage, settings.s3_presigned_url_expiration)
 
-        page = await with_links(page, key, signed)
+        page = await with_links(page, key, signed, time.time() + settings.s3_presigned_url_expiration)
     path = (output or Path(Path(f"{batch_id}.html").name)).absolute()
     try:
         path.write_text(page, encoding="utf-8")
@@ -65,15 +60,7 @@ async def _page(s3: S3, bucket: str, key: str) -> str | None:
     if (page := await s3.get(bucket, report_key(key))) is not None:
         return page.decode()
     summary = await s3.get(bucket, key)
-    return report(json.loads(summary)) if summary is not None else None
-
-
-async def with_links(page: str, key: str, signed: Callable[[str], Awaitable[str]]) -> str:
-    """Put links that work from anywhere in place of those that are relative to the report's key."""
-    folder = "".join(f"{part}/" for part in key.split("/")[:-3])
-    links = {link for _, link in LINK.findall(page)}
-    found = {link: escape(await signed(folder + unquote(unescape(link)))) for link in links}
-    return LINK.sub(lambda match: f'{match[1]}="{found[match[2]]}"', page)
+    return rebuilt(json.loads(summary)).decode() if summary is not None else None
 
 
 def _why_there_is_none(batch_id: str, record: BatchRecord | None) -> str:

@@ -26,6 +26,7 @@ from worker.jobs.outcomes import outcome_of
 from worker.jobs.part_plan import PartPlan
 from worker.jobs.planning import Planner
 from worker.jobs.ports import Ledger, Manifests
+from worker.jobs.report.blocks import preview_spec
 from worker.jobs.summary import Rejects, Tally
 from worker.keys import MORE_HASH_DIGITS, batch_digest, batch_id, iso, manifest_name
 from worker.manifest.grouping import Grouping
@@ -301,6 +302,7 @@ class BatchWork:
                 failpoint("batch.plan_noted")
                 log.info("batch.split", chunks=chunks)
                 return True
+            batch = replace(batch, preview=preview_spec(creators))
             plan = PartPlan(batch, ManifestGroups(grouping), asked_of(record))
             await self._creator_loop.work_through(batch, record, plan, grouping.rows, done, stop)
             rejects = _with_left_out(rejects, grouping.left_out)

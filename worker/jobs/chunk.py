@@ -1,6 +1,7 @@
 """One chunk of a split batch: its creators, its result, and the batch's end where it was the last."""
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
@@ -15,6 +16,7 @@ from worker.jobs.outcomes import outcome_of
 from worker.jobs.part_plan import PartPlan
 from worker.jobs.planning import Planner
 from worker.jobs.ports import Ledger, Manifests
+from worker.jobs.report.blocks import preview_spec
 from worker.model import (
     Batch,
     BatchRecord,
@@ -93,7 +95,9 @@ class ChunkWork:
         else:
             # A batch that was planned twice may have had its creators in other chunks the first time.
             is_first = record.takes == 1 and known.takes == 1
-            batch = spec_of(known).batch(lease, first=is_first)
+            before = (chunk.number - 1) * asked_of(known).chunk_creators
+            preview = preview_spec(known.counts.get("creators_total", 0), before=before)
+            batch = replace(spec_of(known).batch(lease, first=is_first), preview=preview)
             failure = await self._do(chunk, batch, known, record, is_last, stop)
         # Who finishes the batch may die before its end: until it is closed, this message stays, and so does its reason.
         outcome = await self._finisher.finish_split(chunk.batch_id)

@@ -16,7 +16,7 @@ from typing import Any
 from worker.errors import JobReason, RetryableError, TerminalError
 from worker.failpoints import failpoint
 from worker.jobs.groups import MAX_ROWS
-from worker.jobs.part_lines import creator_json, read_creator
+from worker.jobs.part_lines import read_creator, result_json
 from worker.jobs.ports import ChunkQueue, TempStore
 from worker.jobs.summary import Rejects
 from worker.keys import chunk_key, plan_key, result_key
@@ -141,7 +141,7 @@ class ChunkFiles:
 
     async def write_result(self, batch_id: str, number: int, records: Iterable[CreatorRecord]) -> None:
         """Write what came of a chunk, one creator a line."""
-        body = b"".join(map(creator_json, records))
+        body = b"".join(map(result_json, records))
         await self._put(result_key(batch_id, number), body)
         failpoint("chunks.result_stored")
 

@@ -17,7 +17,7 @@ from worker.images.collage import parse_background
 from worker.images.fingerprint import content_hash
 from worker.images.geometry import canvas_size, pages
 from worker.images.page_note import NotedImage, note_of, noted
-from worker.jobs.creator_rows import Course, CreatorRows, Page, creator_rows, rows_by_fate, rows_given_up
+from worker.jobs.creator_rows import Course, CreatorRows, Page, creator_rows, rows_by_fate, rows_given_up, with_previews
 from worker.jobs.earlier_pages import EarlierPages, find_pages, page_keys
 from worker.jobs.gate import LIMITS, limited, next_mode
 from worker.jobs.ports import Decodes, Fetches, Ledger, Results
@@ -59,7 +59,7 @@ class CreatorWork:
         fetcher: Fetches,
         decoder: Decodes,
         composer: Executor | None,
-        compose: Callable[..., bytes],
+        compose: Callable[..., tuple[bytes, bytes | None]],
         results: Results,
         ledger: Ledger,
         rules: ImageRules,
@@ -150,7 +150,7 @@ class CreatorWork:
         pages = earlier.pages + await self._write_pages(batch, group.name, config, new, len(earlier.pages))
         course = Course(mode, time.monotonic() - started, self._clock())
         rows = rows_by_fate(group, fates, pages, course, ended)
-        return await creator_rows(group, rows, self._rules.hash_algorithm)
+        return with_previews(await creator_rows(group, rows, self._rules.hash_algorithm), pages)
 
     async def _obtain(
         self, batch: Batch, creator: str, config: ProcessingConfig, slots: Limiter, ended: dict[int, float], row: Row
@@ -211,7 +211,7 @@ class CreatorWork:
         written: list[Page] = []
         loop = asyncio.get_running_loop()
         for number, page in enumerate(pages(len(images), config.rows, config.cols), start=there + 1):
-            body = await loop.run_in_executor(
+            body, preview = await loop.run_in_executor(
                 self._composer,
                 partial(
                     self._compose,
@@ -223,6 +223,7 @@ class CreatorWork:
                     background=parse_background(config.background),
                     format=config.format,
                     quality=config.quality,
+                    preview=batch.preview,
                 ),
             )
             size = canvas_size(len(page), config.cols, config.cell_size, config.gutter)
@@ -238,7 +239,7 @@ class CreatorWork:
             failpoint("creator.collage_written")
             if found is not None and found != body and note_of(found) is not None:
                 raise _OtherPage
-            written.append(Page(key, content_hash(found or body, self._rules.hash_algorithm), len(page)))
+            written.append(Page(key, content_hash(found or body, self._rules.hash_algorithm), len(page), preview))
         return written
 
     def _report(self, record: CreatorRecord) -> None:

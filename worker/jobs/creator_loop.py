@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -17,6 +17,7 @@ from worker.jobs.gate import CREATORS_PER_JOB, Gate
 from worker.jobs.part_plan import Part, PartPlan
 from worker.jobs.part_work import PartWork
 from worker.jobs.ports import Ledger
+from worker.jobs.report.blocks import CREATORS
 from worker.jobs.summary import Tally
 from worker.jobs.suspects import Suspects
 from worker.limiter import Limiter
@@ -26,6 +27,10 @@ from worker.tasks import unwrapped
 log = structlog.get_logger(__name__)
 
 
+KEPT_ROWS = 20_000
+"""Failed rows of one run that are kept for its report."""
+
+
 @dataclass(slots=True)
 class Done:
     """What a run has done so far."""
@@ -33,14 +38,25 @@ class Done:
     tally: Tally = field(default_factory=Tally)
     records: list[CreatorRecord] = field(default_factory=list)
     warned: bool = False
+    failed_rows: int = 0
 
     def add(self, record: CreatorRecord) -> None:
         """Count a creator that is done. Warns, once, where the first covers are all no images."""
-        self.records.append(record)
+        self.records.append(self._without_what_has_no_room(record))
         self.tally.add(record)
         if not self.warned and not self.tally.images_processed and (text := no_images(self.tally.counts())):
             self.warned = True
             log.warning("batch.no_images", advice=text)
+
+    def _without_what_has_no_room(self, record: CreatorRecord) -> CreatorRecord:
+        """Drop what no report has room for, so that a batch of any size that is not split fits in memory."""
+        extract = record.extract
+        if extract is None:
+            return record
+        self.failed_rows += len(extract.failed)
+        if len(self.records) >= CREATORS:
+            return replace(record, extract=replace(extract, failed=(), latencies=(), previews=()))
+        return record if self.failed_rows <= KEPT_ROWS else replace(record, extract=replace(extract, failed=()))
 
 
 class CreatorLoop:

@@ -3,9 +3,10 @@
 import asyncio
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.errors import CreatorReason, ImageReason
+from worker.extract import Extract
 from worker.jobs.part_lines import LEVEL, RowLine, RowOutcome, record_of_rows, row_json
 from worker.jobs.row_fates import Fate, UsableImage
 from worker.keys import iso_of
@@ -13,6 +14,10 @@ from worker.model import CreatorGroup, CreatorRecord, Mode
 
 MANY_ROWS = 1_000
 """Rows from which on a creator's lines are written off the event loop."""
+
+
+MOST_PREVIEW_BYTES = 250_000
+"""Bytes of the previews of one creator: five large ones. Those of a chunk are held in memory until its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Page:
     key: str
     content_hash: str
     images: int
+    preview: bytes | None = None
+    """A small JPEG of it, where the report has room for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,18 @@ async def creator_rows(group: CreatorGroup, rows: Iterable[RowLine], hash_algori
     if len(group.rows) > MANY_ROWS:
         return await asyncio.to_thread(_creator_rows, group.name, rows, hash_algorithm)
     return _creator_rows(group.name, rows, hash_algorithm)
+
+
+def with_previews(done: CreatorRows, pages: Sequence[Page]) -> CreatorRows:
+    """Add the previews of a creator's pages to what a report shows of it: as many as its share of a report holds."""
+    shown, room = list[bytes](), MOST_PREVIEW_BYTES
+    for page in pages:
+        room -= len(page.preview or b"")
+        if page.preview is None or room < 0:
+            break
+        shown.append(page.preview)
+    extract = replace(done.record.extract or Extract(), previews=tuple(shown))
+    return replace(done, record=replace(done.record, extract=extract))
 
 
 def _creator_rows(creator: str, rows: Iterable[RowLine], hash_algorithm: str) -> CreatorRows:

@@ -18,7 +18,9 @@ from worker.jobs.disk import room_on_disk
 from worker.jobs.leasing import Leases
 from worker.jobs.part_lines import Packer, creator_json
 from worker.jobs.ports import Ledger, Manifests, Results
-from worker.jobs.report import SHOWN, report
+from worker.jobs.report.blocks import Blocks
+from worker.jobs.report.missing import MissingExtracts
+from worker.jobs.report.page import add_creator, write_report
 from worker.jobs.summary import Rejects, Tally, creator_line, summary_top, write_summary
 from worker.keys import creators_key, iso, report_key, summary_key
 from worker.model import (
@@ -275,16 +277,18 @@ class Finisher:
 
         The tally counts the records then. `why` stands first among the warnings.
         """
-        shown: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         with (
             room_on_disk("writing the summary"),
             tempfile.TemporaryFile(prefix="lines-") as lines,
             tempfile.TemporaryFile(prefix="creators-") as table,
             tempfile.TemporaryFile(prefix="summary-") as whole,
+            tempfile.TemporaryFile(prefix="report-") as page,
+            Blocks() as blocks,
         ):
             packer = Packer(table)
+            missing = MissingExtracts(self._results, batch, tally.creators_total)
             async for some in records:
-                _gather(some, tally, lines, shown)
+                _gather(await missing.added(some), tally, lines, blocks, batch.job.output_prefix)
                 packer.add(map(creator_json, some))
             failpoint("finish.creators_gathered")
             packer.end()
@@ -295,7 +299,7 @@ class Finisher:
             top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=state)
             top["warnings"] = [*why, *top["warnings"]]
             key = summary_key(batch.job.output_prefix, batch.id)
-            page = report({**top, "creators": shown[True] + shown[False]}).encode()
+            await asyncio.to_thread(write_report, page, top, blocks)
             await self._results.put_document(report_key(key), page, "text/html; charset=utf-8")
             failpoint("finish.report_written")
             await asyncio.to_thread(write_summary, whole, top, lambda: _read_lines(lines))
@@ -370,15 +374,12 @@ def _rejects_of(record: BatchRecord) -> Rejects:
     return Rejects({"not_listed": total} if total else {}, [])
 
 
-def _gather(
-    records: list[CreatorRecord], tally: Tally, lines: BinaryIO, shown: dict[bool, list[dict[str, Any]]]
-) -> None:
+def _gather(records: list[CreatorRecord], tally: Tally, lines: BinaryIO, blocks: Blocks, prefix: str) -> None:
     for record in records:
         tally.add(record)
         line = creator_line(record)
         lines.write(json.dumps(line).encode() + b"\n")
-        if len(shown[bool(record.collage_keys)]) < SHOWN:
-            shown[bool(record.collage_keys)].append(line)
+        add_creator(blocks, record, prefix)
 
 
 def _read_lines(lines: BinaryIO) -> Iterator[dict[str, Any]]:

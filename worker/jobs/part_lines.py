@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from worker.errors import CreatorReason
 from worker.images.fingerprint import content_hash
+from worker.jobs.extracts import ExtractOfRows, extract_told, read_extract
 from worker.model import CreatorRecord, CreatorStatus, Mode
 
 LEVEL = 6
@@ -86,26 +87,33 @@ def read_row(line: bytes) -> RowLine:
 
 
 def creator_json(record: CreatorRecord) -> bytes:
-    """Write a creator as a line of `creators.jsonl.gz` and of a chunk's result, line feed included."""
-    return _dumped(
-        {
-            "creator": record.creator,
-            "status": record.status,
-            "images_processed": record.images_processed,
-            "error_count": record.error_count,
-            "errors": dict(record.errors),
-            "duplicates": record.duplicates,
-            "collages": list(record.collage_keys),
-            "content_hash": record.content_hash,
-            "mode": record.mode,
-            "seconds": round(record.duration, 3),
-            "part": record.part_key,
-        }
-    )
+    """Write a creator as a line of `creators.jsonl.gz`, line feed included."""
+    return _dumped(_told(record))
+
+
+def result_json(record: CreatorRecord) -> bytes:
+    """Write a creator as a line of a chunk's result: its report is made from it, too."""
+    return _dumped(_told(record) | ({"extract": extract_told(record.extract)} if record.extract else {}))
+
+
+def _told(record: CreatorRecord) -> dict[str, Any]:
+    return {
+        "creator": record.creator,
+        "status": record.status,
+        "images_processed": record.images_processed,
+        "error_count": record.error_count,
+        "errors": dict(record.errors),
+        "duplicates": record.duplicates,
+        "collages": list(record.collage_keys),
+        "content_hash": record.content_hash,
+        "mode": record.mode,
+        "seconds": round(record.duration, 3),
+        "part": record.part_key,
+    }
 
 
 def read_creator(line: bytes) -> CreatorRecord:
-    """Read what `creator_json` wrote, and what an earlier version did."""
+    """Read what `creator_json` or `result_json` wrote, and what an earlier version did."""
     told = json.loads(line)
     return CreatorRecord(
         creator=told["creator"],
@@ -118,6 +126,7 @@ def read_creator(line: bytes) -> CreatorRecord:
         content_hash=told.get("content_hash"),
         mode=Mode(told["mode"]),
         part_key=told.get("part"),
+        extract=read_extract(told["extract"]) if "extract" in told else None,
     )
 
 
@@ -167,8 +176,14 @@ def record_of_rows(
     pages: dict[int, tuple[str, str]] = {}
     used = duplicates = 0
     mode, seconds = Mode.NORMAL.value, 0.0
+    extract = ExtractOfRows()
     for row in rows:
         mode, seconds = row.mode, row.creator_seconds
+        extract.ended(row.ended_at)
+        if row.outcome is RowOutcome.FAILED:
+            extract.failed_row(row.line, row.url, row.reason, row.message)
+        elif row.seconds is not None:
+            extract.download(row.seconds)
         if row.outcome is RowOutcome.USED:
             used += 1
             pages[row.page or 1] = (row.collage_key or "", row.collage_hash or "")
@@ -189,6 +204,7 @@ def record_of_rows(
         content_hash=hash_of_pages([page for _, page in in_order], hash_algorithm),
         mode=Mode(mode),
         part_key=part_key,
+        extract=extract.made(),
     )
 
 

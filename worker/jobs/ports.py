@@ -221,8 +221,8 @@ class Ports:
     decoder: Decodes
     composer: Executor | None
     """Where pages are composed; None: in the event loop's own executor."""
-    compose: Callable[..., bytes]
-    """Draws a page; see `worker.images.collage.compose`."""
+    compose: Callable[..., tuple[bytes, bytes | None]]
+    """Draws a page; see `worker.images.collage.compose_with_preview`."""
     read_memory: Callable[[], Memory]
     record_metric: Callable[[str, float], None]
     clock: Callable[[], float]

@@ -15,7 +15,7 @@ from worker.aws.stores import S3Manifests, TempObjects, open_results
 from worker.decode.pool import DecodePool
 from worker.download.fetch import Fetcher
 from worker.download.policy import FetchPolicy
-from worker.images.collage import compose
+from worker.images.collage import compose_with_preview
 from worker.images.sniff import could_be_image
 from worker.jobs.batch import BatchWork
 from worker.jobs.chunk import ChunkWork
@@ -161,7 +161,7 @@ def aws_ports(
         fetcher=images.fetcher,
         decoder=images.decoder,
         composer=images.composer,
-        compose=compose,
+        compose=compose_with_preview,
         read_memory=read_memory,
         record_metric=record_metric,
         clock=time.time,
