@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from worker.cli.folder import FolderResults
+from worker.cli.safe_folder import SafeFolder
 from worker.errors import JobReason, RetryableError
 from worker.jobs.part_lines import RowLine, RowOutcome, creator_json, packed, row_json
 from worker.jobs.parts import Parts
@@ -28,7 +29,7 @@ def row(creator: str, line: int) -> RowLine:
 
 @pytest.fixture
 def results(tmp_path: Path) -> FolderResults:
-    return FolderResults(tmp_path)
+    return FolderResults(SafeFolder(tmp_path))
 
 
 @pytest.fixture
