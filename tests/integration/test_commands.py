@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.faulty import Faulty
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.processes import ROOT, Worker, command, environment
@@ -159,6 +160,29 @@ def test_a_batch_that_failed_is_told_so_and_again_begins_it_anew(place: Place, t
     assert "--again" in told.stderr
     assert "manifest_columns" in told.stderr
     assert first.stdout.split()[0] == told.stdout.split()[0] == anew.stdout.split()[0]
+
+
+def test_report_shows_what_a_batch_that_goes_on_has_done_so_far(
+    place: Place, origin: Origin, proxy: Faulty, tmp_path: Path
+) -> None:
+    tag, page = token(), tmp_path / "page.html"
+    names = [f"{number:02}.{tag}" for number in range(17)]  # one more than a part has
+    held = proxy.hold(rf"s3\.PUT .*/by-creator/16\.{tag}/", times=None)
+    with Worker(place.env(proxy.endpoint)):
+        rows = manifest([(name, origin.photo(SMALL[0], name)) for name in names])
+        place.send_job(rows, tag, processing_config={"max_workers": 1})
+        until(held.reached.is_set, "the last creator's collage")
+        until(lambda: len(place.items()) > 16, "the records of the first part")
+        batch_id, _ = place.batch(tag, state="running")
+        found = command("report", batch_id, "-o", str(page), env=place.env())
+        held.release()
+        place.batch(tag)
+    assert (found.returncode, found.stderr) == (0, "")
+    text = page.read_text(encoding="utf-8")
+    assert "The batch is not at its end" in text
+    assert [name in text for name in names] == [True] * 16 + [False]
+    assert len(json.loads(re.findall(r'id="links">(.*?)</script>', text)[0])["signed"]) == 16
+    assert place.summary(batch_id)["counts"]["creators_completed"] == 17, "and the batch went on undisturbed"
 
 
 def test_report_says_that_there_is_none_or_why_a_batch_failed(place: Place, tmp_path: Path) -> None:

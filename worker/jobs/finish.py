@@ -203,6 +203,17 @@ class Finisher:
         await self._ledger.note_unfinished(record.id, summary_key=key, counts=tally.counts())
         failpoint("finish.unfinished_noted")
 
+    async def write_report_so_far(self, record: BatchRecord, page: BinaryIO) -> None:
+        """Write into a file what a batch that goes on has done so far; nothing else is written."""
+        batch = spec_of(record).batch(Lease(record.id, record.owner, record.fence))
+        tally, rejects, worked = _tally_of(record), _rejects_of(record), self._since(batch)
+        missing = MissingExtracts(self._results, batch, tally.creators_total)
+        with Blocks() as blocks, tempfile.TemporaryFile(prefix="lines-") as lines:
+            async for some in self._recorded(record.id):
+                _gather(await missing.added(some), tally, lines, blocks, batch.job.output_prefix)
+            top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=record.state)
+            await asyncio.to_thread(write_report, page, {**top, "warnings": _why_it_ended(record)}, blocks)
+
     async def _sum_up_split(self, batch: Batch, record: BatchRecord) -> None:
         """Write the summary from the chunks' results or, where one has expired, from the creators' records."""
         if self._chunk_files is None:
