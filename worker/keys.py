@@ -188,6 +188,11 @@ def unfinished_key(identifier: str, creator: str) -> str:
     return f"processing/{identifier}/unfinished/{safe_name(creator)}.jsonl.gz"
 
 
+def large_file_key(name: str) -> str:
+    """Return the key, in the temp bucket, of a message's body that SQS cannot carry with its reason."""
+    return f"large-files/{safe_name(name)}.json"
+
+
 def plan_key(identifier: str) -> str:
     """Return the key of a batch's plan in the temp bucket."""
     return f"processing/{identifier}/plan.json"

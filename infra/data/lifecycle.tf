@@ -148,7 +148,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "output" {
 
 locals {
   # Chunks and part results are gone when no message can ask for them any more; the rest is for people to look at.
-  temp_days = { processing = 7, debug = 7, large-files = 7, smoke = 1 }
+  temp_days = { processing = 7, debug = 7, large-files = 15, smoke = 1 }
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "temp" {

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.pictures import SMALL, Origin, manifest, token
 from tests.integration.places import Place
 from tests.integration.processes import Worker, command
+from tests.integration.waiting import until
 
 
 @pytest.fixture
@@ -73,6 +74,31 @@ def test_redrive_sends_back_what_has_the_cause_and_a_dry_run_nothing(place: Plac
 
     assert command("dlq", "redrive", env=place.env()).returncode == 0
     assert (place.dead_count(), place.waiting()) == (0, 3)
+
+
+def test_a_message_too_large_for_its_reason_is_kept_in_an_object_and_sent_back_whole(place: Place) -> None:
+    place.aws.sqs.set_queue_attributes(QueueUrl=place.dlq_url, Attributes={"MaximumMessageSize": "1024"})
+    large = {"processing_type": "csv_inline", "csv_data": "who,what\n" + "1,2\n" * 500}
+    with Worker(place.env()):
+        place.send(large)
+        until(lambda: place.dead_count() == 1, "the dead letter")
+        place.until_empty()
+    told = json.loads(command("dlq", "list", "--json", env=place.env()).stdout)["messages"][0]
+    assert told["error_code"] == "manifest_columns"
+    (key,) = place.listed(place.settings.temp_bucket, "large-files/")
+    assert told["body"] == json.dumps({"large_file": f"s3://{place.settings.temp_bucket}/{key}"})
+    sent = command("dlq", "redrive", env=place.env())
+    assert (sent.returncode, sent.stderr) == (0, "1 sent back: 1 manifest_columns\n")
+    answer = place.aws.sqs.receive_message(QueueUrl=place.queue_url, WaitTimeSeconds=5)
+    assert json.loads(answer["Messages"][0]["Body"]) == large
+
+
+def test_a_letter_whose_body_is_gone_stays_and_says_what_to_do(place: Place) -> None:
+    gone = f"s3://{place.settings.temp_bucket}/large-files/gone.json"
+    letter(place, {"large_file": gone}, error_code="bad_json", error_message="no", message_id="m1")
+    found = command("dlq", "redrive", env=place.env())
+    assert f"its body, {gone}, is gone; send the job anew" in found.stderr
+    assert (place.dead_count(), place.waiting()) == (1, 0)
 
 
 def test_a_cause_that_there_is_not_is_a_wrong_call(place: Place) -> None:

@@ -12,7 +12,7 @@ from tests.integration.pictures import token
 from tests.integration.places import Place
 from worker.aws.calls import Patience
 from worker.aws.clients import Clients
-from worker.aws.sqs import Message, Queue, RedrivePolicy, group_id, redrive_policy_of
+from worker.aws.sqs import Message, Queue, RedrivePolicy, group_id, large_file, redrive_policy_of
 from worker.errors import HeartbeatLost, JobReason, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -110,6 +110,40 @@ async def test_an_error_text_of_any_characters_arrives(queue: Queue, place: Plac
     attributes = place.dead_letter(message.body).attributes
     assert attributes["error_message"] == expected
     assert attributes["batch_id"] == "none"
+
+
+async def test_a_body_that_leaves_no_room_for_the_reason_lies_in_an_object_that_the_dead_letter_names(
+    clients: Clients, place: Place
+) -> None:
+    kept: dict[str, str] = {}
+
+    async def keep(name: str, body: str) -> str:
+        kept[name] = body
+        return f"s3://temp/large-files/{name}.json"
+
+    place.aws.sqs.set_queue_attributes(QueueUrl=place.dlq_url, Attributes={"MaximumMessageSize": "1024"})
+    queue = Queue(clients.sqs, place.queue_url, place.dlq_url, keep_large=keep)
+    large = json.dumps({"csv_data": "x" * 2_000})
+    message = await one(queue, place, large)
+    await queue.send_dead_letter(message, code="bad_json", text="no", batch_id=None, failed_at=NOON)
+    letter = place.dead_letter(f'{{"large_file": "s3://temp/large-files/{message.id}.json"}}')
+    assert letter.attributes["error_code"] == "bad_json"
+    assert kept == {message.id: large}
+    assert large_file(letter.body) == f"s3://temp/large-files/{message.id}.json"
+    assert large_file(large) is None
+
+
+async def test_a_copy_that_leaves_no_room_goes_without_the_time_of_the_first(
+    shaky_clients: Clients, place: Place, proxy: Faulty
+) -> None:
+    queue = Queue(shaky_clients.sqs, place.queue_url, place.dlq_url)
+    message = await one(queue, place)
+    told = "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes."
+    refusal = json_error(400, "com.amazonaws.sqs#InvalidParameterValueException", message=told)
+    proxy.refuse(r"sqs\.SendMessage", refusal, times=1)
+    await queue.send_copy(message, delay=0)
+    (copy,) = await queue.receive(1, wait=5, visibility=60)
+    assert (copy.body, copy.told) == (message.body, {})
 
 
 async def test_a_copy_keeps_the_body_and_counts_anew(queue: Queue, place: Place) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,6 +34,12 @@ SENT_AT = "first_sent_at"
 """The attribute of a fresh copy that tells when the first one was sent, in epoch seconds."""
 
 MAX_ERROR_TEXT = 1_000
+
+LARGE_FILE = "large_file"
+"""The key of a dead letter's body that names the object in which the message's own body lies."""
+
+KeepsLarge = Callable[[str, str], Awaitable[str]]
+"""Keeps a body that SQS cannot carry with its reason: takes a name and the body, returns an `s3://` address."""
 
 RECEIPT_GONE = frozenset(
     {
@@ -100,8 +106,10 @@ class Queue:
         patience: Patience = USUAL,
         max_receives: int = MAX_RECEIVES,
         setting: str = "SQS_QUEUE_URL",
+        keep_large: KeepsLarge | None = None,
     ) -> None:
         self._client = client
+        self._keep_large = keep_large
         self._setting = setting
         self._max_receives = max_receives
         self.url = url
@@ -154,17 +162,25 @@ class Queue:
                 )
 
     async def send_copy(self, message: Message, *, delay: float) -> None:
-        """Send a fresh copy of a message, with a receive count of its own; it tells when the first one was sent."""
+        """Send a fresh copy of a message, with a receive count of its own; it tells when the first one was sent.
+
+        A body that leaves no room for that goes without it.
+        """
         group = message.attributes.get("MessageGroupId")
+        copy: Any = {
+            "QueueUrl": self.url,
+            "MessageBody": message.body,
+            "DelaySeconds": max(0, min(MAX_DELAY, round(delay))),
+            **({"MessageGroupId": group} if group else {}),
+        }
+        first_sent: Any = {SENT_AT: {"DataType": "Number", "StringValue": f"{message.sent_at:.3f}"}}
         async with self._call("sending the message anew") as call:
-            await call(
-                self._client.send_message,
-                QueueUrl=self.url,
-                MessageBody=message.body,
-                DelaySeconds=max(0, min(MAX_DELAY, round(delay))),
-                MessageAttributes={SENT_AT: {"DataType": "Number", "StringValue": f"{message.sent_at:.3f}"}},
-                **({"MessageGroupId": group} if group else {}),
-            )
+            try:
+                await call(self._client.send_message, **copy, MessageAttributes=first_sent)
+            except ClientError as error:
+                if not _is_too_long(error):
+                    raise
+                await call(self._client.send_message, **copy)
 
     async def send_many(self, bodies: list[str], *, group: str) -> None:
         """Send up to ten messages; `group` lets SQS treat one big batch and many small ones fairly.
@@ -190,7 +206,10 @@ class Queue:
     async def send_dead_letter(
         self, message: Message, *, code: str, text: str, batch_id: str | None, failed_at: datetime
     ) -> None:
-        """Send a message to the dead-letter queue, with the reason as its attributes."""
+        """Send a message to the dead-letter queue, with the reason as its attributes.
+
+        Where its body leaves no room for the reason, the body goes into an object, and the dead letter names that.
+        """
         attributes = {
             "error_code": code,
             "error_message": _legal(text)[:MAX_ERROR_TEXT] or code,
@@ -198,15 +217,20 @@ class Queue:
             "failed_at": failed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "message_id": message.id,
         }
+        letter: Any = {
+            "QueueUrl": self.dead_letter_url or self.url,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        }
         async with self._call("sending to the dead-letter queue", setting="SQS_DLQ_URL") as call:
-            await call(
-                self._client.send_message,
-                QueueUrl=self.dead_letter_url or self.url,
-                MessageBody=message.body,
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-                },
-            )
+            try:
+                await call(self._client.send_message, **letter, MessageBody=message.body)
+            except ClientError as error:
+                if self._keep_large is None or not _is_too_long(error):
+                    raise
+                pointer = {LARGE_FILE: await self._keep_large(message.id, message.body)}
+                await call(self._client.send_message, **letter, MessageBody=json.dumps(pointer))
 
     async def counts(self) -> "QueueCounts":
         """Count the queue's messages, as far as SQS knows at this moment."""
@@ -227,6 +251,18 @@ class Queue:
 
     def _call(self, doing: str, **more: Any) -> AbstractAsyncContextManager[AwsCall]:
         return aws_call(Dependency.SQS, doing, **{"setting": self._setting, "patience": self._patience, **more})
+
+
+def large_file(body: str) -> str | None:
+    """Return the `s3://` address of the object in which the body of a dead letter lies; None where it lies in it."""
+    if not body.startswith(f'{{"{LARGE_FILE}": "s3://'):
+        return None
+    return str(json.loads(body)[LARGE_FILE])
+
+
+def _is_too_long(error: ClientError) -> bool:
+    """Say whether SQS refuses a message for its length, body and attributes together."""
+    return code_of(error).startswith("InvalidParameterValue") and "must be shorter than" in str(error)
 
 
 @contextmanager

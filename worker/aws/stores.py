@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from worker.aws.s3 import S3
 from worker.errors import JobReason, RetryableError
 from worker.file_names import saved_as
-from worker.keys import archive_key, batch_hash, safe_name
+from worker.keys import archive_key, batch_hash, large_file_key, safe_name
 from worker.model import ManifestHead, S3Manifest
 from worker.settings import Settings
 
@@ -135,3 +135,9 @@ class TempObjects:
     async def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
         return await self._s3.get(self._bucket, key)
+
+    async def keep_large(self, name: str, body: str) -> str:
+        """Keep a message's body that SQS cannot carry with its reason; returns its address."""
+        key = large_file_key(name)
+        await self.put(key, body.encode("utf-8", "surrogatepass"))
+        return f"s3://{self._bucket}/{key}"

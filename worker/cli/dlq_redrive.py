@@ -1,6 +1,8 @@
 """`dlq redrive`: sends dead letters back; of each cause one canary first, then the rest."""
 
-from worker.aws.sqs import Queue
+from dataclasses import replace
+
+from worker.aws.sqs import large_file
 from worker.cli.access import Access, open_access
 from worker.cli.canary import Canary, Verdict, canary_of, watch
 from worker.cli.dlq_told import refused, sum_up
@@ -30,8 +32,8 @@ async def redrive(settings: Settings, wanted: Wanted, *, dry_run: bool, canary_w
             for letter in letters:
                 if letter in sent or verdicts.get(letter.cause, Verdict.DONE) is not Verdict.DONE:
                     continue
-                await _send_back(access.queue, found, letter)
-                sent.append(letter)
+                if await _send_back(access, found, letter):
+                    sent.append(letter)
         _tell(sent, letters, verdicts, dry_run=dry_run, as_json=as_json)
         sum_up(counted(sent), "would be sent back" if dry_run else "sent back", found, wanted.limit)
         stay = counted(letter for letter in letters if letter not in sent)
@@ -48,14 +50,25 @@ async def _canaries(access: Access, found: Held, letters: list[Letter], seconds:
     for cause in (cause for cause, count in causes.items() if count > 1):
         letter = next(letter for letter in letters if letter.cause == cause)
         stderr.print(f"canary of {cause}: {letter.id} is sent; at most {seconds:g} s until its end", markup=False)
-        canaries.append(await canary_of(access, letter))
-        await _send_back(access.queue, found, letter)
+        canary = await canary_of(access, letter)
+        if await _send_back(access, found, letter):
+            canaries.append(canary)
     return canaries
 
 
-async def _send_back(back: Queue, found: Held, letter: Letter) -> None:
-    await back.send_copy(letter.message, delay=0)
+async def _send_back(access: Access, found: Held, letter: Letter) -> bool:
+    """Send a letter's message back and take the letter away; False where the message's own body is gone."""
+    message = letter.message
+    if (address := large_file(message.body)) is not None:
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        body = await access.s3.get(bucket, key)
+        if body is None:
+            stderr.print(f"{letter.id} stays: its body, {address}, is gone; send the job anew", markup=False)
+            return False
+        message = replace(message, body=body.decode("utf-8", "surrogatepass"))
+    await access.queue.send_copy(message, delay=0)
     await found.delete(letter)
+    return True
 
 
 def _tell(

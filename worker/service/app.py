@@ -20,6 +20,7 @@ from worker.aws.emf import Metrics
 from worker.aws.s3 import open_s3
 from worker.aws.sqs import MAX_RECEIVES, Queue, RedrivePolicy, redrive_policy_of
 from worker.aws.state_table import StateTable, open_table
+from worker.aws.stores import TempObjects
 from worker.errors import Dependency, JobError, SettingsError, Unavailable
 from worker.failpoints import arm, parse_failpoints
 from worker.sandbox import hide_memory
@@ -127,7 +128,14 @@ async def _queue(settings: Settings, clients: Clients) -> Queue:
             "set one of them, so that what fails can be explained"
         )
     patience = Patience.within(settings.visibility_timeout)
-    return Queue(clients.sqs, settings.sqs_queue_url, dead_letters, patience=patience, max_receives=policy.max_receives)
+    return Queue(
+        clients.sqs,
+        settings.sqs_queue_url,
+        dead_letters,
+        patience=patience,
+        max_receives=policy.max_receives,
+        keep_large=TempObjects(open_s3(settings, clients), settings.temp_bucket).keep_large,
+    )
 
 
 def liveness(settings: Settings, receiver: Receiver, stop: asyncio.Event) -> tuple[bool, dict[str, Any]]:
