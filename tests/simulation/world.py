@@ -156,6 +156,9 @@ class World:
             order.killers = {name for name in order.creators if chance.random() < told.killers}
             order.too_large = {name for name in order.creators if chance.random() < told.too_large} - order.killers
             self.table.too_large |= {(name, order.id) for name in order.too_large}
+        for order in self.orders:  # of two that share eight digits, the table cannot tell which is meant
+            too_large = {name for name, batch_id in self.table.too_large if batch_id == order.id}
+            order.too_large = too_large & set(order.creators)
         texts, self.watch.may_come = strangers.forgeries(chance, self.orders, told.forged)
         self.messages += [(chance.uniform(0, 60), text) for text in texts]
         self.versioned = versioned
