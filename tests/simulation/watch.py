@@ -208,8 +208,10 @@ class Watch:
             if record is None:
                 self.claim(order.replaced, f"nobody knows of {order.id}")
             elif record["state"] == "cancelled":
-                self.claim(order.cancelled, f"{order.id} is cancelled, and nobody cancelled it")
-                self.claim(not order.again, f"{order.id} stays cancelled though it was asked for again")
+                # Asked for again, it cannot begin anew where its upload was replaced before that was read.
+                in_vain = order.again and order.replaced
+                self.claim(order.cancelled or in_vain, f"{order.id} is cancelled, and nobody cancelled it")
+                self.claim(not order.again or in_vain, f"{order.id} stays cancelled though it was asked for again")
                 self.claim(record.get("summary_key"), f"{order.id} is cancelled and has no summary")
                 self._records_hold(order, creators[order.id], buckets, whole=False)
             elif order.fails or (record["state"] == "failed" and self._may_fail(order, record)):
