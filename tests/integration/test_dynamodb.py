@@ -18,6 +18,7 @@ from worker.aws.state_table import StateTable
 from worker.errors import JobReason, LeaseLost, RetryableError, TerminalError, Unavailable
 from worker.model import (
     WHOLE,
+    Asked,
     Batch,
     BatchRecord,
     BatchState,
@@ -569,3 +570,11 @@ async def test_a_batch_that_is_over_is_begun_anew_by_who_asks_for_it_later(state
     record = BatchRecord("b", state, datetime(2025, 1, 19, 12, tzinfo=UTC), "me", 1, 100.0, "covers.csv")
     assert may_be_taken_over(record, None, now=200.0, as_of=150.0)
     assert not may_be_taken_over(record, None, now=200.0, as_of=50.0), "its message was sent before the end"
+
+
+@pytest.mark.parametrize("state", [BatchState.FAILED, BatchState.CANCELLED])
+async def test_a_message_that_comes_twice_begins_nothing_anew_though_clocks_differ(state: BatchState) -> None:
+    ours, later = Asked("digest", '{"message_id":"m1"}'), Asked("digest", '{"message_id":"m2"}')
+    record = BatchRecord("b", state, datetime(2025, 1, 19, 12, tzinfo=UTC), "me", 1, 100.0, "covers.csv", asked=ours)
+    assert not may_be_taken_over(record, ours, now=200.0, as_of=150.0)
+    assert may_be_taken_over(record, later, now=200.0, as_of=150.0)

@@ -279,6 +279,8 @@ def _may_be_taken(record: BatchRecord, asked: Asked | None, now: float, as_of: f
         return False
     if record.state is BatchState.RUNNING:
         return record.lease_expires < now
+    if record.asked and asked and record.asked.spec == asked.spec:
+        return False
     return record.state in {BatchState.FAILED, BatchState.CANCELLED} and record.lease_expires <= as_of
 
 

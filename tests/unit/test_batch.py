@@ -102,8 +102,10 @@ class Shop:
         shape = Shape(owner, lease, rules, Thresholds(80.0, 90.0), creators_in_flight=8)
         return assembled(ports, shape, on_plan=self.plans.append, on_creator=self.done.append)
 
-    async def run(self, asked: Job | None = None, *, is_last: bool = False, **of_worker: Any) -> Outcome:
-        delivery = Delivery("m1", self.clock(), is_last)
+    async def run(
+        self, asked: Job | None = None, *, is_last: bool = False, message_id: str = "m1", **of_worker: Any
+    ) -> Outcome:
+        delivery = Delivery(message_id, self.clock(), is_last)
         return await self.worker(**of_worker).run(asked or job(KEY), delivery, self.stop)
 
     @property
@@ -334,7 +336,7 @@ async def test_a_cancelled_batch_has_a_summary_of_what_was_done_and_can_be_begun
     assert FAILED in shop.manifests.objects
     shop.manifests.objects = {KEY: MANIFEST}
     shop.clock.now += 1
-    assert await shop.run() == Succeeded()
+    assert await shop.run(message_id="m2") == Succeeded()
     assert shop.record.state is BatchState.COMPLETED
 
 
@@ -449,6 +451,8 @@ async def test_a_failed_batch_runs_again_when_its_message_is_sent_back() -> None
     asked = job(KEY, from_event=False)
     assert isinstance(await shop.run(asked), Terminal)
     assert isinstance(await shop.run(asked), Terminal)
+    assert shop.record.fence == 1, "a message that comes twice is answered from the record"
+    assert isinstance(await shop.run(asked, message_id="m2"), Terminal)
     assert shop.record.fence == 2
 
 

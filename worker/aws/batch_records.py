@@ -84,14 +84,18 @@ def same_batch(asked: Asked | None) -> str:
 
 
 def may_be_taken_over(seen: BatchRecord, asked: Asked | None, now: float, as_of: float) -> bool:
-    """Say whether a unit may be taken as it is: its lease has run out, or it was over before the taker's last look."""
+    """Say whether a unit may be taken as it is: its lease has run out, or it was over before the taker's last look.
+
+    The message that a batch was begun for does not begin it anew, though it comes twice and clocks differ.
+    """
     if seen.asked is not None and asked is not None and seen.asked.digest != asked.digest:
         return False
     match seen.state:
         case BatchState.RUNNING:
             return seen.lease_expires < now
         case BatchState.FAILED | BatchState.CANCELLED:
-            return seen.lease_expires <= as_of
+            is_same_message = asked is not None and seen.asked is not None and asked.spec == seen.asked.spec
+            return seen.lease_expires <= as_of and not is_same_message
         case BatchState.COMPLETED:
             return False
 
