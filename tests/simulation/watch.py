@@ -321,6 +321,7 @@ class Watch:
     def _deaths_hold(self, order: Order) -> None:
         most = MOST_DEATHS if self.is_undisturbed() else 2 * MOST_DEATHS
         most *= 1 + order.again  # a batch that is begun anew forgets whom it suspected
+        most *= 1 + self.is_refused()  # an end of which an outage may be the cause is held against nobody
         for name in order.killers:
             self.claim(self.deaths[order.id, name] <= most, f"{name} ended {self.deaths[order.id, name]} workers")
 
