@@ -55,7 +55,7 @@ test-crash: setup ## the crash matrix: the worker killed at every step, twice (s
 	@$(PY) -m pytest tests/crash -m crash
 
 test-simulation: setup ## thousands of seeds of the simulation, beyond those of `make test` (some minutes)
-	@$(PY) -m tests.simulation.run --seeds 400-5000 --jobs "$$(nproc)"
+	@$(PY) -m tests.simulation.run --seeds 400-1800 --jobs "$$(nproc)"
 
 test-soak: setup ## a thousand messages through one worker: memory must stay flat (some minutes)
 	@$(PY) -m pytest tests/integration -m soak

@@ -138,7 +138,7 @@ def test_no_signature_and_no_key_is_in_anything_that_a_batch_leaves_behind(place
 
 def test_presigned_links_are_in_nothing_that_nobody_asked_for(place: Place) -> None:
     for key in place.listed():
-        assert b"X-Amz-Signature" not in place.read(key)
+        assert b"X-Amz-Signature=" not in place.read(key)  # the report's script knows the name alone
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
