@@ -353,7 +353,9 @@ def manifest_is_where_it_belongs(place: Place, asked: Asked) -> None:
 def failed(place: Place, asked: Asked) -> None:
     """The batch failed, and left nothing in the output bucket but what tells so."""
     _failed_with("manifest_empty", place, asked)
-    assert all(key.startswith("results/processing-summaries/") for key in place.listed()), place.listed()
+    tells_so = ("results/processing-summaries/", "results/metadata/")
+    assert all(key.startswith(tells_so) for key in place.listed()), place.listed()
+    assert not any("/part-" in key for key in place.listed()), "nothing was done"
 
 
 def completed_or_given_up(place: Place, asked: Asked) -> None:
