@@ -4,7 +4,6 @@ import hashlib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import unquote
 
 from worker.model import InlineManifest, Job, S3Manifest
 
@@ -44,11 +43,6 @@ def safe_name(name: str, limit: int = MAX_NAME) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     whole = re.sub(r"%[0-9A-F]?$", "", encoded[: limit - len(digest) - 1])
     return f"{whole}~{digest}"
-
-
-def name_of(encoded: str) -> str:
-    """Return the name that `safe_name` encoded, where it was not cut."""
-    return unquote(encoded, errors="surrogatepass")
 
 
 def manifest_name(job: Job) -> str:

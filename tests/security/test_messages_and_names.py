@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.encoded_names import name_of
 from tests.unit.fakes import NOON
 from worker.errors import JobReason, RejectReason, TerminalError
 from worker.jobs.messages import JobDefaults, parse
 from worker.jobs.report.blocks import shown
 from worker.jobs.report.page import rebuilt
-from worker.keys import collage_key, metadata_key, name_of, safe_name
+from worker.keys import collage_key, metadata_key, safe_name
 from worker.manifest import bytes as manifest_bytes
 from worker.manifest.manifest import open_manifest
 from worker.manifest.rows import Entry

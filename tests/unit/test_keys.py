@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.encoded_names import name_of
 from tests.unit.fakes import NOON, job
 from worker.jobs.messages import explicit_of
 from worker.keys import (
@@ -22,7 +23,6 @@ from worker.keys import (
     manifest_name,
     manifest_stem,
     metadata_key,
-    name_of,
     safe_name,
     starts_a_batch,
     summary_key,
