@@ -49,11 +49,15 @@ def text(width: int, size: int, background: Image.Image | None = None) -> Image.
     """Return a cover full of text, black on white or white over a picture."""
     high = width * 16 // 9
     picture = background.resize((width, high)) if background else Image.new("RGB", (width, high), "white")
-    draw, chance = ImageDraw.Draw(picture), random.Random(size)
-    font = ImageFont.load_default(size)
+    chance, colour = random.Random(size), "white" if background else "black"
+    font = ImageFont.load_default_imagefont()  # of pixels: another one would need FreeType
     for top in range(0, high, size * 5 // 4):
         words = "".join(chance.choice("abcdefghijklm nopqrstu vwxyz ABCDE 123") for _ in range(2 * width // size))
-        draw.text((5, top), words, fill="white" if background else "black", font=font)
+        left, upper, right, lower = map(int, font.getbbox(words))
+        line = Image.new("L", (right - left, lower - upper))
+        ImageDraw.Draw(line).text((0, 0), words, fill=255, font=font)
+        line = line.resize((line.width * size // line.height, size), Image.Resampling.BICUBIC)
+        picture.paste(colour, (5, top), line)
     return picture
 
 
