@@ -54,7 +54,7 @@ class Session:
         shown = " ".join(f"'{word}'" if re.search(r"[\s#]", word) else word for word in arguments)
         self.lines.append(f"$ {told}{' ' if told else ''}collage {shown}")
         self.lines += [f"  {line}".rstrip() for line in found.stdout.splitlines()]
-        self.lines += [f"! {line}".rstrip() for line in found.stderr.splitlines()]
+        self.lines += [f"! {in_order(line)}".rstrip() for line in found.stderr.splitlines()]
         self.lines.append(f"= {found.returncode}\n")
         assert "Traceback" not in found.stderr
         return found.stdout
@@ -67,6 +67,11 @@ class Session:
         for pattern, instead in CHANGING:
             text = re.sub(pattern, instead, text)
         return text
+
+
+def in_order(line: str) -> str:
+    """Return a line of the log with its keys in the order of their names: what is bound to it has none."""
+    return json.dumps(json.loads(line), sort_keys=True, ensure_ascii=False) if line.startswith('{"timestamp"') else line
 
 
 def held(session: Session, name: str) -> None:
