@@ -11,6 +11,8 @@ from worker.aws.s3 import PROBED, S3, open_s3
 from worker.aws.sqs import Queue, redrive_policy_of
 from worker.aws.state_table import StateTable
 from worker.errors import Dependency, JobError, JobReason, SettingsError, Unavailable
+from worker.jobs.chunk_files import spec_of
+from worker.model import BatchRecord
 from worker.settings import Settings
 from worker.tasks import unwrapped
 
@@ -29,6 +31,14 @@ class Access:
     clients: Clients
     s3: S3
     table: StateTable
+
+    def prefix_of(self, batch: BatchRecord) -> str:
+        """Return a batch's output prefix; that of the settings where its record does not tell what was asked."""
+        return spec_of(batch).job.output_prefix if batch.asked else self.settings.default_output_prefix
+
+    async def link(self, key: str) -> str:
+        """Return a link to an object of the output bucket, for S3_PRESIGNED_URL_EXPIRATION seconds and for anyone."""
+        return await self.s3.presigned(self.settings.output_bucket, key, self.settings.s3_presigned_url_expiration)
 
     @property
     def queue(self) -> Queue:

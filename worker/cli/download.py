@@ -19,7 +19,6 @@ from worker.cli.safe_folder import SafeFolder
 from worker.cli.terminal import CreatorsBar, creators_bar, print_json, stderr, stdout
 from worker.errors import Dependency
 from worker.file_names import FolderNames
-from worker.jobs.chunk_files import spec_of
 from worker.jobs.parts import Parts
 from worker.keys import creators_key, report_key, results_prefix, safe_name
 from worker.model import BatchRecord, BatchState, CreatorRecord
@@ -77,10 +76,9 @@ class _Download:
         self._folder = folder
         self._bar = bar
         self._bucket = access.settings.output_bucket
-        self._prefix = spec_of(batch).job.output_prefix if batch.asked else access.settings.default_output_prefix
+        self._prefix = access.prefix_of(batch)
         self._began = time.monotonic()
-        inner = folder.path / COLLAGES
-        self._names = FolderNames(tuple(path.name for path in inner.iterdir()) if inner.is_dir() else ())
+        self._names = FolderNames(folder.names_in(COLLAGES))
         self._folders: dict[str, str] = {}
         """Local folders by the names that they have in S3, where those differ."""
         self.fetched = Fetched()

@@ -60,8 +60,7 @@ class FolderResults:
 
     @cached_property
     def _names(self) -> FolderNames:
-        inner = self._folder.path / "collages" / "by-creator"
-        return FolderNames(tuple(path.name for path in inner.iterdir()) if inner.is_dir() else ())
+        return FolderNames(self._folder.names_in("collages/by-creator"))
 
     async def put_collage(
         self, keys: tuple[str, str], body: bytes, *, batch_id: str, creator: str, images: int, content_type: str

@@ -40,11 +40,7 @@ async def fetch_report(
         if page is None or key is None:
             stderr.print(_why_there_is_none(batch_id, record), markup=False)
             return 1
-
-        async def signed(collage: str) -> str:
-            return await s3.presigned(settings.output_bucket, collage, settings.s3_presigned_url_expiration)
-
-        page = await with_links(page, key, signed, time.time() + settings.s3_presigned_url_expiration)
+        page = await with_links(page, key, access.link, time.time() + settings.s3_presigned_url_expiration)
     path = (output or Path(Path(f"{batch_id}.html").name)).absolute()
     try:
         path.write_text(page, encoding="utf-8")

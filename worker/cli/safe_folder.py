@@ -24,6 +24,11 @@ class SafeFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def names_in(self, folder: str) -> tuple[str, ...]:
+        """Return the names of what lies in a folder; none where there is no such folder."""
+        path = self.path / folder
+        return tuple(each.name for each in path.iterdir()) if path.is_dir() else ()
+
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """Give a file to write to; it has its name once the body has come to its end.

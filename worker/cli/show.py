@@ -8,7 +8,6 @@ from worker.cli.batch_names import existing_batch
 from worker.cli.finishing import results_of
 from worker.cli.terminal import print_json, stderr, stdout
 from worker.errors import Dependency
-from worker.jobs.chunk_files import spec_of
 from worker.jobs.part_lines import RowLine, RowOutcome
 from worker.jobs.parts import Parts
 from worker.jobs.reasons import MEANING
@@ -33,7 +32,7 @@ async def show_creator(settings: Settings, name: str, creator: str, *, as_json: 
             )
             return 1
         rows = await _rows(access, batch, record)
-        links = [await _link(access, key) for key in record.collage_keys]
+        links = [await access.link(key) for key in record.collage_keys]
     if as_json:
         print_json(_told(batch, record, rows, links))
     else:
@@ -42,13 +41,9 @@ async def show_creator(settings: Settings, name: str, creator: str, *, as_json: 
 
 
 async def _rows(access: Access, batch: BatchRecord, record: CreatorRecord) -> list[RowLine]:
-    prefix = spec_of(batch).job.output_prefix if batch.asked else access.settings.default_output_prefix
-    found = [row async for row in Parts(results_of(access), prefix).rows_of(batch.id, record)]
+    parts = Parts(results_of(access), access.prefix_of(batch))
+    found = [row async for row in parts.rows_of(batch.id, record)]
     return sorted(found, key=lambda row: row.line)
-
-
-async def _link(access: Access, key: str) -> str:
-    return await access.s3.presigned(access.settings.output_bucket, key, access.settings.s3_presigned_url_expiration)
 
 
 def _show(settings: Settings, batch: BatchRecord, record: CreatorRecord, rows: list[RowLine], links: list[str]) -> None:

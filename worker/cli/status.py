@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from worker.aws.s3 import S3
-from worker.cli.access import open_access
+from worker.cli.access import Access, open_access
 from worker.cli.batch_names import existing_batch
 from worker.cli.batch_told import show_record, status_told
 from worker.cli.following import follow
@@ -26,7 +25,7 @@ async def show_status(settings: Settings, name: str, *, as_json: bool, watch: bo
             if as_json and not links:
                 return code
         waits = await access.table.waits() if record.state is BatchState.RUNNING else {}
-        opened = await links_of(settings, access.s3, record) if links else {}
+        opened = await _links_of(access, record) if links else {}
     if as_json:
         more = {"links": opened, "links_end_at": _links_end(settings)} if links else {}
         print_json(status_told(record) | {"waits_for": waits} | more)
@@ -48,10 +47,9 @@ def _links_end(settings: Settings) -> str:
     return iso(datetime.now(UTC) + timedelta(seconds=settings.s3_presigned_url_expiration))
 
 
-async def links_of(settings: Settings, s3: S3, record: BatchRecord) -> dict[str, str]:
+async def _links_of(access: Access, record: BatchRecord) -> dict[str, str]:
     """Return links that anyone may open for S3_PRESIGNED_URL_EXPIRATION seconds; none before there is a summary."""
     if record.summary_key is None:
         return {}
     keys = {"summary": record.summary_key, "report": report_key(record.summary_key)}
-    seconds = settings.s3_presigned_url_expiration
-    return {name: await s3.presigned(settings.output_bucket, key, seconds) for name, key in keys.items()}
+    return {name: await access.link(key) for name, key in keys.items()}

@@ -4,7 +4,7 @@ An attempt is a take-over after a worker that ended without giving its lease bac
 Progress (a creator that is done, chunks that are sent) sets the count back to nothing.
 """
 
-from worker.errors import JobReason, TerminalError
+from worker.errors import JobReason, Postponed, TerminalError
 from worker.model import BatchRecord
 
 ATTEMPTS = 3
@@ -15,6 +15,11 @@ STRIKES = 3
 
 ATTEMPTS_WITH_SUSPECTS = 2 * ATTEMPTS
 """Attempts that end the work although creators are suspected: none of them was on trial when the workers ended."""
+
+
+def last_receive() -> Postponed:
+    """Return why work is put off whose message SQS gives up after this receive: a fresh copy takes its place."""
+    return Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
 
 
 def check_attempts(record: BatchRecord) -> None:

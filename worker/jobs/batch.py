@@ -15,6 +15,7 @@ import structlog
 
 from worker.errors import Interrupted, JobError, JobReason, Postponed, RejectReason, TerminalError
 from worker.failpoints import failpoint
+from worker.jobs.attempts import last_receive
 from worker.jobs.chunk import ChunkWork
 from worker.jobs.chunk_files import ChunkFiles, Plan, asked_of, chunk_bodies, spec_of, written_spec
 from worker.jobs.creator_loop import CreatorLoop, Done
@@ -205,7 +206,7 @@ class BatchWork:
                 return await self._answered(job, None, known)
         if delivery.is_last and await self._ledger.batch(batch_id(job)) is not None:
             # Not with the lease in hand: giving it back would hide that the last worker ended under it.
-            raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+            raise last_receive()
         failpoint("batch.receives_left")
         job, wrong = _configured(job, head)
         record, lease = await self._taken(job, delivery)
@@ -220,7 +221,7 @@ class BatchWork:
                 if wrong is not None:
                     raise wrong
                 if delivery.is_last:
-                    raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+                    raise last_receive()
                 return await self._run_leased(batch, head, record, stop)
         except TerminalError as error:
             await self._finisher.fail(lease, error, job.dropped, head)

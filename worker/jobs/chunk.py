@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import structlog
 
-from worker.errors import CreatorReason, JobError, JobReason, Postponed, TerminalError
+from worker.errors import CreatorReason, JobError, JobReason, TerminalError
 from worker.failpoints import failpoint
+from worker.jobs.attempts import last_receive
 from worker.jobs.chunk_files import ChunkFiles, asked_of, chunk_bodies, chunk_unit, spec_of
 from worker.jobs.creator_loop import CreatorLoop, Done
 from worker.jobs.finish import Finisher, failure_of
@@ -83,7 +84,7 @@ class ChunkWork:
             return (own and failure_of(own)) or Succeeded()  # its dead letter may not have got away the first time
         if is_last and await self._ledger.batch(chunk.batch_id, unit=chunk_unit(chunk.number)) is not None:
             # Not with the lease in hand: giving it back would hide that the last worker ended under it.
-            raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+            raise last_receive()
         failpoint("chunk.receives_left")
         record, lease = await self._leases.take(
             chunk.batch_id, source_csv=known.source_csv, unit=chunk_unit(chunk.number), fence_above=known.fence
@@ -112,7 +113,7 @@ class ChunkWork:
         try:
             async with self._leases.held(record, batch.lease):
                 if is_last:
-                    raise Postponed(JobReason.LAST_RECEIVE, "a fresh copy goes on, as the queue would give this one up")
+                    raise last_receive()
                 groups += await self._groups(chunk, batch, known)
                 done.tally.creators_total, done.tally.columns = len(groups), known.counts.get("columns", {})
                 log.info("chunk.started", creators=len(groups), fence=batch.fence, attempts=record.attempts)

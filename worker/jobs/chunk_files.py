@@ -228,6 +228,11 @@ def asked_of(record: BatchRecord) -> Asked:
     return record.asked
 
 
+def batch_of(record: BatchRecord) -> Batch:
+    """Return a batch as its record has it, under its last owner's lease. Raises what `asked_of` raises."""
+    return spec_of(record).batch(Lease(record.id, record.owner, record.fence))
+
+
 def spec_of(record: BatchRecord) -> BatchSpec:
     """Read the specification of a batch's record. Raises what `asked_of` raises."""
     told = json.loads(asked_of(record).spec)

@@ -12,7 +12,7 @@ import structlog
 
 from worker.errors import CreatorReason, JobReason, Postponed, TerminalError
 from worker.failpoints import failpoint
-from worker.jobs.chunk_files import ChunkFiles, Plan, spec_of
+from worker.jobs.chunk_files import ChunkFiles, Plan, batch_of, spec_of
 from worker.jobs.creator_loop import Done
 from worker.jobs.disk import room_on_disk
 from worker.jobs.leasing import Leases
@@ -194,7 +194,7 @@ class Finisher:
 
     async def tell_unfinished(self, record: BatchRecord) -> None:
         """Write summary and report of what was done of a batch that is not done, from its records."""
-        batch = spec_of(record).batch(Lease(record.id, record.owner, record.fence))
+        batch = batch_of(record)
         tally = _tally_of(record)
         records = self._recorded(record.id)
         key = await self._summarise(
@@ -205,12 +205,12 @@ class Finisher:
 
     async def write_report_so_far(self, record: BatchRecord, page: BinaryIO) -> None:
         """Write into a file what a batch that goes on has done so far; nothing else is written."""
-        batch = spec_of(record).batch(Lease(record.id, record.owner, record.fence))
+        batch = batch_of(record)
         tally, rejects, worked = _tally_of(record), _rejects_of(record), self._since(batch)
         missing = MissingExtracts(self._results, batch, tally.creators_total)
-        with Blocks() as blocks, tempfile.TemporaryFile(prefix="lines-") as lines:
+        with Blocks() as blocks:
             async for some in self._recorded(record.id):
-                _gather(await missing.added(some), tally, lines, blocks, batch.job.output_prefix)
+                _gather(await missing.added(some), tally, blocks, batch.job.output_prefix)
             top = summary_top(batch, tally, rejects, finished_at=self._now(), worked=worked, status=record.state)
             await asyncio.to_thread(write_report, page, {**top, "warnings": _why_it_ended(record)}, blocks)
 
@@ -299,7 +299,8 @@ class Finisher:
             packer = Packer(table)
             missing = MissingExtracts(self._results, batch, tally.creators_total)
             async for some in records:
-                _gather(await missing.added(some), tally, lines, blocks, batch.job.output_prefix)
+                _gather(await missing.added(some), tally, blocks, batch.job.output_prefix)
+                lines.writelines(json.dumps(creator_line(record)).encode() + b"\n" for record in some)
                 packer.add(map(creator_json, some))
             failpoint("finish.creators_gathered")
             packer.end()
@@ -385,11 +386,9 @@ def _rejects_of(record: BatchRecord) -> Rejects:
     return Rejects({"not_listed": total} if total else {}, [])
 
 
-def _gather(records: list[CreatorRecord], tally: Tally, lines: BinaryIO, blocks: Blocks, prefix: str) -> None:
+def _gather(records: list[CreatorRecord], tally: Tally, blocks: Blocks, prefix: str) -> None:
     for record in records:
         tally.add(record)
-        line = creator_line(record)
-        lines.write(json.dumps(line).encode() + b"\n")
         add_creator(blocks, record, prefix)
 
 
